@@ -1,0 +1,127 @@
+"""An artifact: a folder with manifest.json, programs, a golden example and checksums."""
+
+import hashlib
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+
+from models.manifest import FORMAT, FileSum, Manifest, dump_manifest, parse_manifest
+from models.row import Array
+
+MANIFEST_FILE = "manifest.json"
+
+
+class ArtifactError(Exception):
+    """An artifact that must not be served. The message names the artifact and what is wrong with
+    it.
+    """
+
+
+class Artifact:
+    """A complete, immutable artifact on disk. Files are checked against their sums when they are
+    read.
+    """
+
+    def __init__(self, folder: Path, version: int, manifest: Manifest) -> None:
+        self.folder = folder
+        self.version = version
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        programs = sorted(self.manifest.programs)
+        return f"<Artifact {self.name} version={self.version} programs={programs}>"
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.manifest.name
+
+    @classmethod
+    def open(cls, folder: Path, name: str, version: int) -> "Artifact":
+        """Read and check the manifest of `folder`; the files' own bytes are checked by `read`.
+
+        Raises ArtifactError if the manifest is missing, unreadable, of another format or another
+        model.
+        """
+        label = f"{name}/{version}"
+        try:
+            data = (folder / MANIFEST_FILE).read_bytes()
+        except OSError as error:
+            raise ArtifactError(
+                f"{label}: {MANIFEST_FILE} cannot be read ({error.strerror})"
+            ) from None
+        try:
+            manifest = parse_manifest(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "it"
+            raise ArtifactError(f"{label}: {MANIFEST_FILE}: {where}: {first['msg']}") from None
+        if manifest.format != FORMAT:
+            raise ArtifactError(
+                f"{label}: format {manifest.format}, where this Carousel reads format {FORMAT}: "
+                "export it again"
+            )
+        if manifest.name != name:
+            raise ArtifactError(f"{label}: {MANIFEST_FILE} is of the model {manifest.name!r}")
+        return cls(folder, version, manifest)
+
+    def read(self, file: str) -> bytes:
+        """The bytes of one file of the artifact, as they were exported.
+
+        Only names listed in the manifest are read, and only regular files with one link, so that no
+        artifact can reach outside its folder. Raises ArtifactError on any difference.
+        """
+        label = f"{self.name}/{self.version}: {file}"
+        expected = self.manifest.files.get(file)
+        if expected is None or Path(file).name != file:
+            raise ArtifactError(f"{label} is not a file of this artifact's manifest")
+        path = self.folder / file
+        try:
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                raise ArtifactError(f"{label} is a link, not a plain file")
+            data = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(f"{label} cannot be read ({error.strerror})") from None
+        if len(data) != expected.bytes or hashlib.sha256(data).hexdigest() != expected.sha256:
+            raise ArtifactError(f"{label} is not the file that was exported (sha256 differs)")
+        return data
+
+    def verify(self) -> None:
+        """Read every file once; raises ArtifactError at the first that differs."""
+        for file in self.manifest.files:
+            self.read(file)
+
+    def golden(self) -> dict[str, Array]:
+        """The golden example's tensors by the names that Manifest describes."""
+        return self._tensors(self.manifest.golden)
+
+    def initial(self) -> dict[str, Array]:
+        """Stored initial values by state name, in session shape; states not in it start at zero."""
+        return {} if self.manifest.initial is None else self._tensors(self.manifest.initial)
+
+    def _tensors(self, file: str) -> dict[str, Array]:
+        try:
+            return dict(load_safetensors(self.read(file)))
+        except SafetensorError as error:
+            raise ArtifactError(f"{self.name}/{self.version}: {file}: {error}") from None
+
+
+def write_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+    """Write `files` and the manifest, its sums filled in, into the empty `folder`; returns the
+    manifest.
+    """
+    sums = {
+        file: FileSum(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+        for file, data in files.items()
+    }
+    complete = replace(manifest, files=sums)
+    for file, data in files.items():
+        (folder / file).write_bytes(data)
+    (folder / MANIFEST_FILE).write_bytes(dump_manifest(complete))
+    return complete

@@ -1,0 +1,70 @@
+"""What a backend is: a program that runs, and the pool of states beside it on the same device."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from models.row import Array
+
+# A state as the backend holds it: a NumPy array or a torch tensor. Only the backend looks inside.
+DeviceArray = Any
+
+
+class DeviceFailed(Exception):
+    """The device itself failed, not a row: the model cannot be served any more."""
+
+
+class BackendRefused(Exception):
+    """The program cannot be served here; the message says why."""
+
+
+class Pool(Protocol):
+    """The states of all sessions of one model that are in memory: `num_slots` rows of bytes.
+
+    A row is a session's state as models/row.py lays it out. Used by the engine's thread alone.
+    """
+
+    num_slots: int
+
+    def gather(self, slots: Sequence[int]) -> DeviceArray:
+        """The rows of `slots`, (B, N) bytes, as a copy."""
+
+    def unpack(self, rows: DeviceArray) -> list[DeviceArray]:
+        """The states in rows (B, N), in the spec's order and in model layout."""
+
+    def pack(self, states: Sequence[DeviceArray], rows: DeviceArray) -> DeviceArray:
+        """Rows (B, N): `rows` with the new states written over those that are not fixed."""
+
+    def finite(self, rows: DeviceArray) -> npt.NDArray[np.bool_]:
+        """Of each row whether all states that must be finite are, (B,)."""
+
+    def scatter(self, slots: Sequence[int], rows: DeviceArray) -> None:
+        """Write rows (B, N) into `slots`."""
+
+    def write(self, slot: int, row: bytes) -> None:
+        """Write one row that comes from the host."""
+
+    def to_host(self, rows: DeviceArray, indexes: Sequence[int]) -> list[bytes]:
+        """Copies of some of the rows on the host."""
+
+
+class Backend(Protocol):
+    """A program that runs. Used by the engine's thread alone once it is loaded."""
+
+    mixed_lengths: bool
+
+    def make_pool(self, num_slots: int) -> Pool:
+        """A pool on the device that the program runs on; its memory is touched as it is used."""
+
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        states: Sequence[DeviceArray],
+        lengths: npt.NDArray[np.int32],
+    ) -> tuple[list[Array], list[DeviceArray]]:
+        """Outputs on the host and new states on the device, in the spec's order and model layout.
+
+        Raises DeviceFailed when the device is lost, any other exception when this batch failed.
+        """

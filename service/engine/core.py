@@ -1,0 +1,132 @@
+"""The synchronous heart of the engine: one step is one batch, from schedule to finished
+requests.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from models.spec import ModelSpec
+from service.backends.base import Backend, DeviceArray, DeviceFailed, Pool
+from service.engine.batch import Packer, join
+from service.engine.request import NO_SLOT, Request
+from service.engine.scheduler import Row, Scheduler
+from service.engine.stats import EngineStats
+from service.errors import BackendFailed, NonFiniteState
+
+log = logging.getLogger("carousel.engine")
+
+
+class Core:
+    """Runs what the scheduler decides. Owned by the engine's thread; knows no queue and no
+    store.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        backend: Backend,
+        pool: Pool,
+        scheduler: Scheduler,
+        *,
+        initial_row: bytes,
+        clock: Callable[[], float],
+    ) -> None:
+        self.scheduler = scheduler
+        self.stats = EngineStats()
+        self._spec = spec
+        self._backend = backend
+        self._pool = pool
+        self._packer = Packer(spec)
+        self._initial_row = initial_row
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Core {self.scheduler!r} {self._pool!r}>"
+
+    def step(self) -> list[Request]:
+        """Run one batch; returns the requests that are done, each with outputs or its error.
+
+        Raises DeviceFailed when the device is lost; what was scheduled has then no answer.
+        """
+        schedule = self.scheduler.schedule(self._clock())
+        if not schedule.rows:
+            return schedule.dropped
+        started = self._clock()
+        self._run(schedule.rows)
+        elapsed_s = self._clock() - started
+        self.stats.ran(len(schedule.rows), sum(row.length for row in schedule.rows), elapsed_s)
+        return schedule.dropped + self.scheduler.update(schedule.rows, elapsed_s)
+
+    def _run(self, rows: list[Row]) -> None:
+        """Run rows together; where that fails, in halves, until the row at fault stands alone."""
+        try:
+            self._forward(rows)
+        except DeviceFailed:
+            raise
+        except Exception as error:
+            if len(rows) == 1:
+                log.exception("a row failed in the program")
+                rows[0].request.error = BackendFailed("the model's program failed on this input")
+                rows[0].request.error.__cause__ = error
+                return
+            middle = len(rows) // 2
+            self._run(rows[:middle])
+            self._run(rows[middle:])
+
+    def _forward(self, rows: list[Row]) -> None:
+        batch = self._packer.pack(rows)
+        held = self._gather(rows)  # (B, N)
+        states = [] if held is None else self._pool.unpack(held)
+        outputs, states = self._backend.run(batch.inputs, states, batch.lengths)
+        pieces = self._packer.unpack(rows, outputs)
+        if held is not None:
+            new = self._pool.pack(states, held)  # (B, N)
+            self._refuse_poisoned(rows, new)
+            self._pool.scatter([row.request.target for row in rows], new)
+            self._copy_out(rows, new)
+        for row, piece in zip(rows, pieces, strict=True):
+            request = row.request
+            request.pieces.append(piece)
+            if row.start + row.length == request.num_steps:
+                request.outputs = join(self._spec, request.pieces)
+
+    def _gather(self, rows: Sequence[Row]) -> DeviceArray | None:
+        """The states the rows start from, (B, N); a request without a source has its row placed."""
+        if not self._spec.states:
+            return None
+        slots: list[int] = []
+        for row in rows:
+            request = row.request
+            if row.start > 0:
+                slots.append(request.target)
+            elif request.source != NO_SLOT:
+                slots.append(request.source)
+            else:
+                state = request.state if request.state is not None else self._initial_row
+                self._pool.write(request.target, state)
+                slots.append(request.target)
+        return self._pool.gather(slots)
+
+    def _refuse_poisoned(self, rows: Sequence[Row], new: DeviceArray) -> None:
+        finite = self._pool.finite(new)  # (B,)
+        if finite.all():
+            return
+        for index in np.flatnonzero(~finite).tolist():
+            rows[index].request.error = NonFiniteState(
+                "the step would leave a state that is not finite; the session stays where it was"
+            )
+
+    def _copy_out(self, rows: Sequence[Row], new: DeviceArray) -> None:
+        """Host copies of the states that a commit or a client will want."""
+        wanted = [
+            index
+            for index, row in enumerate(rows)
+            if row.start + row.length == row.request.num_steps
+            and (row.request.commits or row.request.wants_state)
+        ]
+        if wanted:
+            copies = self._pool.to_host(new, wanted)
+            for index, state in zip(wanted, copies, strict=True):
+                rows[index].request.state_out = state

@@ -1,0 +1,231 @@
+"""The async door to a model: requests in from the event loop, answers back in one wake-up a batch.
+
+The only file of the engine where two threads meet. The event loop owns requests before they are
+queued and after they are delivered, all slot numbers, and the counts of what is pending; the
+engine's thread owns the core. They pass lists of requests through a queue one way and a loop
+callback back.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from models.row import Array
+from service.engine.core import Core
+from service.engine.request import NO_SLOT, Request
+from service.engine.slots import Slots
+from service.errors import CarouselError, ModelUnavailable, QueueFull
+
+log = logging.getLogger("carousel.engine")
+
+Deliver = Callable[[list[Request]], None]
+# Writes the finished requests' states to the store, then calls back from whatever thread it likes.
+Commit = Callable[[list[Request], Deliver], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Outputs in wire layout: (T, O...) per step, (O...) per sequence; `state` is a row if asked
+    for.
+    """
+
+    outputs: dict[str, Array]
+    state: bytes | None
+
+
+class Engine:
+    """Runs one model on one thread. All methods are the event loop's, and none of them blocks
+    it.
+    """
+
+    def __init__(
+        self, name: str, core: Core, slots: Slots, *, max_requests: int, max_bytes: int
+    ) -> None:
+        self.name = name
+        self.core = core
+        self.slots = slots
+        self.failed = False
+        # Frees the slot of a session that nobody uses; False when there is none.
+        self.reclaim: Callable[[], bool] = lambda: False
+        self.commit: Commit = lambda requests, deliver: deliver(requests)
+        self._max_requests = max_requests
+        self._max_bytes = max_bytes
+        self._pending: set[Request] = set()
+        self._pending_bytes = 0
+        self._without_slot: deque[Request] = deque()
+        self._inbox: SimpleQueue[Request | None] = SimpleQueue()
+        self._stopping = False
+        self._answered: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.name} pending={len(self._pending)} {self.slots!r}>"
+
+    @property
+    def num_pending(self) -> int:
+        """Requests that were accepted and are not answered yet."""
+        return len(self._pending)
+
+    def start(self) -> None:
+        """Start the engine's thread; called once, on the event loop."""
+        assert self._thread is None
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._serve, name=f"engine {self.name}", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Take nothing new, answer what was accepted, then end the thread."""
+        self._stopping = True
+        if self._thread is None:
+            return
+        if self._pending:
+            self._answered = asyncio.Event()
+            await self._answered.wait()
+        self._inbox.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._thread = None
+
+    async def infer(
+        self,
+        inputs: dict[str, Array],
+        num_steps: int,
+        *,
+        deadline: float,
+        state: bytes | None = None,
+        wants_state: bool = False,
+    ) -> Result:
+        """Run one sequence from `state` (a row; initial values if None), keeping nothing.
+
+        `inputs` are in wire layout, `deadline` is on the monotonic clock. Raises QueueFull,
+        DeadlineExceeded, BackendFailed, NonFiniteState, ModelUnavailable.
+        """
+        request = Request(inputs, num_steps, deadline, state=state, wants_state=wants_state)
+        await self.run(request)
+        return Result(request.outputs, request.state_out)
+
+    async def run(self, request: Request) -> None:
+        """Run a request to its end; raises its error. A cancelled wait abandons it if it can."""
+        future = self.submit(request)
+        try:
+            await future
+        except asyncio.CancelledError:
+            request.abandoned = True
+            raise
+
+    def submit(self, request: Request) -> "asyncio.Future[Request]":
+        """Queue a request; raises QueueFull or ModelUnavailable, and then nothing was changed."""
+        if self.failed or self._stopping or self._loop is None:
+            raise ModelUnavailable(f"the model {self.name} is not available")
+        if len(self._pending) >= self._max_requests:
+            raise QueueFull(f"{self._max_requests} requests are waiting for {self.name} already")
+        request.nbytes = sum(array.nbytes for array in request.inputs.values())
+        if self._pending and self._pending_bytes + request.nbytes > self._max_bytes:
+            raise QueueFull(f"{self._max_bytes} bytes are waiting for {self.name} already")
+        future = self._loop.create_future()
+        request.future = future
+        self._pending.add(request)
+        self._pending_bytes += request.nbytes
+        self._admit(request)
+        return future
+
+    def release(self, slot: int) -> None:
+        """Free a slot; a request that waits for one goes on."""
+        self.slots.give(slot)
+        if self._without_slot:
+            self._admit(self._without_slot.popleft())
+
+    def _admit(self, request: Request) -> None:
+        """Give a request its fresh slot and pass it on, or let it wait for one."""
+        slot = self.slots.take()
+        if slot is None and self.reclaim():
+            slot = self.slots.take()
+        if slot is None:
+            self._without_slot.append(request)
+        else:
+            request.target = slot
+            self._inbox.put(request)
+
+    def _serve(self) -> None:
+        """The engine's thread: take what is there, run a batch, commit it, deliver it."""
+        while True:
+            arrived = self._take()
+            if arrived is None:
+                return
+            self.core.scheduler.add(arrived)
+            try:
+                finished = self.core.step()
+            except Exception:
+                log.exception("the engine of %s failed and is out of service", self.name)
+                self._call_loop(self._fail_all)
+                return
+            self._finish(finished)
+
+    def _take(self) -> list[Request] | None:
+        """Everything in the inbox; waits only when there is nothing else to do. None: the end."""
+        arrived: list[Request] = []
+        wait = self.core.scheduler.is_idle
+        try:
+            while True:
+                request = self._inbox.get(block=wait)
+                if request is None:
+                    return None
+                arrived.append(request)
+                wait = False
+        except Empty:
+            return arrived
+
+    def _finish(self, finished: list[Request]) -> None:
+        commits = [each for each in finished if each.commits and each.error is None]
+        if len(commits) < len(finished):
+            self._deliver([each for each in finished if not each.commits or each.error])
+        if commits:
+            self.commit(commits, self._deliver)
+
+    def _deliver(self, requests: list[Request]) -> None:
+        self._call_loop(self._resolve, requests)
+
+    def _call_loop(self, callback: Callable[..., None], *args: object) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            # The loop was closed under a server that is being killed: nobody is left to be told.
+            log.warning("answers of %s came after the event loop had ended", self.name)
+
+    def _resolve(self, requests: list[Request]) -> None:
+        """On the loop: settle each request alone, so that one that fails or left harms no other."""
+        for request in requests:
+            if request in self._pending:
+                self._settle(request)
+
+    def _settle(self, request: Request) -> None:
+        self._pending.remove(request)
+        self._pending_bytes -= request.nbytes
+        if request.error is not None:
+            self.core.stats.failures += 1
+        if request.on_done is not None:
+            request.on_done(request)
+        elif request.target != NO_SLOT:
+            self.release(request.target)
+        if self._answered is not None and not self._pending:
+            self._answered.set()
+        future = request.future
+        if future is None or future.done():
+            return
+        if request.error is None:
+            future.set_result(request)
+        else:
+            future.set_exception(request.error)
+
+    def _fail_all(self) -> None:
+        self.failed = True
+        self._without_slot.clear()
+        for request in list(self._pending):
+            error: CarouselError = ModelUnavailable(f"the model {self.name} is not available")
+            request.error = error
+            self._settle(request)

@@ -1,0 +1,93 @@
+"""Replays an artifact's golden example before its model is served."""
+
+import numpy as np
+
+from models.artifact import Artifact
+from models.manifest import ProgramKind
+from models.row import Array, RowLayout
+from models.spec import ModelSpec, TensorSpec
+from service.backends.base import Backend, BackendRefused
+from service.backends.numpy_pool import NumpyPool
+
+
+def replay_golden(
+    artifact: Artifact, kind: ProgramKind, backend: Backend, layout: RowLayout
+) -> None:
+    """Run the golden example through program and pool; raises BackendRefused if it answers
+    otherwise.
+
+    The expected values are the untouched module's own, stored at export.
+    """
+    spec = artifact.manifest.spec
+    golden = artifact.golden()
+    num_rows, num_steps = _sizes(spec, golden)
+    pool = backend.make_pool(num_rows)
+    slots = list(range(num_rows))
+    for slot, row in enumerate(_rows(spec, layout, golden, num_rows)):
+        pool.write(slot, row)
+    inputs = {
+        each.name: np.full(each.row_shape, each.constant, each.dtype)
+        if each.constant is not None
+        else golden[f"input.{each.name}"]
+        for each in spec.inputs
+    }
+    held = pool.gather(slots)  # (B, N)
+    lengths = np.full(num_rows, num_steps, np.int32)  # (B,)
+    outputs, states = backend.run(inputs, pool.unpack(held), lengths)
+    tolerance = artifact.manifest.programs[kind].tolerance
+    for output, value in zip(spec.outputs, outputs, strict=True):
+        _compare(output.name, value, golden[f"output.{output.name}"], tolerance)
+    after = pool.to_host(pool.pack(states, held), slots)
+    host = NumpyPool(spec, layout, num_rows)
+    for state, value in zip(spec.states, host.unpack(_stack(after)), strict=True):
+        if not state.fixed:
+            _compare(state.name, value, golden[f"state_out.{state.name}"], tolerance)
+
+
+def _sizes(spec: ModelSpec, golden: dict[str, Array]) -> tuple[int, int]:
+    """Rows and time steps of the golden example; 1 where the model lacks the axis."""
+    num_rows = num_steps = 1
+    for each in spec.sent_inputs:
+        shape = golden[f"input.{each.name}"].shape
+        num_rows = num_rows if each.batch_axis is None else shape[each.batch_axis]
+        num_steps = num_steps if each.time_axis is None else shape[each.time_axis]
+    return num_rows, num_steps
+
+
+def _rows(
+    spec: ModelSpec, layout: RowLayout, golden: dict[str, Array], num_rows: int
+) -> list[bytes]:
+    """The golden example's states as rows, each cut from its model layout."""
+    return [
+        layout.pack(
+            {
+                each.name: _session(each, each.fold, golden[f"state.{each.name}"], index)
+                for each in spec.states
+            }
+        )
+        for index in range(num_rows)
+    ]
+
+
+def _session(spec: TensorSpec, fold: int, value: Array, index: int) -> Array:
+    """One session's part of a state in model layout."""
+    if spec.batch_axis is None:
+        return value
+    part = np.take(value, range(index * fold, (index + 1) * fold), axis=spec.batch_axis)
+    return part if fold > 1 else part.squeeze(spec.batch_axis)
+
+
+def _stack(rows: list[bytes]) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1).copy()
+
+
+def _compare(name: str, value: Array, expected: Array, tolerance: float) -> None:
+    if value.shape != expected.shape:
+        raise BackendRefused(f"golden example: {name} is {value.shape}, not {expected.shape}")
+    difference = np.abs(value.astype(np.float64) - expected.astype(np.float64)).max(initial=0.0)
+    bound = tolerance * max(1.0, float(np.abs(expected.astype(np.float64)).max(initial=0.0)))
+    # Written so that NaN on either side fails.
+    if not difference <= bound:
+        raise BackendRefused(
+            f"golden example: {name} differs by {difference:.3g}, more than {bound:.3g}"
+        )

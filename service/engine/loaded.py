@@ -1,0 +1,180 @@
+"""One version of a model, ready to run: its artifact checked, its golden example proven."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from models.artifact import Artifact
+from models.manifest import Manifest, ProgramKind
+from models.row import RowLayout
+from models.spec import ModelSpec
+from service.backends.base import Backend, BackendRefused
+from service.engine.budget import ChunkBudget
+from service.engine.core import Core
+from service.engine.engine import Engine
+from service.engine.golden import replay_golden
+from service.engine.scheduler import Limits, Scheduler
+from service.engine.slots import Slots
+
+_MIN_SLOTS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """How models are loaded. `program` `auto`: ONNX on the CPU, TorchScript on CUDA."""
+
+    program: Literal["onnx", "torchscript", "auto"] = "auto"
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = 1
+    max_batch: int = 256
+    pool_bytes: int = 256 << 20
+    queue_requests: int = 4096
+    queue_bytes: int = 64 << 20
+    chunk_s: float = 0.005
+
+
+class Loaded:
+    """One version of a model, ready to run."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        program: ProgramKind,
+        device: str,
+        engine: Engine,
+        initial_row: bytes,
+    ) -> None:
+        self.artifact = artifact
+        self.initial_row = initial_row
+        self.program = program
+        self.device = device
+        self.engine = engine
+        self.layout = RowLayout(artifact.manifest.spec.states)
+        self.retired = False
+
+    def __repr__(self) -> str:
+        return f"<Loaded {self.name}/{self.version} {self.program} on {self.device}>"
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.artifact.name
+
+    @property
+    def version(self) -> int:
+        """The version that this is."""
+        return self.artifact.version
+
+    @property
+    def manifest(self) -> Manifest:
+        """The artifact's manifest."""
+        return self.artifact.manifest
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's spec."""
+        return self.artifact.manifest.spec
+
+    @property
+    def state_id(self) -> str:
+        """Names what a saved state fits."""
+        return self.artifact.manifest.state_id
+
+
+def load_model(artifact: Artifact, options: LoadOptions) -> Loaded:
+    """Load an artifact, prove its golden example, and put an engine around it, not yet started.
+
+    Raises ArtifactError for a file that differs and BackendRefused for a program that cannot be
+    served.
+    """
+    label = f"{artifact.name}/{artifact.version}"
+    spec = artifact.manifest.spec
+    if any(each.context for each in spec.inputs):
+        raise BackendRefused(f"{label}: models that keep input context are not served yet")
+    artifact.verify()
+    kind = _choose_program(artifact, options)
+    layout = RowLayout(spec.states)
+    backend = _make_backend(artifact, kind, layout, options)
+    try:
+        replay_golden(artifact, kind, backend, layout)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise BackendRefused(f"{label}: the golden example cannot be run: {error}") from error
+    except BackendRefused as error:
+        raise BackendRefused(f"{label}: {error}") from error
+    num_slots = _num_slots(label, layout, options)
+    scheduler = Scheduler(_limits(spec, backend, options), ChunkBudget(options.chunk_s))
+    row = initial_row(artifact, layout)
+    core = Core(
+        spec,
+        backend,
+        backend.make_pool(num_slots if spec.states else 0),
+        scheduler,
+        initial_row=row,
+        clock=time.monotonic,
+    )
+    engine = Engine(
+        label,
+        core,
+        Slots(num_slots),
+        max_requests=options.queue_requests,
+        max_bytes=options.queue_bytes,
+    )
+    return Loaded(artifact, kind, options.device, engine, row)
+
+
+def initial_row(artifact: Artifact, layout: RowLayout) -> bytes:
+    """The state that a sequence starts from: zeros, and the artifact's stored initial values."""
+    values = layout.unpack(bytes(layout.nbytes))
+    values.update(artifact.initial())
+    return layout.pack(values)
+
+
+def _choose_program(artifact: Artifact, options: LoadOptions) -> ProgramKind:
+    programs = artifact.manifest.programs
+    if options.program != "auto":
+        if options.program not in programs:
+            raise BackendRefused(
+                f"{artifact.name}/{artifact.version}: it has no {options.program} program, "
+                f"only {sorted(programs)}"
+            )
+        return options.program
+    first: ProgramKind = "onnx" if options.device == "cpu" else "torchscript"
+    return first if first in programs or options.device == "cuda" else next(iter(programs))
+
+
+def _make_backend(
+    artifact: Artifact, kind: ProgramKind, layout: RowLayout, options: LoadOptions
+) -> Backend:
+    if kind == "onnx":
+        from service.backends.onnx import OnnxBackend
+
+        return OnnxBackend(artifact, layout, threads=options.threads)
+    try:
+        from service.backends.torchscript import TorchScriptBackend
+    except ImportError:
+        raise BackendRefused(
+            f"{artifact.name}/{artifact.version}: its TorchScript program needs torch, which is "
+            "not installed"
+        ) from None
+    return TorchScriptBackend(artifact, layout, device=options.device, threads=options.threads)
+
+
+def _num_slots(label: str, layout: RowLayout, options: LoadOptions) -> int:
+    if layout.nbytes == 0:
+        return options.queue_requests
+    num_slots = options.pool_bytes // layout.nbytes
+    if num_slots < _MIN_SLOTS:
+        raise BackendRefused(
+            f"{label}: one session's state is {layout.nbytes} bytes; a pool of "
+            f"{options.pool_bytes} bytes has no room for {_MIN_SLOTS} of them"
+        )
+    return num_slots
+
+
+def _limits(spec: ModelSpec, backend: Backend, options: LoadOptions) -> Limits:
+    return Limits(
+        max_rows=options.max_batch if spec.has_batch else 1,
+        max_run_steps=spec.max_run_steps,
+        chunked=spec.streaming != "none" or spec.max_run_steps is not None,
+        mixed_lengths=backend.mixed_lengths,
+    )

@@ -1,0 +1,148 @@
+"""Which requests run next, and which of their time steps: pure deciding, without tensors or
+clock.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from service.engine.budget import ChunkBudget
+from service.engine.request import Abandoned, Request
+from service.errors import DeadlineExceeded
+
+# A padded run may waste at most a quarter of its time steps on its shortest row.
+_MIN_FILL = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a batch: `length` time steps of `request` from `start` on."""
+
+    request: Request
+    start: int
+    length: int
+
+
+@dataclass(slots=True)
+class Schedule:
+    """What to do now: the rows of one batch, and requests that will not run, their error set."""
+
+    rows: list[Row] = field(default_factory=list)
+    dropped: list[Request] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the program allows: rows a run, steps a run (None: any), and how lengths may mix.
+
+    `chunked`: whether a sequence may be cut; `mixed_lengths`: whether a run may be padded.
+    """
+
+    max_rows: int
+    max_run_steps: int | None
+    chunked: bool
+    mixed_lengths: bool
+
+
+class Scheduler:
+    """First come, first served, in two lines: single steps and longer sequences take turns.
+
+    Single steps never share a padded run with chunks, so they never wait for one inside a run; and
+    since the lines alternate, neither starves the other. Within a line the head always runs.
+    """
+
+    def __init__(self, limits: Limits, budget: ChunkBudget) -> None:
+        self.limits = limits
+        self.budget = budget
+        self._singles: deque[Request] = deque()
+        self._chunks: deque[Request] = deque()
+        self._chunks_turn = False
+
+    def __repr__(self) -> str:
+        return f"<Scheduler singles={len(self._singles)} chunks={len(self._chunks)}>"
+
+    @property
+    def is_idle(self) -> bool:
+        """True when nothing waits."""
+        return not self._singles and not self._chunks
+
+    def add(self, requests: Iterable[Request]) -> None:
+        """Queue requests in the order they came; also those that have run in part."""
+        for request in requests:
+            single = request.remaining == 1 or self.limits.max_run_steps == 1
+            (self._singles if single else self._chunks).append(request)
+
+    def schedule(self, now: float) -> Schedule:
+        """The next batch; its rows leave the queue until `update` puts the unfinished back."""
+        schedule = Schedule()
+        take_chunks = bool(self._chunks) and (self._chunks_turn or not self._singles)
+        self._chunks_turn = not take_chunks
+        if take_chunks:
+            self._take_chunks(schedule, now)
+        else:
+            self._take_singles(schedule, now)
+        return schedule
+
+    def update(self, rows: list[Row], elapsed_s: float) -> list[Request]:
+        """Book what a run did; returns the requests that are finished or failed, queues the
+        rest.
+        """
+        if rows:
+            self.budget.measured(len(rows), max(row.length for row in rows), elapsed_s)
+        finished: list[Request] = []
+        for row in rows:
+            row.request.done_steps = row.start + row.length
+            if row.request.error is not None or row.request.remaining == 0:
+                finished.append(row.request)
+            else:
+                self.add((row.request,))
+        return finished
+
+    def _take_singles(self, schedule: Schedule, now: float) -> None:
+        queue = self._singles
+        while queue and len(schedule.rows) < self.limits.max_rows:
+            request = queue.popleft()
+            if _may_run(request, now, schedule):
+                schedule.rows.append(Row(request, request.done_steps, 1))
+
+    def _take_chunks(self, schedule: Schedule, now: float) -> None:
+        most = self._most_steps()
+        left: list[Request] = []
+        shortest = longest = 0
+        while self._chunks and len(schedule.rows) < self.limits.max_rows:
+            request = self._chunks.popleft()
+            if not _may_run(request, now, schedule):
+                continue
+            length = min(request.remaining, most) if most is not None else request.remaining
+            if schedule.rows and not self._fits(min(shortest, length), max(longest, length)):
+                left.append(request)
+                continue
+            shortest = min(shortest, length) if schedule.rows else length
+            longest = max(longest, length)
+            schedule.rows.append(Row(request, request.done_steps, length))
+        self._chunks.extendleft(reversed(left))
+
+    def _most_steps(self) -> int | None:
+        if not self.limits.chunked:
+            return None
+        most = self.budget.steps(min(len(self._chunks), self.limits.max_rows))
+        return most if self.limits.max_run_steps is None else min(most, self.limits.max_run_steps)
+
+    def _fits(self, shortest: int, longest: int) -> bool:
+        if shortest == longest:
+            return True
+        return self.limits.mixed_lengths and shortest >= _MIN_FILL * longest
+
+
+def _may_run(request: Request, now: float, schedule: Schedule) -> bool:
+    """Whether a request still wants to run; one that has begun always does."""
+    if request.done_steps > 0:
+        return True
+    if request.abandoned:
+        request.error = Abandoned()
+    elif now > request.deadline:
+        request.error = DeadlineExceeded("the deadline passed before the request could start")
+    else:
+        return True
+    schedule.dropped.append(request)
+    return False

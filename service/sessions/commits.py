@@ -1,0 +1,92 @@
+"""Turns the finished steps of a batch into records and hands them to the store."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from service.engine.engine import Deliver
+from service.engine.request import Request
+from service.errors import StoreUnavailable
+from service.sessions.record import Head, Record, keep_replies, make_reply
+from service.sessions.session import Session
+from service.sessions.stores.base import Outcome, Store, Write
+
+_REVISION_BYTES = 16
+
+
+class WriteLost(Exception):
+    """Somebody else wrote the session, or it is gone: the step did not count and is judged anew."""
+
+
+@dataclass(slots=True)
+class Ticket:
+    """What a step carries through the engine: its session, the position it leads to, and once it
+    ran, the head to be.
+    """
+
+    session: Session
+    position: int
+    after: Head | None = None
+
+
+def new_revision() -> bytes:
+    """A revision that nobody ever drew before."""
+    return os.urandom(_REVISION_BYTES)
+
+
+class Committer:
+    """The engine's `commit`. Runs on an engine's thread; a session in flight is nobody else's."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+
+    def __call__(self, requests: list[Request], deliver: Deliver) -> None:
+        """Write every request's session, then deliver them, those that were not written with an
+        error: WriteLost or StoreUnavailable.
+        """
+        now = self._clock()
+        revisions = os.urandom(_REVISION_BYTES * len(requests))
+        writes = [
+            self._write(
+                request, now, revisions[index * _REVISION_BYTES : (index + 1) * _REVISION_BYTES]
+            )
+            for index, request in enumerate(requests)
+        ]
+
+        def done(outcomes: Sequence[Outcome] | StoreUnavailable) -> None:
+            _mark(requests, outcomes)
+            deliver(requests)
+
+        self._store.commit(writes, done)
+
+    def _write(self, request: Request, now: float, revision: bytes) -> Write:
+        ticket = request.ticket
+        assert isinstance(ticket, Ticket)
+        assert request.state_out is not None
+        before = ticket.session.head
+        reply = make_reply(before.position, ticket.position, request.inputs, request.outputs)
+        after = Head(
+            before.key,
+            before.model,
+            ticket.session.loaded.version,
+            before.state_id,
+            revision,
+            ticket.position,
+            before.created_at,
+            now,
+            before.ttl_s,
+            keep_replies(before.replies, reply),
+        )
+        ticket.after = after
+        return Write(before.revision, Record(after, request.state_out))
+
+
+def _mark(requests: Sequence[Request], outcomes: Sequence[Outcome] | StoreUnavailable) -> None:
+    if isinstance(outcomes, StoreUnavailable):
+        for request in requests:
+            request.error = StoreUnavailable(outcomes.detail, hint=outcomes.hint)
+        return
+    for request, outcome in zip(requests, outcomes, strict=True):
+        if outcome is not Outcome.WRITTEN:
+            request.error = WriteLost()

@@ -1,0 +1,161 @@
+"""From a key to a session in memory, and the turn on it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from service.engine.catalog import Catalog
+from service.engine.loaded import Loaded
+from service.errors import (
+    ModelMismatch,
+    QueueFull,
+    SessionExpired,
+    SessionNotFound,
+    StateCorrupt,
+)
+from service.sessions.record import Head, Record
+from service.sessions.session import Session
+from service.sessions.stores.base import Store, Tombstone
+from service.sessions.table import SessionTable
+
+
+@dataclass(slots=True)
+class Held:
+    """A session whose turn the caller has, and its record as the store has it."""
+
+    session: Session
+    record: Record
+
+
+class Lookup:
+    """Finds sessions in the table or the store, and says whose turn it is. Owned by the event loop.
+
+    `clock`: seconds since the epoch. `max_waiting`: how many requests may wait for their turn.
+    """
+
+    def __init__(
+        self, store: Store, catalog: Catalog, clock: Callable[[], float], *, max_waiting: int
+    ) -> None:
+        self.table = SessionTable()
+        self.store = store
+        self.catalog = catalog
+        self.clock = clock
+        self._max_waiting = max_waiting
+        self._num_waiting = 0
+
+    def __repr__(self) -> str:
+        return f"<Lookup {self.table!r} waiting={self._num_waiting}>"
+
+    def peek(self, tenant: str, session_id: str) -> Session | None:
+        """The session if it is in memory and may be used; `find` decides about all others."""
+        session = self.table.get((tenant, session_id))
+        if session is None or session.busy:
+            return session
+        if session.loaded.retired or session.head.expires_at <= self.clock():
+            return None
+        return session
+
+    async def find(self, tenant: str, session_id: str) -> Session:
+        """The session, loaded if need be. Raises SessionNotFound, SessionExpired, ModelMismatch."""
+        session = self.peek(tenant, session_id)
+        if session is not None:
+            return session
+        record = await self.store.load((tenant, session_id))
+        # While the store was asked, somebody else may have loaded it.
+        session = self.peek(tenant, session_id)
+        if session is not None:
+            return session
+        stale = self.table.get((tenant, session_id))
+        if stale is not None:
+            self.table.drop(stale)
+        live = self.require_live(record, session_id)
+        loaded = self.successor(live.head)
+        if len(live.state) != loaded.layout.nbytes:
+            raise StateCorrupt(f"the stored state of session {session_id!r} has the wrong size")
+        session = Session(live.head, loaded, live.state)
+        self.table.add(session)
+        return session
+
+    def require_live(self, record: Record | Tombstone | None, session_id: str) -> Record:
+        """The record itself; raises SessionExpired or SessionNotFound where there is none to
+        use.
+        """
+        if record is None:
+            raise SessionNotFound(f"there is no session {session_id!r}")
+        if isinstance(record, Tombstone) or record.head.expires_at <= self.clock():
+            raise SessionExpired(
+                f"session {session_id!r} was idle for longer than its time to live",
+                hint="open it again; its id is free",
+            )
+        return record
+
+    def successor(self, head: Head) -> Loaded:
+        """The model that a stored session goes on with; raises ModelMismatch if none fits its
+        state.
+        """
+        loaded = self.catalog.successor(head.model, head.version, head.state_id)
+        if loaded is None:
+            raise ModelMismatch(
+                f"the session's state belongs to {head.model}/{head.version}, which is not served "
+                "any more, and no other version has the same weights"
+            )
+        return loaded
+
+    async def enter(self, session: Session, deadline: float) -> None:
+        """Wait for the turn on a session (monotonic `deadline`). Raises DeadlineExceeded,
+        QueueFull.
+
+        Whoever comes back from here calls `leave`, also when the session was dropped meanwhile.
+        """
+        if not session.busy:
+            self.table.wake(session)
+            return
+        if self._num_waiting >= self._max_waiting:
+            raise QueueFull(f"{self._max_waiting} requests wait for their session already")
+        self._num_waiting += 1
+        try:
+            await session.wait_turn(deadline)
+        finally:
+            self._num_waiting -= 1
+
+    def leave(self, session: Session) -> None:
+        """Pass the turn on."""
+        self.table.rest(session)
+
+    async def reload(self, session: Session) -> Record:
+        """The record as the store has it, read on the session's own turn, and the session set to
+        it.
+
+        Raises SessionNotFound or SessionExpired; the session is dropped then.
+        """
+        record = await self.store.load(session.head.key)
+        try:
+            live = self.require_live(record, session.id)
+        except (SessionNotFound, SessionExpired):
+            self.table.drop(session)
+            raise
+        if live.head.revision != session.head.revision:
+            self.set_record(session, live)
+        return live
+
+    def set_record(self, session: Session, record: Record) -> None:
+        """What was written to the store by other means than a step becomes the session's own."""
+        self.table.free_slot(session)
+        session.head = record.head
+        session.row = record.state
+
+    @asynccontextmanager
+    async def hold(self, tenant: str, session_id: str, deadline: float) -> AsyncIterator[Held]:
+        """The turn on a session for calls other than steps; all of them judge by the store's
+        record.
+        """
+        while True:
+            session = await self.find(tenant, session_id)
+            await self.enter(session, deadline)
+            if not session.dropped:
+                break
+            self.leave(session)
+        try:
+            yield Held(session, await self.reload(session))
+        finally:
+            self.leave(session)

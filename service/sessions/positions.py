@@ -1,0 +1,50 @@
+"""The position rules of API.md section 4: may a step run, is it a repeat, or is it refused.
+Pure.
+"""
+
+from collections.abc import Callable
+
+from service.errors import PositionConflict, ReplyNotKept
+from service.sessions.record import Head, Reply
+
+
+def find_repeat(
+    head: Head,
+    position: int | None,
+    digest: Callable[[], bytes],
+    *,
+    commit: bool,
+    return_state: bool,
+) -> Reply | None:
+    """None when a step that names `position` may run; the recorded reply when it was done already.
+
+    `digest` gives that of the step's inputs. Raises PositionConflict, or ReplyNotKept for a step
+    that was done and cannot be answered again; both carry the session's `position`.
+    """
+    if position is None or position == head.position:
+        return None
+    reply = _recorded(head, position)
+    # A step that is only looked at is never recorded, and so never a repeat.
+    if reply is None or not commit or reply.digest != digest():
+        raise PositionConflict(
+            f"the step names position {position}; the session stands at {head.position}",
+            hint="read the session's position and send what comes after it",
+            position=head.position,
+        )
+    if reply.outputs is None:
+        raise ReplyNotKept(
+            "the step was done, and its outputs were too large to keep", position=head.position
+        )
+    if return_state and reply is not head.replies[-1]:
+        raise ReplyNotKept(
+            "the step was done; the state after it is kept for the very last step only",
+            position=head.position,
+        )
+    return reply
+
+
+def _recorded(head: Head, position: int) -> Reply | None:
+    for reply in reversed(head.replies):
+        if reply.base == position:
+            return reply
+    return None

@@ -1,0 +1,75 @@
+"""One session in memory: its head, its slot, and the queue of those who wait for their turn."""
+
+import asyncio
+import time
+from collections import deque
+
+from service.engine.loaded import Loaded
+from service.engine.request import NO_SLOT
+from service.errors import DeadlineExceeded
+from service.sessions.record import Head
+
+
+class Session:
+    """A session that is in memory, owned by the event loop; one request at a time has its turn.
+
+    Its state is in `slot` of the model's pool or, where there is none yet, in `row`. `dropped`: no
+    longer the session of its key; whoever holds it looks the key up again.
+    """
+
+    __slots__ = ("busy", "dropped", "head", "loaded", "row", "slot", "waiters")
+
+    def __init__(self, head: Head, loaded: Loaded, row: bytes) -> None:
+        self.head = head
+        self.loaded = loaded
+        self.slot = NO_SLOT
+        self.row: bytes | None = row
+        self.busy = False
+        self.dropped = False
+        self.waiters: deque[asyncio.Future[None]] = deque()
+
+    def __repr__(self) -> str:
+        state = "busy" if self.busy else "idle"
+        return f"<Session {self.id} {state} position={self.position} slot={self.slot}>"
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self.head.key[1]
+
+    @property
+    def position(self) -> int:
+        """Time steps consumed."""
+        return self.head.position
+
+    async def wait_turn(self, deadline: float) -> None:
+        """Wait until those who came before are done; raises DeadlineExceeded (monotonic clock)."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.waiters.append(waiter)
+        delay = max(0.0, deadline - time.monotonic())
+        timer = asyncio.get_running_loop().call_later(delay, _expire, waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                # The turn was given in the moment the caller went away: it goes to the next.
+                self.pass_turn()
+            raise
+        finally:
+            timer.cancel()
+
+    def pass_turn(self) -> None:
+        """Give the turn to the next who still waits; without one the session is idle."""
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self.busy = False
+
+
+def _expire(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_exception(
+            DeadlineExceeded("the deadline passed while an earlier request of the session ran")
+        )

@@ -1,0 +1,278 @@
+"""The door to sessions: open, step, read, write, fork, reset, delete, list."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+from models.row import Array
+from service.engine.catalog import Catalog
+from service.engine.engine import Engine
+from service.engine.loaded import Loaded
+from service.errors import NotStreamable, PreconditionFailed, SessionExists, StoreUnavailable
+from service.sessions.answers import Fork, SessionInfo, SessionPage, StateRead
+from service.sessions.commits import Committer, new_revision
+from service.sessions.lookup import Held, Lookup
+from service.sessions.record import Head, Key, Record
+from service.sessions.stepper import Stepper
+from service.sessions.stores.base import Outcome, Store, Write
+
+# A session that expired is kept this long before it is swept: above any deadline and the difference
+# between two machines' clocks.
+SWEEP_GRACE_S = 60.0
+
+
+class Sessions:
+    """All sessions of all tenants. Owned by the event loop. Times are seconds since the epoch."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        *,
+        ttl_s: float,
+        tombstone_s: float,
+        deadline_s: float,
+        max_waiting: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self._catalog = catalog
+        self._ttl_s = ttl_s
+        self._tombstone_s = tombstone_s
+        self._deadline_s = deadline_s
+        self._clock = clock
+        self._lookup = Lookup(store, catalog, clock, max_waiting=max_waiting)
+        self._committer = Committer(store, clock)
+        self.peek = self._lookup.peek
+        self.find = self._lookup.find
+        self.step = Stepper(self._lookup).step
+
+    def __repr__(self) -> str:
+        return f"<Sessions {self.store!r} {self._lookup!r}>"
+
+    @property
+    def num_in_memory(self) -> int:
+        """Sessions that are in memory now."""
+        return len(self._lookup.table)
+
+    def attach(self, engine: Engine) -> None:
+        """Let an engine commit its finished steps here; before it starts."""
+        engine.commit = self._committer
+
+    def detach(self, engine: Engine) -> None:
+        """Forget the sessions of an engine that is being retired."""
+        self._lookup.table.forget_engine(engine)
+
+    async def open(
+        self,
+        tenant: str,
+        *,
+        model: str,
+        version: int | None = None,
+        session_id: str | None = None,
+        state: Mapping[str, Array] | None = None,
+        position: int = 0,
+        ttl_s: float | None = None,
+    ) -> SessionInfo:
+        """Open a session, at `state` (by name, session shape) or at the model's initial values.
+
+        Raises ModelNotFound, NotStreamable, SessionExists (with the session), SessionLimit.
+        """
+        loaded = self._catalog.get(model, version)
+        if not loaded.spec.is_streamable:
+            reason = loaded.spec.streaming_reason or "it has no state"
+            raise NotStreamable(f"{model} takes whole sequences only: {reason}", reason=reason)
+        row = loaded.initial_row if state is None else loaded.layout.pack(state)
+        key = (tenant, session_id if session_id is not None else secrets.token_hex(16))
+        record = Record(self._head(key, loaded, position, ttl_s), row)
+        taken = await self._create([record])
+        if taken:
+            info = self._info(taken[0].head, len(taken[0].state))
+            raise SessionExists(f"the session {key[1]!r} exists already", session=_fields(info))
+        return self._info(record.head, len(row))
+
+    async def info(self, tenant: str, session_id: str) -> SessionInfo:
+        """The session, once the step that is running is done."""
+        async with self._hold(tenant, session_id) as held:
+            return self._info(held.record.head, len(held.record.state))
+
+    async def page(
+        self, tenant: str, *, model: str | None = None, limit: int = 100, after: str | None = None
+    ) -> SessionPage:
+        """Live sessions in order of id, `limit` at most, those that follow `after`."""
+        found = await self.store.page(tenant, model, after, limit + 1, self._clock())
+        infos = tuple(self._info(head, nbytes) for head, nbytes in found[:limit])
+        return SessionPage(sessions=infos, next=infos[-1].session_id if found[limit:] else None)
+
+    async def read_state(self, tenant: str, session_id: str) -> StateRead:
+        """The state by name, in session shape, read-only, and the tag of its revision."""
+        async with self._hold(tenant, session_id) as held:
+            head, state = held.record.head, held.record.state
+            values = held.session.loaded.layout.unpack(state)
+            return StateRead(position=head.position, state=values, etag=_etag(head))
+
+    async def write_state(
+        self,
+        tenant: str,
+        session_id: str,
+        state: Mapping[str, Array],
+        position: int,
+        *,
+        if_match: str | None = None,
+    ) -> SessionInfo:
+        """Set the state and its position; the recorded replies are forgotten.
+
+        Raises PreconditionFailed if `if_match` (the header's text) names other revisions only.
+        """
+        async with self._hold(tenant, session_id) as held:
+            row = held.session.loaded.layout.pack(state)
+            return await self._overwrite(held, row, position, if_match)
+
+    async def reset(
+        self, tenant: str, session_id: str, *, if_match: str | None = None
+    ) -> SessionInfo:
+        """Back to position 0 and the initial state. Raises as `write_state`."""
+        async with self._hold(tenant, session_id) as held:
+            return await self._overwrite(held, held.session.loaded.initial_row, 0, if_match)
+
+    async def fork(
+        self,
+        tenant: str,
+        session_id: str,
+        *,
+        session_ids: Sequence[str] | None = None,
+        count: int | None = None,
+        ttl_s: float | None = None,
+    ) -> Fork:
+        """Copy state and position into new sessions, all or none; the recorded replies stay behind.
+
+        Raises SessionExists with those of `session_ids` that are taken, SessionLimit.
+        """
+        ids = session_ids or [secrets.token_hex(16) for _ in range(count or 1)]
+        async with self._hold(tenant, session_id) as held:
+            loaded, source = held.session.loaded, held.record
+            lives_s = ttl_s if ttl_s is not None else source.head.ttl_s
+            records = [
+                Record(
+                    self._head((tenant, each), loaded, source.head.position, lives_s), source.state
+                )
+                for each in ids
+            ]
+            taken = await self._create(records)
+        if taken:
+            infos = [_fields(self._info(each.head, len(each.state))) for each in taken]
+            raise SessionExists(f"{len(taken)} of the ids are taken", sessions=list(infos))
+        sessions = tuple(self._info(each.head, len(each.state)) for each in records)
+        return Fork(position=source.head.position, sessions=sessions)
+
+    async def delete(self, tenant: str, session_id: str, *, if_match: str | None = None) -> None:
+        """End a session; its id may be opened again. Raises PreconditionFailed."""
+        async with self._hold(tenant, session_id) as held:
+            _check_match(if_match, held.record.head)
+            self._lookup.table.drop(held.session)
+            outcome = await self.store.delete(held.record.head.key, held.record.head.revision)
+        if outcome is Outcome.LOST:
+            raise StoreUnavailable("another server wrote the session meanwhile; it was not deleted")
+
+    async def sweep(self) -> None:
+        """Bury sessions that expired a while ago, and forget old tombstones; call it now and
+        then.
+        """
+        now = self._clock()
+        keys = await self.store.expire(now - SWEEP_GRACE_S, now - self._tombstone_s)
+        for key in keys:
+            session = self._lookup.table.get(key)
+            if session is not None and not session.busy:
+                self._lookup.table.drop(session)
+
+    def _hold(self, tenant: str, session_id: str) -> AbstractAsyncContextManager[Held]:
+        return self._lookup.hold(tenant, session_id, time.monotonic() + self._deadline_s)
+
+    async def _overwrite(
+        self, held: Held, row: bytes, position: int, if_match: str | None
+    ) -> SessionInfo:
+        head = held.record.head
+        _check_match(if_match, head)
+        now = self._clock()
+        after = replace(
+            head,
+            version=held.session.loaded.version,
+            revision=new_revision(),
+            position=position,
+            used_at=now,
+            replies=(),
+        )
+        record = Record(after, row)
+        # Dropped first: should the store fail now, nobody may trust what is in memory.
+        self._lookup.table.drop(held.session)
+        outcomes = await self.store.write([Write(head.revision, record)])
+        if outcomes[0] is not Outcome.WRITTEN:
+            raise PreconditionFailed(
+                "another server wrote the session meanwhile", hint="read it again"
+            )
+        return self._info(after, len(row))
+
+    async def _create(self, records: Sequence[Record]) -> list[Record]:
+        """Write new sessions, all or none; returns the live ones that stand in their way.
+
+        An expired session that was not swept yet stands in nobody's way: it is written over.
+        """
+        while True:
+            writes: list[Write] = []
+            taken: list[Record] = []
+            for record in records:
+                there = await self.store.load(record.head.key)
+                if isinstance(there, Record) and there.head.expires_at > self._clock():
+                    taken.append(there)
+                base = there.head.revision if isinstance(there, Record) else None
+                writes.append(Write(base, record))
+            if taken:
+                return taken
+            outcomes = await self.store.write(writes, atomic=True)
+            if all(outcome is Outcome.WRITTEN for outcome in outcomes):
+                return []
+
+    def _head(self, key: Key, loaded: Loaded, position: int, ttl_s: float | None) -> Head:
+        now = self._clock()
+        lives_s = ttl_s if ttl_s is not None else self._ttl_s
+        revision = new_revision()
+        state_id = loaded.state_id
+        return Head(
+            key, loaded.name, loaded.version, state_id, revision, position, now, now, lives_s
+        )
+
+    def _info(self, head: Head, state_bytes: int) -> SessionInfo:
+        served = self._catalog.successor(head.model, head.version, head.state_id)
+        return SessionInfo(
+            session_id=head.key[1],
+            model=head.model,
+            version=served.version if served is not None else head.version,
+            position=head.position,
+            created_at=head.created_at,
+            last_used_at=head.used_at,
+            expires_at=head.expires_at,
+            state_bytes=state_bytes,
+        )
+
+
+def _etag(head: Head) -> str:
+    return f'"{head.revision.hex()}"'
+
+
+def _check_match(if_match: str | None, head: Head) -> None:
+    """RFC 9110 section 13.1.1: `*` or a list of strong tags."""
+    if if_match is None:
+        return
+    tags = [tag.strip() for tag in if_match.split(",")]
+    if "*" not in tags and _etag(head) not in tags:
+        raise PreconditionFailed(
+            "If-Match names another revision than the session's",
+            hint="read the state again for its ETag",
+            position=head.position,
+        )
+
+
+def _fields(info: SessionInfo) -> dict[str, object]:
+    return {name: getattr(info, name) for name in SessionInfo.__dataclass_fields__}

@@ -1,0 +1,174 @@
+"""Steps a session: its turn, the position rules, one run of the engine, one commit."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from models.row import Array
+from service.engine.request import NO_SLOT, Request
+from service.errors import CarouselError, StoreUnavailable
+from service.sessions.answers import StepReply
+from service.sessions.commits import Ticket, WriteLost
+from service.sessions.lookup import Lookup
+from service.sessions.positions import find_repeat
+from service.sessions.record import Head, Reply, digest
+from service.sessions.session import Session
+
+
+@dataclass(slots=True)
+class Step:
+    """What a client asks of a session. `inputs`: wire layout; `deadline`: monotonic seconds."""
+
+    inputs: dict[str, Array]
+    num_steps: int
+    deadline: float
+    position: int | None = None
+    return_state: bool = False
+    commit: bool = True
+
+
+class Stepper:
+    """Runs steps. A session keeps its turn until the commit of its step is known."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._store = lookup.store
+
+    def __repr__(self) -> str:
+        return f"<Stepper {self._lookup!r}>"
+
+    async def step(self, session: Session, step: Step) -> StepReply:
+        """Feed a session; the reply leaves when the new state is in the store.
+
+        Raises PositionConflict, ReplyNotKept, SessionNotFound, SessionExpired, and the engine's
+        errors; after any but StoreUnavailable the session is where it was.
+        """
+        while True:
+            await self._lookup.enter(session, step.deadline)
+            if session.dropped or session.loaded.retired:
+                session = await self._find_again(session)
+                continue
+            request: Request | None = None
+            try:
+                repeat = await self._judge(session, step)
+                if repeat is not None:
+                    return repeat
+                request = _request(session, step, self._finished)
+                future = session.loaded.engine.submit(request)
+            except BaseException:
+                request = None
+                raise
+            finally:
+                # Once it is submitted, the turn is passed on by `_finished`.
+                if request is None:
+                    self._lookup.leave(session)
+            try:
+                await future
+            except WriteLost:
+                session = await self._lookup.find(*session.head.key)
+                continue
+            except asyncio.CancelledError:
+                request.abandoned = True
+                raise
+            return _reply(session, step, request)
+
+    async def _find_again(self, session: Session) -> Session:
+        """Another session of the same key, after the one at hand was given up."""
+        self._lookup.table.drop(session)
+        self._lookup.leave(session)
+        return await self._lookup.find(*session.head.key)
+
+    async def _judge(self, session: Session, step: Step) -> StepReply | None:
+        """None if the step may run, the recorded reply if it is a repeat; raises if it is refused.
+
+        On a shared store only a run that will be committed may trust the cached session.
+        """
+        try:
+            reply = _find_repeat(session.head, step)
+        except CarouselError:
+            if not self._store.shared:
+                raise
+        else:
+            if reply is None and (step.commit or not self._store.shared):
+                return None
+            if reply is not None and not step.return_state and not self._store.shared:
+                return _replay(reply, None)
+        record = await self._lookup.reload(session)
+        reply = _find_repeat(record.head, step)
+        if reply is None:
+            return None
+        state = session.loaded.layout.unpack(record.state) if step.return_state else None
+        return _replay(reply, state)
+
+    def _finished(self, request: Request) -> None:
+        """On the loop, for every request that was submitted, whether its client still waits or
+        not.
+        """
+        ticket = request.ticket
+        assert isinstance(ticket, Ticket)
+        session = ticket.session
+        engine = session.loaded.engine
+        if request.error is None and ticket.after is not None:
+            session.head = ticket.after
+            _move(session, request)
+        else:
+            if request.target != NO_SLOT:
+                engine.release(request.target)
+            if isinstance(request.error, WriteLost | StoreUnavailable):
+                self._lookup.table.drop(session)
+        self._lookup.leave(session)
+
+
+def _move(session: Session, request: Request) -> None:
+    """Point the session at its fresh slot.
+
+    A session that had none keeps it only if another slot is free: of sessions that hold every slot
+    of the pool, none could ever step again.
+    """
+    engine = session.loaded.engine
+    before, session.slot, session.row = session.slot, request.target, None
+    if before != NO_SLOT:
+        engine.release(before)
+    elif engine.slots.is_full:
+        session.slot, session.row = NO_SLOT, request.state_out
+        engine.release(request.target)
+
+
+def _find_repeat(head: Head, step: Step) -> Reply | None:
+    return find_repeat(
+        head,
+        step.position,
+        lambda: digest(step.inputs),
+        commit=step.commit,
+        return_state=step.return_state,
+    )
+
+
+def _request(session: Session, step: Step, on_done: Callable[[Request], None]) -> Request:
+    return Request(
+        step.inputs,
+        step.num_steps,
+        step.deadline,
+        state=session.row,
+        source=session.slot,
+        commits=step.commit,
+        ticket=Ticket(session, session.position + step.num_steps),
+        wants_state=step.return_state,
+        on_done=on_done,
+    )
+
+
+def _reply(session: Session, step: Step, request: Request) -> StepReply:
+    ticket = request.ticket
+    assert isinstance(ticket, Ticket)
+    state: Mapping[str, Array] | None = None
+    if step.return_state:
+        assert request.state_out is not None
+        state = session.loaded.layout.unpack(request.state_out)
+    return StepReply(outputs=request.outputs, position=ticket.position, state=state)
+
+
+def _replay(reply: Reply, state: Mapping[str, Array] | None) -> StepReply:
+    assert reply.outputs is not None
+    outputs = {each.name: each.load() for each in reply.outputs}
+    return StepReply(outputs=outputs, position=reply.position, state=state, replayed=True)

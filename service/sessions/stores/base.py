@@ -1,0 +1,81 @@
+"""What a session store is: the truth about every session, written by compare-and-set alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from service.errors import StoreUnavailable
+from service.sessions.record import Head, Key, Record
+
+
+class Outcome(Enum):
+    """What became of one write: it counts, somebody else wrote first, or the session is gone."""
+
+    WRITTEN = auto()
+    LOST = auto()
+    GONE = auto()
+
+
+@dataclass(slots=True)
+class Write:
+    """`record` is written if the session still has the revision `base`; None: if there is none."""
+
+    base: bytes | None
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is left of an expired session for a while, to tell it from one that was never there."""
+
+    expired_at: float
+
+
+# Called once, from any thread, with an outcome per write, or with the error after which none is
+# known.
+Done = Callable[[Sequence[Outcome] | StoreUnavailable], None]
+
+
+class Store(Protocol):
+    """Sessions by key. Every write is a compare-and-set on the revision and gets its own outcome.
+
+    The coroutines are the event loop's; `commit` is called from engine threads and must not raise.
+    A store that fails raises StoreUnavailable: after it, what was asked for may or may not be done.
+    """
+
+    name: str
+    # Whether other processes write here too: then a cached session is no ground for a refusal.
+    shared: bool
+
+    def commit(self, writes: Sequence[Write], done: Done) -> None:
+        """Write the rows of one batch in one transaction, each with its own outcome, then call
+        `done`.
+        """
+
+    async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        """The same for a call that waits; `atomic`: all are written or none is.
+
+        Raises SessionLimit if a new session does not fit.
+        """
+
+    async def load(self, key: Key) -> Record | Tombstone | None:
+        """The session, also one that has expired and was not swept yet."""
+
+    async def delete(self, key: Key, base: bytes) -> Outcome:
+        """Delete the session if it still has the revision `base`, and leave no tombstone."""
+
+    async def page(
+        self, tenant: str, model: str | None, after: str | None, limit: int, now: float
+    ) -> list[tuple[Head, int]]:
+        """The live sessions of a tenant whose ids follow `after`, in order of id, with state
+        bytes.
+        """
+
+    async def expire(self, expired_before: float, buried_before: float) -> list[Key]:
+        """Turn sessions that expired before a time into tombstones, and drop tombstones older than
+        the other; returns the sessions' keys.
+        """
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of everything."""

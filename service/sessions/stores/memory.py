@@ -1,0 +1,136 @@
+"""Sessions in this process's memory: the fastest store, and one that a restart empties."""
+
+from collections.abc import Sequence
+from heapq import nsmallest
+from threading import Lock
+
+from service.errors import SessionLimit
+from service.sessions.record import Head, Key, Record
+from service.sessions.stores.base import Done, Outcome, Tombstone, Write
+
+# What a record takes beside its state and replies, measured with tracemalloc.
+_RECORD_BYTES = 1024
+_MAX_TOMBSTONES = 100_000
+
+
+class MemoryStore:
+    """A dict of records behind a lock. It never evicts: when it is full, opening answers 429."""
+
+    name = "memory"
+    shared = False
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._nbytes = 0
+        self._records: dict[Key, Record] = {}
+        self._tombstones: dict[Key, Tombstone] = {}
+        # Engine threads commit; the event loop does everything else.
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore sessions={len(self._records)} bytes={self._nbytes}>"
+
+    def commit(self, writes: Sequence[Write], done: Done) -> None:
+        """Write the rows of a batch. A step of a live session is never refused for want of room."""
+        with self._lock:
+            outcomes = [self._write(write) for write in writes]
+        done(outcomes)
+
+    async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        """Write; raises SessionLimit before anything is written if new sessions do not fit."""
+        with self._lock:
+            new = sum(_nbytes(write.record) for write in writes if write.base is None)
+            if new and self._nbytes + new > self._max_bytes:
+                raise SessionLimit(
+                    f"the memory store holds {len(self._records)} sessions and is full",
+                    hint="delete sessions that are done, or raise CAROUSEL_STORE_BYTES",
+                )
+            if atomic:
+                outcomes = [self._outcome(write) for write in writes]
+                if any(outcome is not Outcome.WRITTEN for outcome in outcomes):
+                    return outcomes
+            return [self._write(write) for write in writes]
+
+    async def load(self, key: Key) -> Record | Tombstone | None:
+        """The session or its tombstone."""
+        with self._lock:
+            return self._records.get(key) or self._tombstones.get(key)
+
+    async def delete(self, key: Key, base: bytes) -> Outcome:
+        """Delete by revision."""
+        with self._lock:
+            record = self._records.get(key)
+            if record is None:
+                return Outcome.GONE
+            if record.head.revision != base:
+                return Outcome.LOST
+            self._remove(key)
+            return Outcome.WRITTEN
+
+    async def page(
+        self, tenant: str, model: str | None, after: str | None, limit: int, now: float
+    ) -> list[tuple[Head, int]]:
+        """Live sessions in order of id."""
+        with self._lock:
+            found = [
+                record
+                for (owner, session_id), record in self._records.items()
+                if owner == tenant
+                and (after is None or session_id > after)
+                and (model is None or record.head.model == model)
+                and record.head.expires_at > now
+            ]
+        first = nsmallest(limit, found, key=lambda record: record.head.key[1])
+        return [(record.head, len(record.state)) for record in first]
+
+    async def expire(self, expired_before: float, buried_before: float) -> list[Key]:
+        """Bury the expired, oldest tombstones first to go."""
+        with self._lock:
+            expired = [
+                key
+                for key, record in self._records.items()
+                if record.head.expires_at <= expired_before
+            ]
+            for key in expired:
+                self._tombstones[key] = Tombstone(self._records[key].head.expires_at)
+                self._remove(key)
+            old = [
+                key for key, each in self._tombstones.items() if each.expired_at <= buried_before
+            ]
+            excess = len(self._tombstones) - len(old) - _MAX_TOMBSTONES
+            old += list(self._tombstones)[: max(0, excess)]
+            for key in old:
+                self._tombstones.pop(key, None)
+        return expired
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _outcome(self, write: Write) -> Outcome:
+        record = self._records.get(write.record.head.key)
+        if record is None:
+            return Outcome.WRITTEN if write.base is None else Outcome.GONE
+        return Outcome.WRITTEN if record.head.revision == write.base else Outcome.LOST
+
+    def _write(self, write: Write) -> Outcome:
+        key = write.record.head.key
+        record = self._records.get(key)
+        if record is not None:
+            if record.head.revision != write.base:
+                return Outcome.LOST
+            self._nbytes -= _nbytes(record)
+        elif write.base is not None:
+            return Outcome.GONE
+        elif self._tombstones:
+            self._tombstones.pop(key, None)
+        self._records[key] = write.record
+        self._nbytes += _nbytes(write.record)
+        return Outcome.WRITTEN
+
+    def _remove(self, key: Key) -> None:
+        self._nbytes -= _nbytes(self._records.pop(key))
+
+
+def _nbytes(record: Record) -> int:
+    replies = sum(reply.nbytes for reply in record.head.replies)
+    return len(record.state) + replies + _RECORD_BYTES

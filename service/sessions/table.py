@@ -1,0 +1,102 @@
+"""The sessions that are in memory: a cache in front of the store, bounded by the pools.
+
+A session is here while it is busy, while it has a slot, or for a short while after it was loaded.
+"""
+
+from collections import OrderedDict
+
+from service.engine.engine import Engine
+from service.engine.request import NO_SLOT
+from service.sessions.record import Key
+from service.sessions.session import Session
+
+_MAX_LOOSE = 1024
+
+
+class SessionTable:
+    """Finds sessions by key; idle ones are given up least recently used first, when slots run
+    out.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[Key, Session] = {}
+        # Idle sessions by engine, least recently used first: those with a slot, and those without.
+        self._resting: dict[Engine, OrderedDict[Session, None]] = {}
+        self._loose: OrderedDict[Session, None] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<SessionTable sessions={len(self._sessions)} loose={len(self._loose)}>"
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def get(self, key: Key) -> Session | None:
+        """The session of a key, if it is in memory."""
+        return self._sessions.get(key)
+
+    def add(self, session: Session) -> None:
+        """Take in a session that was loaded, idle and without a slot."""
+        assert session.head.key not in self._sessions
+        self._sessions[session.head.key] = session
+        self._loose[session] = None
+        if len(self._loose) > _MAX_LOOSE:
+            self.drop(next(iter(self._loose)))
+
+    def wake(self, session: Session) -> None:
+        """An idle session becomes busy."""
+        session.busy = True
+        if session.slot == NO_SLOT:
+            self._loose.pop(session, None)
+        else:
+            self._resting[session.loaded.engine].pop(session, None)
+
+    def rest(self, session: Session) -> None:
+        """A busy session passes its turn on; without anyone waiting it is idle."""
+        session.pass_turn()
+        if session.busy or session.dropped:
+            return
+        if session.slot == NO_SLOT:
+            self._loose[session] = None
+            return
+        engine = session.loaded.engine
+        resting = self._resting.get(engine)
+        if resting is None:
+            resting = self._resting[engine] = OrderedDict()
+            engine.reclaim = lambda: self._reclaim(engine)
+        resting[session] = None
+
+    def drop(self, session: Session) -> None:
+        """Forget a session, busy or idle; its slot is free, its truth is in the store."""
+        if session.dropped:
+            return
+        session.dropped = True
+        self._sessions.pop(session.head.key, None)
+        self._loose.pop(session, None)
+        engine = session.loaded.engine
+        if engine in self._resting:
+            self._resting[engine].pop(session, None)
+        self.free_slot(session)
+
+    def free_slot(self, session: Session) -> None:
+        """Take the slot away from a session that has one."""
+        slot, session.slot = session.slot, NO_SLOT
+        if slot != NO_SLOT:
+            session.loaded.engine.release(slot)
+
+    def forget_engine(self, engine: Engine) -> None:
+        """Drop the idle sessions of a model that is no longer served."""
+        for session in list(self._resting.pop(engine, ())):
+            self.drop(session)
+
+    def _reclaim(self, engine: Engine) -> bool:
+        """Free the slot of the session that has been idle longest; False when none is idle."""
+        resting = self._resting.get(engine)
+        if not resting:
+            return False
+        session, _ = resting.popitem(last=False)
+        session.dropped = True
+        self._sessions.pop(session.head.key, None)
+        # Not `release`: the engine that asks takes the slot itself.
+        engine.slots.give(session.slot)
+        session.slot = NO_SLOT
+        return True
