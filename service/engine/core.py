@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from models.row import Array
 from models.spec import ModelSpec
 from service.backends.base import Backend, DeviceArray, DeviceFailed, Pool
 from service.engine.batch import Packer, join
@@ -87,10 +88,19 @@ class Core:
             self._pool.scatter([row.request.target for row in rows], new)
             self._copy_out(rows, new)
         for row, piece in zip(rows, pieces, strict=True):
-            request = row.request
-            request.pieces.append(piece)
-            if row.start + row.length == request.num_steps:
-                request.outputs = join(self._spec, request.pieces)
+            self._collect(row, piece)
+
+    def _collect(self, row: Row, piece: dict[str, Array]) -> None:
+        """Give a request the outputs of the time steps that ran."""
+        request = row.request
+        if row.length == request.num_steps:
+            request.outputs = piece
+            return
+        if request.pieces is None:
+            request.pieces = []
+        request.pieces.append(piece)
+        if row.start + row.length == request.num_steps:
+            request.outputs = join(self._spec, request.pieces)
 
     def _gather(self, rows: Sequence[Row]) -> DeviceArray | None:
         """The states the rows start from, (B, N); a request without a source has its row placed."""

@@ -158,12 +158,11 @@ class Engine:
                 return
             self.core.scheduler.add(arrived)
             try:
-                finished = self.core.step()
+                self._finish(self.core.step())
             except Exception:
                 log.exception("the engine of %s failed and is out of service", self.name)
                 self._call_loop(self._fail_all)
                 return
-            self._finish(finished)
 
     def _take(self) -> list[Request] | None:
         """Everything in the inbox; waits only when there is nothing else to do. None: the end."""
@@ -201,7 +200,10 @@ class Engine:
         """On the loop: settle each request alone, so that one that fails or left harms no other."""
         for request in requests:
             if request in self._pending:
-                self._settle(request)
+                try:
+                    self._settle(request)
+                except Exception:
+                    log.exception("a request of %s could not be settled", self.name)
 
     def _settle(self, request: Request) -> None:
         self._pending.remove(request)

@@ -44,7 +44,7 @@ class Request:
     abandoned: bool = False
 
     done_steps: int = 0
-    pieces: list[dict[str, Array]] = field(default_factory=list)
+    pieces: list[dict[str, Array]] | None = None
     outputs: dict[str, Array] = field(default_factory=dict)
     state_out: bytes | None = None
     error: Exception | None = None

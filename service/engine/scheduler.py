@@ -14,9 +14,9 @@ from service.errors import DeadlineExceeded
 _MIN_FILL = 0.75
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
-    """One row of a batch: `length` time steps of `request` from `start` on."""
+    """One row of a batch: `length` time steps of `request` from `start` on; never changed."""
 
     request: Request
     start: int
@@ -87,8 +87,10 @@ class Scheduler:
         """Book what a run did; returns the requests that are finished or failed, queues the
         rest.
         """
-        if rows:
-            self.budget.measured(len(rows), max(row.length for row in rows), elapsed_s)
+        longest = max((row.length for row in rows), default=0)
+        if longest > 1:
+            # A single step is mostly overhead and says little about the steps of a chunk.
+            self.budget.measured(len(rows), longest, elapsed_s)
         finished: list[Request] = []
         for row in rows:
             row.request.done_steps = row.start + row.length

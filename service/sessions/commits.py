@@ -66,6 +66,7 @@ class Committer:
         assert request.state_out is not None
         before = ticket.session.head
         reply = make_reply(before.position, ticket.position, request.inputs, request.outputs)
+        replies, replies_bytes = keep_replies(before, reply)
         after = Head(
             before.key,
             before.model,
@@ -76,7 +77,8 @@ class Committer:
             before.created_at,
             now,
             before.ttl_s,
-            keep_replies(before.replies, reply),
+            replies,
+            replies_bytes,
         )
         ticket.after = after
         return Write(before.revision, Record(after, request.state_out))

@@ -6,6 +6,7 @@ dataclass takes four times as long to make.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -38,18 +39,14 @@ class SavedArray:
 class Reply:
     """A recorded reply: the step from `base` to `position` with inputs of this digest.
 
-    `outputs` is None when they were too large to keep.
+    `outputs` is None when they were too large to keep; `nbytes` is their size.
     """
 
     base: int
     position: int
     digest: bytes
     outputs: tuple[SavedArray, ...] | None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the recorded outputs."""
-        return sum(len(each.data) for each in self.outputs) if self.outputs is not None else 0
+    nbytes: int
 
 
 @dataclass(slots=True)
@@ -68,6 +65,7 @@ class Head:
     used_at: float
     ttl_s: float
     replies: tuple[Reply, ...] = ()
+    replies_bytes: int = 0
 
     @property
     def expires_at(self) -> float:
@@ -87,34 +85,42 @@ def make_reply(
     base: int, position: int, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
 ) -> Reply:
     """Record a step; outputs beyond 1 MiB are left out, and the reply says so."""
-    if sum(array.nbytes for array in outputs.values()) > MAX_REPLY_BYTES:
-        return Reply(base, position, digest(inputs), None)
-    saved = tuple(
-        SavedArray(name, array.dtype.str, array.shape, array.tobytes())
-        for name, array in outputs.items()
-    )
-    return Reply(base, position, digest(inputs), saved)
+    saved: list[SavedArray] = []
+    nbytes = 0
+    for name, array in outputs.items():
+        nbytes += array.nbytes
+        if nbytes > MAX_REPLY_BYTES:
+            return Reply(base, position, digest(inputs), None, 0)
+        saved.append(SavedArray(name, array.dtype.str, array.shape, array.tobytes()))
+    return Reply(base, position, digest(inputs), tuple(saved), nbytes)
 
 
-def keep_replies(older: tuple[Reply, ...], last: Reply) -> tuple[Reply, ...]:
-    """The replies to keep, oldest first: the last, and before it as many as are small enough."""
-    kept = 0
-    total = last.nbytes
-    for reply in reversed(older[1 - MAX_REPLIES :]):
-        total += reply.nbytes
-        if total > MAX_REPLIES_BYTES or reply.outputs is None:
-            break
-        kept += 1
-    return (*older[len(older) - kept :], last)
+def keep_replies(head: Head, last: Reply) -> tuple[tuple[Reply, ...], int]:
+    """The replies to keep after `last`, oldest first, and their bytes: the last always, and before
+    it as many of the head's as are small enough together.
+    """
+    older = head.replies
+    nbytes = head.replies_bytes + last.nbytes
+    first = 0
+    while first < len(older) and (
+        nbytes > MAX_REPLIES_BYTES
+        or len(older) - first >= MAX_REPLIES
+        or older[first].outputs is None
+    ):
+        nbytes -= older[first].nbytes
+        first += 1
+    return (*older[first:], last), nbytes
 
 
 def digest(inputs: Mapping[str, Array]) -> bytes:
-    """What tells decoded inputs apart: names, dtypes, shapes and values, whatever encoding they
-    had.
-    """
-    hasher = blake2b(digest_size=16)
-    for name in sorted(inputs):
+    """What tells decoded inputs apart: names, dtypes, shapes and values, however encoded."""
+    parts: list[bytes] = []
+    for name in sorted(inputs) if len(inputs) > 1 else inputs:
         array = inputs[name]
-        hasher.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        hasher.update(array.tobytes())
-    return hasher.digest()
+        parts += _label(name, array.dtype, array.shape), array.tobytes()
+    return blake2b(b"".join(parts), digest_size=16).digest()
+
+
+@lru_cache(maxsize=1024)
+def _label(name: str, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> bytes:
+    return f"{name} {dtype.str} {shape}\n".encode()

@@ -203,6 +203,7 @@ class Sessions:
             position=position,
             used_at=now,
             replies=(),
+            replies_bytes=0,
         )
         record = Record(after, row)
         # Dropped first: should the store fail now, nobody may trust what is in memory.

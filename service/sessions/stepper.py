@@ -1,12 +1,12 @@
 """Steps a session: its turn, the position rules, one run of the engine, one commit."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.row import Array
 from service.engine.request import NO_SLOT, Request
-from service.errors import CarouselError, StoreUnavailable
+from service.errors import StoreUnavailable
 from service.sessions.answers import StepReply
 from service.sessions.commits import Ticket, WriteLost
 from service.sessions.lookup import Lookup
@@ -32,6 +32,7 @@ class Stepper:
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
+        self._table = lookup.table
         self._store = lookup.store
 
     def __repr__(self) -> str:
@@ -44,24 +45,26 @@ class Stepper:
         errors; after any but StoreUnavailable the session is where it was.
         """
         while True:
-            await self._lookup.enter(session, step.deadline)
+            if session.busy:
+                await self._lookup.enter(session, step.deadline)
+            else:
+                self._table.wake(session)
             if session.dropped or session.loaded.retired:
                 session = await self._find_again(session)
                 continue
-            request: Request | None = None
             try:
-                repeat = await self._judge(session, step)
-                if repeat is not None:
-                    return repeat
-                request = _request(session, step, self._finished)
-                future = session.loaded.engine.submit(request)
+                repeat = None
+                if not self._may_run(session, step):
+                    repeat = await self._judge(session, step)
+                if repeat is None:
+                    request, future = self._submit(session, step)
             except BaseException:
-                request = None
+                self._lookup.leave(session)
                 raise
-            finally:
-                # Once it is submitted, the turn is passed on by `_finished`.
-                if request is None:
-                    self._lookup.leave(session)
+            if repeat is not None:
+                self._lookup.leave(session)
+                return repeat
+            # From here on the turn is `_finished`'s to pass on.
             try:
                 await future
             except WriteLost:
@@ -78,27 +81,40 @@ class Stepper:
         self._lookup.leave(session)
         return await self._lookup.find(*session.head.key)
 
+    def _may_run(self, session: Session, step: Step) -> bool:
+        """Whether a step runs without another look: its commit finds out if the cache was wrong."""
+        if step.position is not None and step.position != session.head.position:
+            return False
+        return step.commit or not self._store.shared
+
     async def _judge(self, session: Session, step: Step) -> StepReply | None:
         """None if the step may run, the recorded reply if it is a repeat; raises if it is refused.
 
         On a shared store only a run that will be committed may trust the cached session.
         """
-        try:
+        if not self._store.shared and not step.return_state:
             reply = _find_repeat(session.head, step)
-        except CarouselError:
-            if not self._store.shared:
-                raise
-        else:
-            if reply is None and (step.commit or not self._store.shared):
-                return None
-            if reply is not None and not step.return_state and not self._store.shared:
-                return _replay(reply, None)
+            return None if reply is None else _replay(reply, None)
         record = await self._lookup.reload(session)
         reply = _find_repeat(record.head, step)
         if reply is None:
             return None
         state = session.loaded.layout.unpack(record.state) if step.return_state else None
         return _replay(reply, state)
+
+    def _submit(self, session: Session, step: Step) -> "tuple[Request, asyncio.Future[Request]]":
+        request = Request(
+            step.inputs,
+            step.num_steps,
+            step.deadline,
+            state=session.row,
+            source=session.slot,
+            commits=step.commit,
+            ticket=Ticket(session, session.head.position + step.num_steps),
+            wants_state=step.return_state,
+            on_done=self._finished,
+        )
+        return request, session.loaded.engine.submit(request)
 
     def _finished(self, request: Request) -> None:
         """On the loop, for every request that was submitted, whether its client still waits or
@@ -141,20 +157,6 @@ def _find_repeat(head: Head, step: Step) -> Reply | None:
         lambda: digest(step.inputs),
         commit=step.commit,
         return_state=step.return_state,
-    )
-
-
-def _request(session: Session, step: Step, on_done: Callable[[Request], None]) -> Request:
-    return Request(
-        step.inputs,
-        step.num_steps,
-        step.deadline,
-        state=session.row,
-        source=session.slot,
-        commits=step.commit,
-        ticket=Ticket(session, session.position + step.num_steps),
-        wants_state=step.return_state,
-        on_done=on_done,
     )
 
 

@@ -132,5 +132,4 @@ class MemoryStore:
 
 
 def _nbytes(record: Record) -> int:
-    replies = sum(reply.nbytes for reply in record.head.replies)
-    return len(record.state) + replies + _RECORD_BYTES
+    return len(record.state) + record.head.replies_bytes + _RECORD_BYTES
