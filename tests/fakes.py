@@ -2,16 +2,28 @@
 
 The witness is a ReLU RNN with identity weights, fed integers: its state is the exact running sum of
 its inputs, and its output the sum so far, so a lost, doubled or reordered step shows in the output.
+`tests/rig.py` puts an engine and sessions around it.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from models.row import Array, RowLayout
 from models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
-from service.backends.numpy_pool import NumpyPool
+from service.backends.base import DeviceFailed
+from service.backends.numpy_pool import ByteRows, NumpyPool
+from service.engine.slots import Slots
+from service.errors import StoreUnavailable
+from service.sessions.commits import new_revision
+from service.sessions.record import Head, Key, Record
+from service.sessions.stores.base import Done, Outcome, Tombstone, Write
+from service.sessions.stores.memory import MemoryStore
 
 WITNESS = ModelSpec(
     inputs=(InputSpec(name="x", dtype="float32", axes=("batch", "time", 2)),),
@@ -20,19 +32,55 @@ WITNESS = ModelSpec(
     streaming="step",
 )
 
+# How long a test waits for what must happen at once.
+PATIENCE_S = 10.0
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
 
 class WitnessBackend:
-    """h_t = relu(x_t + h_(t-1)) in NumPy; an input equal to `poison` makes its whole batch fail."""
+    """h_t = relu(x_t + h_(t-1)) in NumPy.
+
+    An input equal to `poison` makes its whole batch fail, one equal to `fatal` is the end of the
+    device. Between `hold` and `go` a run waits inside.
+    """
 
     mixed_lengths = True
 
-    def __init__(self, poison: float = -777.0) -> None:
+    def __init__(self, poison: float = -777.0, fatal: float = -999.0) -> None:
         self.poison = poison
+        self.fatal = fatal
         self.batches: list[tuple[int, int]] = []
+        self.seen: list[tuple[Array, npt.NDArray[np.int32]]] = []
+        self._entered = threading.Semaphore(0)
+        self._go = threading.Event()
+        self._go.set()
 
     def make_pool(self, num_slots: int) -> NumpyPool:
         """A pool in host memory."""
         return NumpyPool(WITNESS, RowLayout(WITNESS.states), num_slots)
+
+    def hold(self) -> None:
+        """Let the runs that begin from now on wait."""
+        self._entered = threading.Semaphore(0)
+        self._go.clear()
+
+    def go(self) -> None:
+        """Let them go on."""
+        self._go.set()
+
+    async def entered(self) -> None:
+        """Wait until a run waits inside."""
+        assert await asyncio.to_thread(self._entered.acquire, timeout=PATIENCE_S), "no run began"
 
     def run(
         self,
@@ -41,14 +89,176 @@ class WitnessBackend:
         lengths: npt.NDArray[np.int32],
     ) -> tuple[list[Array], list[Array]]:
         """Running sums (B, T, 2) and the last of each row, (1, B, 2)."""
+        self._entered.release()
+        assert self._go.wait(PATIENCE_S), "nobody let the run go on"
         x = inputs["x"]  # (B, T, 2)
         self.batches.append((x.shape[0], x.shape[1]))
+        self.seen.append((x.copy(), lengths.copy()))
+        if (x == self.fatal).any():
+            raise DeviceFailed("the device is lost")
         if (x == self.poison).any():
             raise ValueError("poisoned batch")
         h = states[0][0].copy()  # (B, 2)
         output = np.zeros_like(x)  # (B, T, 2)
-        for step in range(x.shape[1]):
-            live = (step < lengths)[:, np.newaxis]  # (B, 1)
-            h = np.where(live, np.maximum(x[:, step] + h, 0), h)
-            output[:, step] = h
+        with np.errstate(over="ignore"):
+            for step in range(x.shape[1]):
+                live = (step < lengths)[:, np.newaxis]  # (B, 1)
+                h = np.where(live, np.maximum(x[:, step] + h, 0), h)
+                output[:, step] = h
         return [output], [h[np.newaxis].astype(np.float32)]
+
+
+class NanSlots(Slots):
+    """Fills every slot with NaN when it is given back, and counts itself against double gifts."""
+
+    def __init__(self, pool: NumpyPool, nbytes: int) -> None:
+        super().__init__(pool.num_slots)
+        self._pool = pool
+        self._nan = np.full(nbytes // 4, np.nan, np.float32).tobytes()
+        self.taken: set[int] = set()
+        for slot in range(pool.num_slots):
+            pool.write(slot, self._nan)
+
+    def take(self) -> int | None:
+        """As Slots, and nobody else has the slot."""
+        slot = super().take()
+        assert slot not in self.taken, f"slot {slot} was given to two"
+        if slot is not None:
+            self.taken.add(slot)
+        return slot
+
+    def give(self, slot: int) -> None:
+        """As Slots, and the giver had it."""
+        self.taken.remove(slot)
+        self._pool.write(slot, self._nan)
+        super().give(slot)
+
+
+class FlakyPool(NumpyPool):
+    """A pool whose next copy to the host fails, after the run and its states are made."""
+
+    failing = False
+
+    def to_host(self, rows: ByteRows, indexes: Sequence[int]) -> list[bytes]:
+        """As NumpyPool, once not."""
+        if self.failing:
+            self.failing = False
+            raise MemoryError("no room for the copies")
+        return super().to_host(rows, indexes)
+
+
+class FaultyStore:
+    """MemoryStore as a test wants it: shared, slow, away, or written to by another process.
+
+    `lose`: the next commit is answered StoreUnavailable, the write done (`after`) or not
+    (`before`). `away`: every other call raises StoreUnavailable. Between `hold` and `release`
+    commits wait, and their `done` then comes from another thread. `meanwhile` runs once, before the
+    next write or delete.
+    """
+
+    name = "faulty"
+
+    def __init__(self, *, shared: bool = False, max_bytes: int = 1 << 30) -> None:
+        self.memory = MemoryStore(max_bytes)
+        self.shared = shared
+        self.lose: Literal["before", "after"] | None = None
+        self.away = False
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        self.commits: list[list[str]] = []
+        self._holding = False
+        self._held: list[tuple[Sequence[Write], Done]] = []
+        self._arrived = threading.Semaphore(0)
+
+    def hold(self) -> None:
+        """Let commits wait from now on."""
+        self._holding = True
+
+    async def held(self) -> None:
+        """Wait until one more commit waits."""
+        assert await asyncio.to_thread(self._arrived.acquire, timeout=PATIENCE_S), "no commit came"
+
+    async def release(self) -> None:
+        """Write what waits, in order, on another thread."""
+        self._holding = False
+        held, self._held = self._held, []
+        for writes, done in held:
+            await asyncio.to_thread(self._commit, writes, done)
+
+    def commit(self, writes: Sequence[Write], done: Done) -> None:
+        """Write, or wait to be released."""
+        self.commits.append([write.record.head.key[1] for write in writes])
+        if self._holding:
+            self._held.append((writes, done))
+            self._arrived.release()
+        else:
+            self._commit(writes, done)
+
+    async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        """As MemoryStore."""
+        await self._before()
+        return await self.memory.write(writes, atomic=atomic)
+
+    async def load(self, key: Key) -> Record | Tombstone | None:
+        """As MemoryStore, after letting others run."""
+        await asyncio.sleep(0)
+        self._here()
+        return await self.memory.load(key)
+
+    async def delete(self, key: Key, base: bytes) -> Outcome:
+        """As MemoryStore."""
+        await self._before()
+        return await self.memory.delete(key, base)
+
+    async def page(
+        self, tenant: str, model: str | None, after: str | None, limit: int, now: float
+    ) -> list[tuple[Head, int]]:
+        """As MemoryStore."""
+        self._here()
+        return await self.memory.page(tenant, model, after, limit, now)
+
+    async def expire(self, expired_before: float, buried_before: float) -> list[Key]:
+        """As MemoryStore."""
+        self._here()
+        return await self.memory.expire(expired_before, buried_before)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def record(self, session_id: str, tenant: str = "") -> Record:
+        """What the store holds, whatever the sessions believe."""
+        found = await self.memory.load((tenant, session_id))
+        assert isinstance(found, Record)
+        return found
+
+    async def elsewhere(self, session_id: str, total: float, position: int) -> None:
+        """Another process moves a session of the witness to a running sum and a position."""
+        old = await self.record(session_id)
+        row = np.full(2, total, np.float32).tobytes().ljust(len(old.state), b"\0")
+        head = replace(old.head, revision=new_revision(), position=position, replies=())
+        assert await self.memory.write([Write(old.head.revision, Record(head, row))]) == [
+            Outcome.WRITTEN
+        ]
+
+    async def vanish(self, session_id: str) -> None:
+        """Another process deletes a session."""
+        old = await self.record(session_id)
+        assert await self.memory.delete(old.head.key, old.head.revision) is Outcome.WRITTEN
+
+    def _commit(self, writes: Sequence[Write], done: Done) -> None:
+        lose, self.lose = self.lose, None
+        if lose == "after":
+            self.memory.commit(writes, lambda outcomes: None)
+        if lose is not None:
+            done(StoreUnavailable("the store went away"))
+        else:
+            self.memory.commit(writes, done)
+
+    async def _before(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        self._here()
+
+    def _here(self) -> None:
+        if self.away:
+            raise StoreUnavailable("the store is away")

@@ -85,8 +85,9 @@ class Core:
         if held is not None:
             new = self._pool.pack(states, held)  # (B, N)
             self._refuse_poisoned(rows, new)
-            self._pool.scatter([row.request.target for row in rows], new)
             self._copy_out(rows, new)
+            # After all that may fail: a row that is run again must find the state it started from.
+            self._pool.scatter([row.request.target for row in rows], new)
         for row, piece in zip(rows, pieces, strict=True):
             self._collect(row, piece)
 

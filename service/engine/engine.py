@@ -18,7 +18,7 @@ from models.row import Array
 from service.engine.core import Core
 from service.engine.request import NO_SLOT, Request
 from service.engine.slots import Slots
-from service.errors import CarouselError, ModelUnavailable, QueueFull
+from service.errors import CarouselError, ModelUnavailable, QueueFull, StoreUnavailable
 
 log = logging.getLogger("carousel.engine")
 
@@ -183,7 +183,13 @@ class Engine:
         if len(commits) < len(finished):
             self._deliver([each for each in finished if not each.commits or each.error])
         if commits:
-            self.commit(commits, self._deliver)
+            try:
+                self.commit(commits, self._deliver)
+            except Exception:
+                log.exception("a commit of %s failed", self.name)
+                for each in commits:
+                    each.error = StoreUnavailable("the session store failed")
+                self._deliver(commits)
 
     def _deliver(self, requests: list[Request]) -> None:
         self._call_loop(self._resolve, requests)
@@ -228,6 +234,9 @@ class Engine:
         self.failed = True
         self._without_slot.clear()
         for request in list(self._pending):
+            if request.commits and request.error is None and request.remaining == 0:
+                # It has run and the store has it: what became of it, the store will say.
+                continue
             error: CarouselError = ModelUnavailable(f"the model {self.name} is not available")
             request.error = error
             self._settle(request)
