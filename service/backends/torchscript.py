@@ -16,6 +16,9 @@ from models.row import Array, RowLayout
 from models.spec import ModelSpec
 from service.backends.base import BackendRefused, DeviceFailed
 
+# Said once a process of any LSTM with proj_size; there is nothing that an operator could do about it.
+warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
+
 
 class TorchPool:
     """(S, N) bytes on a device, a session's state a row; see backends/base.py for the promises."""
