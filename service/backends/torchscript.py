@@ -16,7 +16,7 @@ from models.row import Array, RowLayout
 from models.spec import ModelSpec
 from service.backends.base import BackendRefused, DeviceFailed
 
-# Said once a process of any LSTM with proj_size; there is nothing that an operator could do about it.
+# Said once a process of an LSTM with proj_size; there is nothing an operator could do about it.
 warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from service.engine.catalog import Catalog
 from service.engine.loaded import Loaded
 from service.errors import (
+    CarouselError,
     ModelMismatch,
     QueueFull,
     SessionExpired,
@@ -69,10 +70,7 @@ class Lookup:
         if stale is not None:
             self.table.drop(stale)
         live = self.require_live(record, session_id)
-        loaded = self.successor(live.head)
-        if len(live.state) != loaded.layout.nbytes:
-            raise StateCorrupt(f"the stored state of session {session_id!r} has the wrong size")
-        session = Session(live.head, loaded, live.state)
+        session = Session(live.head, self._fitting(live), live.state)
         self.table.add(session)
         return session
 
@@ -114,7 +112,7 @@ class Lookup:
             raise QueueFull(f"{self._max_waiting} requests wait for their session already")
         self._num_waiting += 1
         try:
-            await session.wait_turn(deadline)
+            await session.wait_turn(deadline, lambda: self.leave(session))
         finally:
             self._num_waiting -= 1
 
@@ -126,23 +124,33 @@ class Lookup:
         """The record as the store has it, read on the session's own turn, and the session set to
         it.
 
-        Raises SessionNotFound or SessionExpired; the session is dropped then.
+        Raises SessionNotFound, SessionExpired, ModelMismatch; the session is dropped then.
         """
         record = await self.store.load(session.head.key)
         try:
             live = self.require_live(record, session.id)
-        except (SessionNotFound, SessionExpired):
+            if live.head.revision != session.head.revision:
+                self._set_record(session, live)
+        except CarouselError:
             self.table.drop(session)
             raise
-        if live.head.revision != session.head.revision:
-            self.set_record(session, live)
         return live
 
-    def set_record(self, session: Session, record: Record) -> None:
-        """What was written to the store by other means than a step becomes the session's own."""
+    def _set_record(self, session: Session, record: Record) -> None:
+        """What others wrote to the store becomes the session's own; it may be of another model."""
+        loaded = self._fitting(record)
         self.table.free_slot(session)
+        session.loaded = loaded
         session.head = record.head
         session.row = record.state
+
+    def _fitting(self, record: Record) -> Loaded:
+        """The model that a record goes on with; raises ModelMismatch or StateCorrupt."""
+        loaded = self.successor(record.head)
+        if len(record.state) != loaded.layout.nbytes:
+            session_id = record.head.key[1]
+            raise StateCorrupt(f"the stored state of session {session_id!r} has the wrong size")
+        return loaded
 
     @asynccontextmanager
     async def hold(self, tenant: str, session_id: str, deadline: float) -> AsyncIterator[Held]:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 
 from service.engine.loaded import Loaded
 from service.engine.request import NO_SLOT
@@ -42,8 +43,11 @@ class Session:
         """Time steps consumed."""
         return self.head.position
 
-    async def wait_turn(self, deadline: float) -> None:
-        """Wait until those who came before are done; raises DeadlineExceeded (monotonic clock)."""
+    async def wait_turn(self, deadline: float, leave: Callable[[], None]) -> None:
+        """Wait until those who came before are done; raises DeadlineExceeded (monotonic clock).
+
+        `leave` is called if the turn was given in the moment the caller went away.
+        """
         waiter = asyncio.get_running_loop().create_future()
         self.waiters.append(waiter)
         delay = max(0.0, deadline - time.monotonic())
@@ -52,8 +56,7 @@ class Session:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # The turn was given in the moment the caller went away: it goes to the next.
-                self.pass_turn()
+                leave()
             raise
         finally:
             timer.cancel()

@@ -10,7 +10,7 @@ from models.row import Array
 from service.engine.catalog import Catalog
 from service.engine.engine import Engine
 from service.engine.loaded import Loaded
-from service.errors import NotStreamable, PreconditionFailed, SessionExists, StoreUnavailable
+from service.errors import InvalidRequest, NotStreamable, PreconditionFailed, SessionExists
 from service.sessions.answers import Fork, SessionInfo, SessionPage, StateRead
 from service.sessions.commits import Committer, new_revision
 from service.sessions.lookup import Held, Lookup
@@ -151,6 +151,8 @@ class Sessions:
         Raises SessionExists with those of `session_ids` that are taken, SessionLimit.
         """
         ids = session_ids or [secrets.token_hex(16) for _ in range(count or 1)]
+        if len(set(ids)) < len(ids):
+            raise InvalidRequest("session_ids names an id twice; expected ids that differ")
         async with self._hold(tenant, session_id) as held:
             loaded, source = held.session.loaded, held.record
             lives_s = ttl_s if ttl_s is not None else source.head.ttl_s
@@ -170,11 +172,15 @@ class Sessions:
     async def delete(self, tenant: str, session_id: str, *, if_match: str | None = None) -> None:
         """End a session; its id may be opened again. Raises PreconditionFailed."""
         async with self._hold(tenant, session_id) as held:
-            _check_match(if_match, held.record.head)
-            self._lookup.table.drop(held.session)
-            outcome = await self.store.delete(held.record.head.key, held.record.head.revision)
-        if outcome is Outcome.LOST:
-            raise StoreUnavailable("another server wrote the session meanwhile; it was not deleted")
+            outcome = Outcome.LOST
+            while outcome is Outcome.LOST:
+                head = held.record.head
+                _check_match(if_match, head)
+                self._lookup.table.drop(held.session)
+                outcome = await self.store.delete(head.key, head.revision)
+                if outcome is Outcome.LOST:
+                    # Another server wrote it meanwhile: what it wrote is what must match.
+                    held.record = await self._lookup.reload(held.session)
 
     async def sweep(self) -> None:
         """Bury sessions that expired a while ago, and forget old tombstones; call it now and
@@ -210,9 +216,11 @@ class Sessions:
         self._lookup.table.drop(held.session)
         outcomes = await self.store.write([Write(head.revision, record)])
         if outcomes[0] is not Outcome.WRITTEN:
-            raise PreconditionFailed(
-                "another server wrote the session meanwhile", hint="read it again"
-            )
+            # Another server wrote it meanwhile: what it wrote is what must match.
+            held.record = await self._lookup.reload(held.session)
+            if held.record.head.state_id != head.state_id:
+                raise PreconditionFailed("the session was opened anew, for another model")
+            return await self._overwrite(held, row, position, if_match)
         return self._info(after, len(row))
 
     async def _create(self, records: Sequence[Record]) -> list[Record]:

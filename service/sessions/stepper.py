@@ -44,13 +44,17 @@ class Stepper:
         Raises PositionConflict, ReplyNotKept, SessionNotFound, SessionExpired, and the engine's
         errors; after any but StoreUnavailable the session is where it was.
         """
+        lost = False
         while True:
-            if session.busy:
+            if lost:
+                await self._reload_lost(session)
+            elif session.busy:
                 await self._lookup.enter(session, step.deadline)
             else:
                 self._table.wake(session)
             if session.dropped or session.loaded.retired:
                 session = await self._find_again(session)
+                lost = False
                 continue
             try:
                 repeat = None
@@ -68,17 +72,31 @@ class Stepper:
             try:
                 await future
             except WriteLost:
-                session = await self._lookup.find(*session.head.key)
+                # The turn is still this step's: what came behind it stays behind it.
+                lost = True
                 continue
             except asyncio.CancelledError:
                 request.abandoned = True
+                if _is_lost(future):
+                    self._give_up(session)
                 raise
             return _reply(session, step, request)
 
+    async def _reload_lost(self, session: Session) -> None:
+        """What the store holds of a session, on the turn of a step whose write was lost."""
+        try:
+            await self._lookup.reload(session)
+        except BaseException:
+            self._give_up(session)
+            raise
+
+    def _give_up(self, session: Session) -> None:
+        self._table.drop(session)
+        self._lookup.leave(session)
+
     async def _find_again(self, session: Session) -> Session:
         """Another session of the same key, after the one at hand was given up."""
-        self._lookup.table.drop(session)
-        self._lookup.leave(session)
+        self._give_up(session)
         return await self._lookup.find(*session.head.key)
 
     def _may_run(self, session: Session, step: Step) -> bool:
@@ -131,7 +149,11 @@ class Stepper:
             if request.target != NO_SLOT:
                 engine.release(request.target)
             if isinstance(request.error, WriteLost | StoreUnavailable):
-                self._lookup.table.drop(session)
+                assert request.future is not None
+                if isinstance(request.error, WriteLost) and not request.future.done():
+                    # `step` is told and keeps the turn: the step is judged anew in its place.
+                    return
+                self._table.drop(session)
         self._lookup.leave(session)
 
 
@@ -148,6 +170,11 @@ def _move(session: Session, request: Request) -> None:
     elif engine.slots.is_full:
         session.slot, session.row = NO_SLOT, request.state_out
         engine.release(request.target)
+
+
+def _is_lost(future: "asyncio.Future[Request]") -> bool:
+    """Whether the write was lost just before the client left, so that nobody keeps the turn."""
+    return future.done() and not future.cancelled() and isinstance(future.exception(), WriteLost)
 
 
 def _find_repeat(head: Head, step: Step) -> Reply | None:

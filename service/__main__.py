@@ -1,0 +1,77 @@
+"""The command line: `carousel-serve`, or `python -m service`."""
+
+import asyncio
+import logging
+import os
+import sys
+
+import uvloop
+
+from service.api.greeting import greet
+from service.api.server import Server, listen
+from service.app import App, create_app
+from service.errors import SettingError
+from service.logs import configure_logs
+from service.settings import Settings, load_settings, unknown_variables
+
+log = logging.getLogger("carousel.service")
+
+_BAD_SETTING = 3
+
+
+def main() -> None:
+    """Serve until a signal ends it; exit code 3 for a setting that cannot be used."""
+    try:
+        settings = load_settings(sys.argv[1:], os.environ)
+        configure_logs(settings.log_level)
+        for line in unknown_variables(os.environ):
+            log.warning("%s", line)
+        app = create_app(settings)
+        uvloop.run(_serve(app))
+    except SettingError as error:
+        sys.stderr.write(f"carousel-serve: {error}\n")
+        sys.exit(_BAD_SETTING)
+
+
+async def _serve(app: App) -> None:
+    settings = app.settings
+    sock = listen(settings.host, settings.port)
+    server = Server(app.gate, keep_alive_s=settings.keep_alive_s)
+    server.install_signals(
+        lambda: app.drain(settings.drain_delay_s, settings.drain_timeout_s), app.refresh
+    )
+    url = _url(settings, sock.getsockname()[1])
+    log.info("listening at %s; %r", url, settings)
+    starting = asyncio.create_task(_start(app, url))
+    starting.add_done_callback(lambda task: _end_if_failed(task, server))
+    await server.serve(sockets=[sock])
+    if not starting.cancelled() and starting.done() and starting.exception() is not None:
+        await starting
+    await app.stop()
+    log.info("ended; every accepted request was answered")
+
+
+async def _start(app: App, url: str) -> None:
+    await app.start()
+    loaded = app.catalog.current()
+    if not loaded:
+        log.warning("no model is served: %s holds none", app.settings.model_repository)
+    log.info("ready; %r", app.catalog)
+    if app.settings.print_curl:
+        greeting = greet(url, loaded, with_key=bool(app.settings.api_key))
+        sys.stdout.write(greeting)
+        sys.stdout.flush()
+
+
+def _end_if_failed(task: "asyncio.Task[None]", server: Server) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        server.should_exit = True
+
+
+def _url(settings: Settings, port: int) -> str:
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The control plane: a FastAPI application for everything that is not in the data plane's table."""
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
+
+from service.api import models, operation, pages, sessions, state
+from service.api.messages import PageQuery, invalid
+from service.api.parts import Parts
+from service.api.problem import problem, unexpected
+from service.api.responses import to_response
+from service.errors import CarouselError, MethodNotAllowed, NotFound
+
+
+def create_control(parts: Parts) -> FastAPI:
+    """The application; its schema is made elsewhere (service/api/schema.py), data plane and all."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.state.parts = parts
+    for module in (models, sessions, state, operation, pages):
+        app.include_router(module.router)
+    app.add_exception_handler(CarouselError, _on_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(Exception, _on_defect)
+    return app
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CarouselError)
+    return to_response(problem(error))
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [each | {"loc": each["loc"][1:]} for each in error.errors()]
+    if error.errors()[0]["loc"][0] == "path":
+        return to_response(problem(NotFound("there is nothing at this path")))
+    return to_response(problem(invalid(errors, sorted(PageQuery.model_fields))))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == MethodNotAllowed.status:
+        methods = ", ".join(_allowed(request))
+        fault = MethodNotAllowed(f"{request.method} given; expected {methods}", allow=methods)
+        return to_response(problem(fault))
+    return to_response(problem(NotFound("there is nothing at this path", hint="see /docs")))
+
+
+async def _on_defect(request: Request, error: Exception) -> Response:
+    return to_response(problem(unexpected(error, where="the control plane")))
+
+
+def _allowed(request: Request) -> list[str]:
+    """Every method of a path; the framework names those of its first route only."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

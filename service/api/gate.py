@@ -1,0 +1,217 @@
+"""The outermost callable: every request comes in here, and every error leaves here.
+
+Two planes lie behind it. The data plane (steps and inference) is a table of plain callables,
+reached without a framework; the control plane is a FastAPI application.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.api.answer import Answer
+from service.api.body import Bodies, Disconnected
+from service.api.exchange import Exchange
+from service.api.guard import Guard
+from service.api.lifecycle import Lifecycle, Phase
+from service.api.problem import problem, unexpected
+from service.api.traffic import CLIENT_GONE, Traffic
+from service.api.watch import Receive, Watch
+from service.errors import CarouselError, MethodNotAllowed
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Control = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Exchange], Awaitable[Answer]]
+
+# Static pages and probes: they hold no data.
+OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
+OPEN_FOLDER = "/docs/"
+# What a service answers while it is loading or draining.
+_WATCHED_PATHS = OPEN_PATHS | {"/metrics"}
+
+
+@dataclass(frozen=True, slots=True)
+class DataRoute:
+    """A POST route of the data plane; `template` is its path in the schema."""
+
+    template: str
+    handler: Handler
+
+
+class _Match:
+    """A data route and the words that its path must have between the first and the last part."""
+
+    __slots__ = ("handler", "template", "words")
+
+    def __init__(self, route: DataRoute) -> None:
+        self.handler = route.handler
+        self.template = route.template
+        parts = route.template.split("/")
+        self.words = [
+            (index, part) for index, part in enumerate(parts[:-1]) if part and part[0] != "{"
+        ]
+
+
+class Gate:
+    """Admits, bounds, dispatches and counts; turns every exception into problem+json."""
+
+    def __init__(
+        self,
+        routes: Sequence[DataRoute],
+        control: Control,
+        *,
+        guard: Guard,
+        bodies: Bodies,
+        lifecycle: Lifecycle,
+        traffic: Traffic,
+        deadline_s: float,
+    ) -> None:
+        self._routes = {
+            (len(parts), parts[-1]): _Match(route)
+            for route in routes
+            for parts in [route.template.split("/")]
+        }
+        self._control = control
+        self._guard = guard
+        self._bodies = bodies
+        self._lifecycle = lifecycle
+        self._traffic = traffic
+        self._deadline_s = deadline_s
+        self._watch = Watch()
+
+    def __repr__(self) -> str:
+        return f"<Gate {self._lifecycle!r} {self._traffic!r}>"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI, HTTP only."""
+        assert scope["type"] == "http", scope["type"]
+        parts = scope["path"].split("/")
+        match = self._find(parts)
+        if match is None:
+            await self._call_control(scope, receive, send)
+            return
+        started = time.monotonic()
+        answer = await self._answer(match, parts, scope, receive)
+        if answer is None:
+            self._traffic.count(match.template, CLIENT_GONE, time.monotonic() - started)
+            return
+        await _send(answer, send)
+        self._traffic.count(match.template, answer.status, time.monotonic() - started)
+
+    def _find(self, parts: list[str]) -> _Match | None:
+        match = self._routes.get((len(parts), parts[-1]))
+        if match is not None:
+            for index, word in match.words:
+                if parts[index] != word:
+                    return None
+        return match
+
+    async def _answer(
+        self, match: _Match, parts: list[str], scope: Scope, receive: Receive
+    ) -> Answer | None:
+        """The data plane's answer, None if the client is gone."""
+        headers = dict(scope["headers"])
+        body = b""
+        task = None
+        try:
+            tenant = self._guard.admit(headers)
+            if scope["method"] != "POST":
+                raise MethodNotAllowed(f"{scope['method']} given; expected POST", allow="POST")
+            body = await self._bodies.read(headers, receive)
+            if self._lifecycle.phase is not Phase.READY:
+                self._lifecycle.check()
+            self._lifecycle.accept()
+            task = self._watch.begin(receive)
+            return await match.handler(
+                Exchange(tenant, parts, scope["query_string"], headers, body, self._deadline_s)
+            )
+        except CarouselError as error:
+            return problem(error, is_step=True)
+        except Disconnected:
+            return None
+        except asyncio.CancelledError:
+            if task is None or not self._watch.was_dropped(task):
+                raise
+            return None
+        except Exception as error:
+            return problem(unexpected(error, where=match.template), is_step=True)
+        finally:
+            self._bodies.release(body)
+            if task is not None:
+                self._watch.end(task)
+                self._lifecycle.answered()
+
+    async def _call_control(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The control plane: admitted, bounded and counted as the data plane is."""
+        started = time.monotonic()
+        sent = _Sent(send)
+        body = b""
+        try:
+            headers = dict(scope["headers"])
+            path = scope["path"]
+            if path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
+                scope["state"]["tenant"] = self._guard.admit(headers)
+            if path not in _WATCHED_PATHS and not path.startswith(OPEN_FOLDER):
+                self._lifecycle.check()
+            body = await self._bodies.read(headers, receive)
+            self._lifecycle.accept()
+            try:
+                await self._control(_as_get(scope), _replay(body, receive), sent)
+            finally:
+                self._lifecycle.answered()
+        except CarouselError as error:
+            await _send(problem(error), sent)
+        except Disconnected:
+            pass
+        except Exception as error:
+            if not sent.status:
+                await _send(problem(unexpected(error, where="the control plane")), sent)
+        finally:
+            self._bodies.release(body)
+            status = sent.status or CLIENT_GONE
+            self._traffic.count(_template(scope), status, time.monotonic() - started)
+
+
+class _Sent:
+    """Passes an answer on and remembers its status; 0 until there is one."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD is answered as GET; the server leaves the body out."""
+    if scope["method"] == "HEAD":
+        scope = dict(scope, method="GET")
+    return scope
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the whole body first."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> MutableMapping[str, Any]:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def _template(scope: Scope) -> str:
+    """The route as the schema names it: paths as clients wrote them would be labels without end."""
+    route = scope.get("route")
+    return getattr(route, "path", "unmatched")
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    answer.headers.append((b"content-length", b"%d" % len(answer.body)))
+    start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,88 @@
+"""Who may ask: the API key and, where there is none, only hosts that no web page can pose as."""
+
+import hmac
+import ipaddress
+from collections.abc import Collection, Mapping
+
+from service.errors import Forbidden, Unauthorized
+
+TENANT = "default"
+
+_SCHEME = b"bearer "
+# Names that nobody can register, and so no page of a stranger can be served from.
+_PRIVATE = (".localhost", ".local", ".internal", ".cluster.local", ".test")
+_MAX_KNOWN = 256
+
+
+class Guard:
+    """Admits a request by its headers. With a key, only the key counts.
+
+    Without one, a page in somebody's browser could reach a service on the same machine: by a name
+    of its own that resolves to 127.0.0.1 (the Host tells), or from another origin (the Origin
+    tells).
+    """
+
+    def __init__(self, key: str, allowed_hosts: Collection[str] = ()) -> None:
+        self._expected = b"Bearer " + key.encode("ascii") if key else b""
+        self._allowed = frozenset(each.lower() for each in allowed_hosts)
+        self._known: dict[bytes, bool] = {}
+
+    def __repr__(self) -> str:
+        return f"<Guard {'key' if self._expected else 'hosts'}>"
+
+    def admit(self, headers: Mapping[bytes, bytes]) -> str:
+        """The tenant that asks; raises Unauthorized or Forbidden."""
+        if self._expected:
+            self._check_key(headers.get(b"authorization"))
+        else:
+            self._check_host(headers.get(b"host", b""))
+            if b"origin" in headers:
+                self._check_origin(headers)
+        return TENANT
+
+    def _check_key(self, given: bytes | None) -> None:
+        if given is None:
+            raise Unauthorized(
+                "no API key given", hint="send the header Authorization: Bearer <key>"
+            )
+        if given[: len(_SCHEME)].lower() == _SCHEME:
+            given = b"Bearer " + given[len(_SCHEME) :].strip()
+        if not hmac.compare_digest(given, self._expected):
+            raise Unauthorized("the API key given is not the service's")
+
+    def _check_host(self, host: bytes) -> None:
+        known = self._known.get(host)
+        if known is None:
+            known = self._judge(_name(host))
+            if len(self._known) < _MAX_KNOWN:
+                self._known[host] = known
+        if not known:
+            raise Forbidden(
+                f"Host: {_name(host)!r} given, a name that others may own",
+                hint="set an API key, or name the host in CAROUSEL_ALLOWED_HOSTS",
+            )
+
+    def _judge(self, name: str) -> bool:
+        if name in self._allowed or "." not in name or name.endswith(_PRIVATE):
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def _check_origin(self, headers: Mapping[bytes, bytes]) -> None:
+        origin, host = headers[b"origin"], headers.get(b"host", b"")
+        if origin.partition(b"://")[2].lower() != host.lower():
+            raise Forbidden(
+                f"Origin: {origin.decode('latin-1')!r} given, a page of another site",
+                hint="set an API key; the service then answers whoever sends it",
+            )
+
+
+def _name(host: bytes) -> str:
+    """The host name without its port; the address of an IPv6 literal without brackets."""
+    text = host.decode("latin-1").lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.rpartition(":")[0] if text.count(":") == 1 else text

@@ -1,0 +1,156 @@
+"""`POST /v1/models/{model}/infer`: whole sequences, nothing kept."""
+
+import asyncio
+from collections.abc import Sequence as Ordered
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from service.api.answer import Answer, answer
+from service.api.arrays import arrays_json
+from service.api.codec import Codec, Codecs
+from service.api.document import check_members, may_hold_bools, parse, take_flag, take_list
+from service.api.exchange import Exchange, read_version
+from service.api.explain import kind_of
+from service.api.inputs import Sequence
+from service.api.media import Media
+from service.api.states import PREFIX
+from service.api.tensorfile import parse_tensors
+from service.api.wire import InferBody
+from service.engine.catalog import Catalog
+from service.engine.engine import Result
+from service.engine.loaded import Loaded
+from service.errors import InvalidRequest, NotAcceptable, SequenceTooLong
+
+_FIELDS = frozenset(InferBody.model_fields)
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a request asks: sequences, the row that each starts from, and whether to show its
+    end.
+    """
+
+    sequences: list[Sequence]
+    rows: list[bytes | None]
+    with_state: bool
+
+
+class InferRoute:
+    """Runs whole sequences, each from its own state."""
+
+    def __init__(self, catalog: Catalog, codecs: Codecs) -> None:
+        self._catalog = catalog
+        self._codecs = codecs
+
+    def __repr__(self) -> str:
+        return f"<InferRoute {self._catalog!r}>"
+
+    async def __call__(self, exchange: Exchange) -> Answer:
+        """Answer all sequences, or none."""
+        parts = exchange.parts
+        loaded = self._catalog.get(parts[3], read_version(parts[5]) if len(parts) > 5 else None)
+        codec = self._codecs.of(loaded)
+        given = exchange.media
+        if given is Media.JSON:
+            work = _read_json(exchange, loaded, codec)
+            self._check_steps(work)
+        else:
+            work = _read(exchange, loaded, codec, given)
+        media = codec.outputs.media(exchange.accept, given, with_state=work.with_state)
+        if media is not Media.JSON and len(work.sequences) > 1:
+            raise NotAcceptable(
+                f"{media.value} holds one sequence; {len(work.sequences)} given",
+                hint=f"send Accept: {Media.JSON.value}",
+            )
+        results = await _run(loaded, work, exchange.deadline())
+        return _write(loaded, codec, results, media)
+
+    def _check_steps(self, work: _Work) -> None:
+        total = sum(sequence.num_steps for sequence in work.sequences)
+        if total > self._codecs.max_steps:
+            raise SequenceTooLong(
+                f"sequences: {total} time steps given; a request may have {self._codecs.max_steps}"
+            )
+
+
+def _read_json(exchange: Exchange, loaded: Loaded, codec: Codec) -> _Work:
+    body = exchange.body
+    bools = may_hold_bools(body)
+    document = parse(body)
+    check_members(document, _FIELDS)
+    exchange.flags()
+    sequences = [
+        codec.inputs.read_json(value, f"sequences[{index}]", bools=bools)
+        for index, value in enumerate(take_list(document, "sequences"))
+    ]
+    rows = _rows(document.get("states"), len(sequences), loaded, codec, bools=bools)
+    return _Work(sequences, rows, take_flag(document, "return_state", False))
+
+
+def _rows(
+    value: Any, count: int, loaded: Loaded, codec: Codec, *, bools: bool
+) -> list[bytes | None]:
+    """The rows of the member `states`; None is where the model's initial values are meant."""
+    if value is None:
+        return [None] * count
+    if type(value) is not list or len(value) != count:
+        raise InvalidRequest(
+            f"states: {kind_of(value)} given; expected a list of {count}, a state or null for each "
+            "sequence"
+        )
+    rows: list[bytes | None] = [None] * count
+    for index, each in enumerate(value):
+        if each is not None:
+            state = codec.states.read_json(each, f"states[{index}]", bools=bools)
+            rows[index] = loaded.layout.pack(state)
+    return rows
+
+
+def _read(exchange: Exchange, loaded: Loaded, codec: Codec, given: Media) -> _Work:
+    with_state = exchange.flags(return_state=False)["return_state"]
+    if given is Media.RAW:
+        return _Work([codec.inputs.read_bytes(exchange.body)], [None], with_state)
+    entries = parse_tensors(exchange.body)
+    states = {name: entries.pop(name) for name in list(entries) if name.startswith(PREFIX)}
+    row = loaded.layout.pack(codec.states.read_tensors(states)) if states else None
+    return _Work([codec.inputs.read_tensors(entries)], [row], with_state)
+
+
+async def _run(loaded: Loaded, work: _Work, deadline: float) -> Ordered[Result]:
+    infers = [
+        loaded.engine.infer(
+            sequence.inputs,
+            sequence.num_steps,
+            deadline=deadline,
+            state=row,
+            wants_state=work.with_state,
+        )
+        for sequence, row in zip(work.sequences, work.rows, strict=True)
+    ]
+    if len(infers) == 1:
+        return [await infers[0]]
+    tasks = [asyncio.ensure_future(each) for each in infers]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
+
+
+def _write(loaded: Loaded, codec: Codec, results: Ordered[Result], media: Media) -> Answer:
+    states = [loaded.layout.unpack(each.state) for each in results if each.state is not None]
+    if media is Media.RAW:
+        return answer(media, codec.outputs.raw(results[0].outputs))
+    if media is Media.SAFETENSORS:
+        state = states[0] if states else None
+        return answer(media, codec.outputs.tensors(results[0].outputs, state))
+    outputs = b",".join([codec.outputs.json(each.outputs) for each in results])
+    tail = b',"states":[%b]' % b",".join(map(arrays_json, states)) if states else b""
+    return answer(
+        media,
+        b'{"model":%b,"version":%d,"outputs":[%b]%b}'
+        % (orjson.dumps(loaded.name), loaded.version, outputs, tail),
+    )

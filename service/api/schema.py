@@ -1,0 +1,90 @@
+"""The OpenAPI schema of both planes, made once: FastAPI's own, the data plane, and additions."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service.api import examples, wire
+from service.api.additions import ADDITIONS, ALWAYS, Addition
+from service.api.gate import OPEN_PATHS
+from service.api.messages import ForkSession, OpenSession, WriteState
+from service.api.operations import Node, data_operations, ref
+from service.api.problem import CONTENT_TYPE
+from service.errors import CarouselError
+
+_DESCRIPTION = """Recurrent networks, with their hidden state kept between requests.
+
+Send whole sequences to `infer`, or open a session and feed it step by step. Arrays travel as JSON,
+as raw little-endian bytes (`application/octet-stream`) or as safetensors."""
+
+_MODELS: tuple[type[BaseModel], ...] = (
+    OpenSession, ForkSession, WriteState, wire.StepBody, wire.StepResult, wire.InferBody,
+    wire.InferResult, wire.BulkBody, wire.BulkResults, wire.Problem,
+)  # fmt: skip
+_REF = "#/components/schemas/{model}"
+_NONE = Addition()
+
+
+def create_schema(control: FastAPI) -> bytes:
+    """The schema as JSON."""
+    schema = get_openapi(
+        title="Carousel", version=_version(), description=_DESCRIPTION, routes=control.routes
+    )
+    schema["paths"] |= data_operations()
+    for path, item in schema["paths"].items():
+        for method, operation in item.items():
+            _complete(operation, ADDITIONS.get((method, path), _NONE), is_open=path in OPEN_PATHS)
+    modes = [(model, "validation") for model in _MODELS]
+    _, more = models_json_schema(modes, ref_template=_REF)  # type: ignore[arg-type]  # a list of pairs
+    schemas = schema["components"]["schemas"]
+    schemas |= more["$defs"]
+    # FastAPI's shape of errors; ours are problems.
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    schema["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "CAROUSEL_API_KEY, if it is set"}
+    }
+    schema["security"] = [{"key": []}, {}]
+    return orjson.dumps(schema)
+
+
+def _complete(operation: Node, addition: Addition, *, is_open: bool) -> None:
+    responses: dict[str, Any] = operation["responses"]
+    responses.pop("422", None)
+    if addition.body is not None:
+        operation["requestBody"] = addition.body
+    if addition.answer is not None:
+        responses[min(responses)] |= addition.answer
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            parameter["example"] = examples.PARAMETERS[parameter["name"]]
+    if is_open:
+        operation["security"] = []
+    errors = addition.errors if is_open else ALWAYS + addition.errors
+    for status, codes in sorted(_codes_by_status(errors).items()):
+        responses.setdefault(
+            str(status),
+            {
+                "description": ", ".join(codes),
+                "content": {CONTENT_TYPE: {"schema": ref(wire.Problem)}},
+            },
+        )
+
+
+def _codes_by_status(errors: tuple[type[CarouselError], ...]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for each in errors:
+        found.setdefault(each.status, []).append(f"`{each.code}`")
+    return found
+
+
+def _version() -> str:
+    try:
+        return version("carousel-serving")
+    except PackageNotFoundError:
+        return "0"

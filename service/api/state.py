@@ -1,0 +1,78 @@
+"""`/v1/sessions/{id}/state`: a session's state, read and written."""
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.arrays import arrays_json
+from service.api.codec import Codec
+from service.api.document import may_hold_bools
+from service.api.exchange import read_position
+from service.api.media import Media, media_for
+from service.api.messages import WriteState, read_body
+from service.api.outputs import state_names
+from service.api.parts import Given, Tenant
+from service.api.responses import json_response
+from service.api.sessions import IfMatch, body_media
+from service.api.tensorfile import parse_tensors, write_tensors
+from service.api.views import SessionView, StateView, show_session
+from service.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+
+@router.get("/{session_id}/state", response_model=StateView, summary="Read a session's state")
+async def read_state(request: Request, given: Given, tenant: Tenant, session_id: str) -> Response:
+    """By name, without the batch axis; the ETag names the revision that was read."""
+    media = _media_for(request)
+    read = await given.sessions.read_state(tenant, session_id)
+    headers = {"etag": read.etag, "carousel-position": str(read.position)}
+    if media is Media.JSON:
+        body = b'{"position":%d,"state":%b}' % (read.position, arrays_json(read.state))
+    else:
+        body = write_tensors(state_names(read.state))
+    return Response(body, headers=headers, media_type=media.value)
+
+
+@router.put("/{session_id}/state", response_model=SessionView, summary="Set a session's state")
+async def write_state(
+    request: Request, given: Given, tenant: Tenant, session_id: str, if_match: IfMatch = None
+) -> Response:
+    """And where it stands. The replies recorded before are forgotten."""
+    media = body_media(request)
+    if media is Media.RAW:
+        raise UnsupportedMediaType(
+            f"Content-Type: {media.value} given; expected {Media.JSON.value} or "
+            f"{Media.SAFETENSORS.value}"
+        )
+    session = await given.sessions.find(tenant, session_id)
+    codec = given.codecs.of(session.loaded)
+    body = await request.body()
+    asked = _read_json(body, codec) if media is Media.JSON else _read(body, codec, request)
+    info = await given.sessions.write_state(
+        tenant, session_id, asked.state, asked.position, if_match=if_match
+    )
+    return json_response(show_session(info))
+
+
+def _read_json(body: bytes, codec: Codec) -> WriteState:
+    asked = read_body(WriteState, body)
+    asked.state = dict(codec.states.read_json(asked.state, "state", bools=may_hold_bools(body)))
+    return asked
+
+
+def _read(body: bytes, codec: Codec, request: Request) -> WriteState:
+    position = request.headers.get("carousel-position")
+    if position is None:
+        raise InvalidRequest("Carousel-Position: nothing given; expected where the state stands")
+    state = codec.states.read_tensors(parse_tensors(body))
+    return WriteState(state=dict(state), position=read_position(position.encode("latin-1")))
+
+
+def _media_for(request: Request) -> Media:
+    accept = request.headers.get("accept")
+    media = media_for(None if accept is None else accept.encode("latin-1"), Media.JSON)
+    if media is Media.RAW:
+        raise NotAcceptable(
+            "raw bytes hold one tensor, and a state has names",
+            hint=f"send Accept: {Media.SAFETENSORS.value}",
+        )
+    return media

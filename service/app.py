@@ -1,0 +1,191 @@
+"""The one file that knows every layer: it puts a service together, starts it and ends it."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Literal
+
+from models.repository import Repository
+from service.api.body import Bodies
+from service.api.bulk import BulkRoute
+from service.api.codec import Codecs
+from service.api.control import create_control
+from service.api.figures import engine_figures, session_figures, traffic_figures
+from service.api.gate import DataRoute, Gate
+from service.api.guard import Guard
+from service.api.infer import InferRoute
+from service.api.lifecycle import Lifecycle, Phase
+from service.api.operations import BULK, INFER, INFER_VERSION, STEP
+from service.api.parts import Parts
+from service.api.schema import create_schema
+from service.api.step import StepRoute
+from service.api.traffic import Traffic
+from service.engine.catalog import Catalog
+from service.engine.loaded import LoadOptions
+from service.errors import SettingError
+from service.metrics import Metrics
+from service.option import PREFIX
+from service.sessions.sessions import Sessions
+from service.sessions.stores.memory import MemoryStore
+from service.settings import Settings
+
+log = logging.getLogger("carousel.service")
+
+SWEEP_S = 30.0
+
+
+class App:
+    """A service: `gate` is its ASGI callable. Owned by one event loop from `start` to `stop`."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, sessions: Sessions) -> None:
+        self.settings = settings
+        self.catalog = catalog
+        self.sessions = sessions
+        self.lifecycle = Lifecycle()
+        self.traffic = Traffic()
+        self.gate = self._make_gate()
+        self._refreshing = asyncio.Lock()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<App {self.lifecycle!r} {self.catalog!r} {self.sessions!r}>"
+
+    async def start(self) -> None:
+        """Load the models; requests may come in meanwhile, and /readyz says no."""
+        await self.refresh()
+        self._sweeper = asyncio.create_task(self._sweep())
+        if self.lifecycle.phase is Phase.LOADING:
+            self.lifecycle.phase = Phase.READY
+
+    async def refresh(self) -> None:
+        """Serve what the model repository holds now."""
+        async with self._refreshing:
+            change = await asyncio.to_thread(self.catalog.load)
+            for loaded in change.added:
+                self.sessions.attach(loaded.engine)
+            gone = self.catalog.publish(change)
+        for loaded in change.added:
+            log.info("serving %s/%d: %r", loaded.name, loaded.version, loaded)
+        for loaded in gone:
+            log.info("no longer serving %s/%d", loaded.name, loaded.version)
+            self.sessions.detach(loaded.engine)
+            await loaded.engine.stop()
+
+    async def drain(self, delay_s: float, timeout_s: float) -> None:
+        """Say no on /readyz, go on for `delay_s`, then answer what was accepted and no more."""
+        self.lifecycle.phase = Phase.LEAVING
+        await asyncio.sleep(delay_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.lifecycle.refuse()
+        except TimeoutError:
+            log.error("ended with %d requests unanswered", self.lifecycle.num_accepted)
+
+    async def stop(self) -> None:
+        """End the engines, after what they were given."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._sweeper
+        for loaded in self.catalog.all():
+            await loaded.engine.stop()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                await self.sessions.sweep()
+            except Exception:
+                log.exception("expired sessions were not swept; they will be at the next turn")
+
+    def _make_gate(self) -> Gate:
+        settings = self.settings
+        codecs = Codecs(max_steps=settings.max_steps)
+        infer = InferRoute(self.catalog, codecs)
+        parts = Parts(
+            catalog=self.catalog,
+            sessions=self.sessions,
+            codecs=codecs,
+            lifecycle=self.lifecycle,
+            metrics=self._make_metrics(),
+            max_ttl_s=settings.max_ttl_s,
+        )
+        control = create_control(parts)
+        control.state.schema = create_schema(control)
+        return Gate(
+            [
+                DataRoute(STEP, StepRoute(self.sessions, codecs)),
+                DataRoute(BULK, BulkRoute(self.sessions, codecs)),
+                DataRoute(INFER, infer),
+                DataRoute(INFER_VERSION, infer),
+            ],
+            control,
+            guard=Guard(settings.api_key, settings.host_names),
+            bodies=Bodies(
+                max_bytes=settings.max_body_bytes,
+                max_held_bytes=settings.max_held_bytes,
+                timeout_s=settings.deadline_s,
+            ),
+            lifecycle=self.lifecycle,
+            traffic=self.traffic,
+            deadline_s=settings.deadline_s,
+        )
+
+    def _make_metrics(self) -> Metrics:
+        metrics = Metrics()
+        metrics.add(lambda: traffic_figures(self.traffic, self.lifecycle))
+        metrics.add(lambda: engine_figures(self.catalog))
+        metrics.add(lambda: session_figures(self.sessions))
+        return metrics
+
+
+def create_app(settings: Settings) -> App:
+    """A service by its settings, not yet started; raises SettingError."""
+    if not settings.model_repository.is_dir():
+        raise SettingError(
+            PREFIX + "MODEL_REPOSITORY",
+            f"there is no folder {settings.model_repository}; "
+            "carousel-export --zoo all --model-repository DIR makes one with the reference models",
+        )
+    options = LoadOptions(
+        program=settings.program,
+        device=_choose_device(settings.device),
+        threads=settings.threads,
+        pool_bytes=settings.pool_bytes,
+        queue_requests=settings.queue_requests,
+        queue_bytes=settings.queue_bytes,
+        chunk_s=settings.chunk_ms / 1000,
+    )
+    catalog = Catalog(Repository(settings.model_repository), options)
+    sessions = Sessions(
+        MemoryStore(max_bytes=settings.store_bytes),
+        catalog,
+        ttl_s=settings.ttl_s,
+        tombstone_s=settings.tombstone_s,
+        deadline_s=settings.deadline_s,
+        max_waiting=settings.queue_requests,
+    )
+    return App(settings, catalog, sessions)
+
+
+def _choose_device(wanted: Literal["cpu", "cuda", "auto"]) -> Literal["cpu", "cuda"]:
+    """Where models run. Imports torch, but only where CUDA is asked for."""
+    if wanted == "cpu":
+        return "cpu"
+    try:
+        from service.backends import torchscript
+    except ImportError:
+        problem = "CUDA runs TorchScript programs, and torch is not installed"
+    else:
+        # torch is imported by that file alone.
+        torch = torchscript.torch  # type: ignore[attr-defined]
+        if torch.cuda.is_available():
+            return "cuda"
+        problem = (
+            "torch sees no CUDA device"
+            if torch.version.cuda
+            else "the torch that is installed is built for the CPU alone"
+        )
+    if wanted == "cuda":
+        raise SettingError(PREFIX + "DEVICE", f"'cuda' cannot be used: {problem}")
+    return "cpu"
