@@ -1,0 +1,166 @@
+"""The ModelSpec of a module, from what was measured about it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
+
+import torch
+
+from export.errors import ExportRefused, InvalidRequest
+from export.layout import Layout
+from export.original import Original
+from export.sampling import Axes
+from export.states import States, StateVar
+from export.tree import labels
+from models.spec import BATCH, TIME, Dtype, InputSpec, ModelSpec, OutputSpec, StateSpec
+
+Ranges = Mapping[str, tuple[int, int]]
+
+
+def describe(
+    original: Original,
+    layout: Layout,
+    states: States,
+    outputs: Mapping[str, str],
+    ranges: Ranges,
+) -> ModelSpec:
+    """Names, dtypes, axes, ranges; the streaming kind is measured later. `outputs` names them."""
+    framed = bool(states.variables) and not layout.time
+    return ModelSpec(
+        inputs=tuple(_inputs(original, layout, states, ranges)),
+        outputs=tuple(
+            OutputSpec(
+                name=name,
+                dtype=_dtype(name, layout.probes[0].seen.outputs[leaf]),
+                axes=layout.outputs[leaf],
+                per="step" if framed or TIME in layout.outputs[leaf] else "sequence",
+            )
+            for leaf, name in outputs.items()
+        ),
+        states=tuple(_state(each) for each in states.variables),
+        run_steps=1 if states.looped and layout.time else None,
+    )
+
+
+def name_outputs(
+    layout: Layout, states: Sequence[StateVar], wanted: Sequence[str] | None
+) -> dict[str, str]:
+    """A name for each output tensor of `forward` that is no state, unlike any other name."""
+    leaves = list(layout.outputs)
+    if wanted is not None:
+        if len(wanted) != len(leaves) or len(set(wanted)) != len(wanted):
+            raise InvalidRequest(
+                f"output_names: {len(leaves)} different names are needed, not {tuple(wanted)}"
+            )
+        names = list(wanted)
+    else:
+        short = labels(layout.probes[0].seen.tree, "output")
+        plain = ["output"] if len(leaves) == 1 else [f"output_{i}" for i in range(len(leaves))]
+        names = [short.get(leaf, name) for leaf, name in zip(leaves, plain, strict=True)]
+    taken = {*layout.sampler.axes, *(name for each in states for name in _names(each))}
+    found: dict[str, str] = {}
+    for leaf, name in zip(leaves, names, strict=True):
+        while name in taken:
+            name += "_out"  # as with states: what goes in and what comes out differ in name
+        taken.add(name)
+        found[leaf] = name
+    return found
+
+
+def lengths_name(spec: ModelSpec, own: str | None) -> str:
+    """A name for the lengths that meets no other: forward's own, or `lengths`."""
+    taken = {each.name for each in (*spec.inputs, *spec.outputs, *spec.states)}
+    return next(
+        name for name in (own or "lengths", "sequence_lengths", "row_lengths") if name not in taken
+    )
+
+
+def _names(state: StateVar) -> tuple[str, str]:
+    return state.name, f"{state.name}_out"
+
+
+def _state(state: StateVar) -> StateSpec:
+    return StateSpec(
+        name=state.name,
+        dtype=_named_dtype(state.name, state.dtype),
+        axes=state.axes,
+        output=f"{state.name}_out",
+        fold=state.fold,
+        has_initial=state.initial is not None,
+    )
+
+
+def _inputs(
+    original: Original, layout: Layout, states: States, ranges: Ranges
+) -> Iterator[InputSpec]:
+    arguments = {each.argument for each in states.variables}
+    unknown = set(ranges) - set(layout.sampler.axes)
+    if unknown:
+        raise InvalidRequest(f"ranges: there is no input {sorted(unknown)[0]!r}")
+    for name, axes in layout.sampler.axes.items():
+        if name in arguments or name == layout.sampler.lengths:
+            continue
+        example = layout.sampler.example[name]
+        low, high = ranges.get(name) or _tokens(layout, name)
+        constant = example.item() if example.dim() == 0 else None
+        yield InputSpec(
+            name=name,
+            dtype=_dtype(name, example),
+            axes=axes,
+            low=low,
+            high=high,
+            constant=constant,
+        )
+
+
+def _tokens(layout: Layout, name: str) -> tuple[int | None, int | None]:
+    """The ids that every embedding fed by the input `name` knows."""
+    sizes: list[int] = []
+    probe = layout.probes[-1]
+    value = probe.values[name]
+    if value.is_floating_point() or value.dtype == torch.bool:
+        return None, None
+    for tokens, size in probe.seen.calls.tokens:
+        if tokens.numel() == value.numel() and torch.equal(
+            tokens.flatten().sort().values.long(), value.flatten().sort().values.long()
+        ):
+            sizes.append(size)
+    return (0, min(sizes) - 1) if sizes else (None, None)
+
+
+def check_stated(stated: Mapping[str, Axes], layout: Layout, spec: ModelSpec) -> None:
+    """Axes that the caller stated must be those that were measured; raises InvalidRequest."""
+    measured = {each.name: each.axes for each in (*spec.inputs, *spec.outputs, *spec.states)}
+    for name, axes in stated.items():
+        if name in layout.sampler.axes:
+            continue
+        if name not in measured:
+            known = ", ".join(measured)
+            raise InvalidRequest(f"axes: there is no {name!r}; known are {known}")
+        if measured[name] != tuple(axes):
+            raise InvalidRequest(
+                f"axes: {name} was measured to be {measured[name]}, not {tuple(axes)}"
+            )
+
+
+def check_axes(stated: Mapping[str, Axes]) -> None:
+    """Every axis is a positive size or the word `batch` or `time`; raises InvalidRequest."""
+    for name, axes in stated.items():
+        for axis in axes:
+            if axis not in (BATCH, TIME) and not (isinstance(axis, int) and axis > 0):
+                raise InvalidRequest(
+                    f"axes: {axis!r} in {name!r} is neither a size nor 'batch' nor 'time'"
+                )
+        if axes.count(BATCH) > 1 or axes.count(TIME) > 1:
+            raise InvalidRequest(f"axes: {name!r} has one of 'batch' and 'time' twice")
+
+
+def _dtype(name: str, tensor: torch.Tensor) -> Dtype:
+    return _named_dtype(name, tensor.dtype)
+
+
+def _named_dtype(name: str, dtype: torch.dtype) -> Dtype:
+    text = str(dtype).removeprefix("torch.")
+    for known in get_args(Dtype):
+        if text == known:
+            return known  # type: ignore[no-any-return]
+    raise ExportRefused(f"{name} is {text}, which is not served", f"use one of {get_args(Dtype)}")

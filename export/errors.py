@@ -1,0 +1,26 @@
+"""What can go wrong in an export.
+
+ExportError
+├── InvalidRequest   the call itself is wrong: an example, a name, an axis
+└── ExportRefused    the module cannot be served as it is; says why and the way out
+"""
+
+
+class ExportError(Exception):
+    """Base of all errors that an export raises by itself."""
+
+
+class InvalidRequest(ExportError):
+    """The arguments of the export do not fit the module: what, where, and what was expected."""
+
+
+class ExportRefused(ExportError):
+    """The module cannot be exported truthfully. Nothing was written.
+
+    `reason` says what was found, `way_out` what to change so that the export succeeds.
+    """
+
+    def __init__(self, reason: str, way_out: str) -> None:
+        super().__init__(f"{reason}. Way out: {way_out}.")
+        self.reason = reason
+        self.way_out = way_out

@@ -1,0 +1,142 @@
+"""Guesses at which axes of a module's inputs are `batch` and `time`, the likeliest first."""
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from models.spec import BATCH, TIME, Axis
+
+Axes = tuple[Axis, ...]
+
+_MAX_GUESSES = 120  # per kind; each costs at least one run of the module
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """Axes of every tensor that `forward` takes, and the example's size of each word.
+
+    `batch` and `time` are 0 where no axis has the word; `pinned` names the axes that would have
+    been `batch` and are held at one row.
+    """
+
+    axes: Mapping[str, Axes]
+    folds: Mapping[str, int]
+    batch: int
+    time: int
+    pinned: Mapping[str, int]
+
+    def pin(self) -> "Hypothesis":
+        """The same with one row instead of a batch axis."""
+        pinned = {name: axes.index(BATCH) for name, axes in self.axes.items() if BATCH in axes}
+        axes = {
+            name: tuple(self.folds.get(name, 1) if axis == BATCH else axis for axis in each)
+            for name, each in self.axes.items()
+        }
+        return replace(self, axes=axes, batch=0, pinned=pinned)
+
+
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """Makes hypotheses from the example's tensors, what the caller said, and the layers' layout."""
+
+    tensors: Mapping[str, torch.Tensor]
+    states: Collection[str]
+    stated: Mapping[str, Axes]
+    batch_first: bool
+    lengths: str | None
+
+    def both(self) -> Iterator[Hypothesis]:
+        """A batch axis in every tensor and a time axis in one at least."""
+        for each in self._combine(batch=True, time=True):
+            if each.time and each.batch:
+                yield each
+
+    def batch_only(self) -> Iterator[Hypothesis]:
+        """A batch axis in every tensor and no time axis."""
+        return (each for each in self._combine(batch=True, time=False) if each.batch)
+
+    def time_only(self) -> Iterator[Hypothesis]:
+        """A time axis and no batch axis."""
+        return (each for each in self._combine(batch=False, time=True) if each.time)
+
+    def static(self) -> Iterator[Hypothesis]:
+        """Every size as in the example."""
+        return self._combine(batch=False, time=False)
+
+    def _combine(self, batch: bool, time: bool) -> Iterator[Hypothesis]:
+        inputs = [name for name in self.tensors if name not in self.states]
+        options = [list(self._options(name, batch, time)) for name in inputs]
+        ranked = itertools.product(*(list(enumerate(each)) for each in options))
+        first = itertools.islice(ranked, 4096)
+        guesses = sorted(first, key=lambda guess: sum(rank for rank, _ in guess))
+        for guess in guesses[:_MAX_GUESSES]:
+            axes = {name: each for name, (_, each) in zip(inputs, guess, strict=True)}
+            sizes = self._sizes(axes)
+            if sizes is not None:
+                yield from self._with_states(axes, *sizes)
+
+    def _options(self, name: str, batch: bool, time: bool) -> Iterator[Axes]:
+        shape = tuple(self.tensors[name].shape)
+        if name in self.stated:
+            stated = self.stated[name]
+            if (batch or BATCH not in stated) and (time or TIME not in stated):
+                yield stated
+            return
+        if not shape:
+            yield ()
+            return
+        if name == self.lengths:
+            yield (BATCH,) if batch else shape
+            return
+        order = (0, 1, 2) if self.batch_first or not batch else (1, 0, 2)
+        places = [axis for axis in order if axis < len(shape)]
+        if batch and time:
+            for row, step in itertools.permutations(places, 2):
+                yield _named(shape, row, step)
+        if batch:
+            for row in sorted(places):
+                yield _named(shape, row, None)
+        elif time:
+            for step in places:
+                yield _named(shape, None, step)
+        if not batch:
+            yield shape
+
+    def _sizes(self, axes: Mapping[str, Axes]) -> tuple[int, int] | None:
+        """The example's batch and time sizes under `axes`; None where tensors disagree."""
+        found: dict[str, set[int]] = {BATCH: set(), TIME: set()}
+        for name, each in axes.items():
+            for size, axis in zip(self.tensors[name].shape, each, strict=True):
+                if not isinstance(axis, int):
+                    found[axis].add(size)
+        if len(found[BATCH]) > 1 or len(found[TIME]) > 1:
+            return None
+        return next(iter(found[BATCH]), 0), next(iter(found[TIME]), 0)
+
+    def _with_states(self, axes: dict[str, Axes], batch: int, time: int) -> Iterator[Hypothesis]:
+        """The guess with a batch axis for the states among the arguments: axis 1 first, as torch
+        has it.
+        """
+        shapes = {name: tuple(self.tensors[name].shape) for name in self.states}
+        unsaid = {name: shape for name, shape in shapes.items() if name not in self.stated}
+        said = {name: self.stated[name] for name in shapes if name in self.stated}
+        if not unsaid or not batch:
+            yield Hypothesis({**axes, **unsaid, **said}, {}, batch, time, {})
+            return
+        for place in (1, 0, 2, 3):
+            rows = {name: min(place, len(shape) - 1) for name, shape in unsaid.items()}
+            if all(unsaid[name][row] % batch == 0 for name, row in rows.items()):
+                folds = {name: unsaid[name][row] // batch for name, row in rows.items()}
+                named = {name: _named(unsaid[name], row, None) for name, row in rows.items()}
+                yield Hypothesis({**axes, **named, **said}, folds, batch, time, {})
+
+
+def _named(shape: Sequence[int], row: int | None, step: int | None) -> Axes:
+    axes: list[Axis] = list(shape)
+    if row is not None:
+        axes[row] = BATCH
+    if step is not None:
+        axes[step] = TIME
+    return tuple(axes)

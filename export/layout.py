@@ -1,0 +1,262 @@
+"""Which axes vary: measured by running the module at other sizes, and row by row."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from export.carried import Carried
+from export.compare import difference
+from export.errors import ExportRefused, InvalidRequest
+from export.hypotheses import Guesses, Hypothesis
+from export.original import Observation, Original
+from export.sampling import Axes, Sampler, take_rows
+from models.spec import BATCH, TIME, Axis
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One run of the original at `batch` rows and `time` steps."""
+
+    batch: int
+    time: int
+    values: Mapping[str, torch.Tensor]
+    seen: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The axes of everything that goes in and comes out, and the runs that showed them.
+
+    `batch` and `time` are the example's sizes, 0 where no axis varies so. `fold` is how many rows
+    of each state among the arguments belong to one session.
+    """
+
+    sampler: Sampler
+    outputs: Mapping[str, Axes]
+    states: Mapping[str, Axes]
+    folds: Mapping[str, int]
+    batch: int
+    time: int
+    probes: tuple[Probe, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Rejected(Exception):
+    """A hypothesis that does not hold. `kind`: `run`, `layers`, `rows` or `time`."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Discovery:
+    """Tries hypotheses, the likeliest first, until one holds."""
+
+    original: Original
+    carried: tuple[Carried, ...]
+    lengths: str | None
+    stated: Mapping[str, Axes]
+    seen: Observation
+    coupled: list[tuple[Hypothesis, str]] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+
+    def discover(self) -> Layout:
+        """The layout of the module; raises ExportRefused where none can be served."""
+        guesses = self._guesses()
+        recurrent = bool(self.seen.calls.layers)
+        timed = (
+            recurrent or bool(self.carried) or any(TIME in axes for axes in self.stated.values())
+        )
+        layout = self._first(guesses.both()) if timed else None
+        if layout is None and self.coupled:
+            layout = self._first(each.pin() for each, _ in self.coupled)
+        if layout is None and self.stuck:
+            raise ExportRefused(
+                self.stuck[0], "let forward keep one output per time step, or name `axes`"
+            )
+        layout = layout or self._first(guesses.batch_only())
+        if layout is None and self.coupled:
+            layout = self._first(each.pin() for each, _ in self.coupled)
+        if timed:
+            layout = layout or self._first(guesses.time_only())
+        layout = layout or self._first(guesses.static())
+        if layout is None:
+            raise InvalidRequest("axes: the module does not run with the axes that were given")
+        return layout
+
+    def _guesses(self) -> Guesses:
+        tensors = self.original.signature.tensors()
+        omitted = {
+            leaf for name in self.original.omit for leaf in self.original.signature.leaves(name)
+        }
+        tensors = {name: each for name, each in tensors.items() if name not in omitted}
+        for name, axes in self.stated.items():
+            if name in tensors and len(axes) != tensors[name].dim():
+                raise InvalidRequest(
+                    f"axes: {name} has {tensors[name].dim()} axes, not {len(axes)}"
+                )
+        states = [each.leaf for each in self.carried if each.leaf in tensors]
+        return Guesses(tensors, states, self.stated, self._batch_first(), self.lengths)
+
+    def _batch_first(self) -> bool:
+        layers = dict(self.original.module.named_modules())
+        called = [layers[path] for path in self.seen.calls.layers]
+        return not called or bool(getattr(called[0], "batch_first", False))
+
+    def _first(self, hypotheses: Iterator[Hypothesis]) -> Layout | None:
+        for hypothesis in hypotheses:
+            try:
+                return self._measure(hypothesis)
+            except Rejected as rejected:
+                if rejected.kind == "rows":
+                    self.coupled.append((hypothesis, rejected.reason))
+                elif rejected.kind == "time":
+                    self.stuck.append(rejected.reason)
+        return None
+
+    def _measure(self, hypothesis: Hypothesis) -> Layout:
+        tensors = self.original.signature.tensors()
+        example = {
+            name: tensors[name].narrow(hypothesis.pinned[name], 0, hypothesis.folds.get(name, 1))
+            if name in hypothesis.pinned
+            else tensors[name]
+            for name in hypothesis.axes
+        }
+        sampler = Sampler(example, hypothesis.axes, hypothesis.folds, self.lengths)
+        probes = tuple(self._probe(sampler, hypothesis))
+        if self.seen.calls.layers and (hypothesis.batch or hypothesis.time):
+            _check_layers(probes, hypothesis)
+        outputs, folds = self._fit_outputs(probes, hypothesis)
+        notes: tuple[str, ...] = ()
+        if hypothesis.batch:
+            self._check_rows(sampler, outputs, folds, hypothesis)
+        elif self.coupled and hypothesis.pinned:
+            notes = (f"one row at a time: {self.coupled[0][1]}",)
+        carried = {each.output: each.leaf for each in self.carried if each.output is not None}
+        states = {carried[name]: axes for name, axes in outputs.items() if name in carried}
+        states.update(
+            {e.leaf: sampler.axes[e.leaf] for e in self.carried if e.leaf in sampler.axes}
+        )
+        return Layout(
+            sampler=sampler,
+            outputs={name: axes for name, axes in outputs.items() if name not in carried},
+            states=states,
+            folds={carried.get(name, name): fold for name, fold in folds.items()},
+            batch=hypothesis.batch,
+            time=hypothesis.time,
+            probes=probes,
+            notes=notes,
+        )
+
+    def _probe(self, sampler: Sampler, hypothesis: Hypothesis) -> Iterator[Probe]:
+        batch, time = hypothesis.batch, hypothesis.time
+        sizes = [(batch, time), (batch + 1, time), (batch, time + 3), (batch + 2, time + 4)]
+        wanted = dict.fromkeys((b if batch else 0, t if time else 0) for b, t in sizes)
+        for index, (rows, length) in enumerate(wanted):
+            # The example itself first: it is what the caller knows to run.
+            plain = index == 0 and self.lengths is None
+            values = dict(sampler.example) if plain else sampler.draw(rows, length, index)
+            try:
+                seen = self.original.run(values)
+            except Exception as error:  # whatever the user's code says to a size it does not take
+                text = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise Rejected("run", f"B={rows} T={length}: {text}") from None
+            yield Probe(rows, length, values, seen)
+
+    def _fit_outputs(
+        self, probes: tuple[Probe, ...], hypothesis: Hypothesis
+    ) -> tuple[dict[str, Axes], dict[str, int]]:
+        """The axes of every output, and how many rows of it belong to one session."""
+        states = {each.output for each in self.carried}
+        axes: dict[str, Axes] = {}
+        folds: dict[str, int] = {}
+        for name in probes[0].seen.outputs:
+            sizes = [tuple(probe.seen.outputs[name].shape) for probe in probes]
+            fitted = fit_shape(sizes, probes)
+            if fitted is None:
+                # With one row it may be a plain axis yet: that is tried next.
+                raise Rejected(
+                    "rows" if hypothesis.batch else "time",
+                    f"{name} has sizes {sizes} at {_at(probes)}",
+                )
+            axes[name], fold = fitted
+            if hypothesis.batch and (BATCH not in axes[name] or (fold > 1 and name not in states)):
+                raise Rejected("rows", f"the output {name} has no batch axis")
+            folds[name] = fold
+        return axes, folds
+
+    def _check_rows(
+        self,
+        sampler: Sampler,
+        outputs: Mapping[str, Axes],
+        folds: Mapping[str, int],
+        hypothesis: Hypothesis,
+    ) -> None:
+        """Row 1 must be the same among other neighbours, and alone."""
+        values = sampler.draw(3, hypothesis.time, seed=11)
+        others = sampler.draw(3, hypothesis.time, seed=12)
+        both = {
+            name: torch.cat((values[name], others[name]), axes.index(BATCH))
+            if BATCH in (axes := sampler.axes[name])
+            else values[name]
+            for name in values
+        }
+        mixed = sampler.rows(both, (3, 1, 5))
+        alone = sampler.rows(values, (1,))
+        whole = self.original.run(values).outputs
+        runs = [(self.original.run(mixed).outputs, 1)]
+        try:
+            runs.append((self.original.run(alone).outputs, 0))
+        except Exception as error:  # whatever the user's code says to a single row
+            raise Rejected("rows", f"it does not run with one row ({error})") from None
+        for run, row in runs:
+            for name, axes in outputs.items():
+                if run[name].dim() != len(axes):
+                    raise Rejected("rows", f"the output {name} loses its batch axis at one row")
+                expected = take_rows(whole[name], axes, (1,), folds[name])
+                actual = take_rows(run[name], axes, (row,), folds[name])
+                if not difference(expected, actual).passes:
+                    raise Rejected("rows", f"a row of {name} depends on the rows beside it")
+
+
+def fit_shape(sizes: list[tuple[int, ...]], probes: tuple[Probe, ...]) -> tuple[Axes, int] | None:
+    """The axes that explain `sizes` at the probes, and the fold of the batch axis; None if none."""
+    if len({len(each) for each in sizes}) > 1:
+        return None
+    batches, times = [each.batch for each in probes], [each.time for each in probes]
+    axes: list[Axis] = []
+    fold = 1
+    for column in zip(*sizes, strict=True):
+        if len(set(column)) == 1:
+            axes.append(column[0])
+        elif list(column) == times:
+            axes.append(TIME)
+        elif all(batches) and all(
+            size == row * (column[0] // batches[0])
+            for size, row in zip(column, batches, strict=True)
+        ):
+            axes.append(BATCH)
+            fold = column[0] // batches[0]
+        else:
+            return None
+    if axes.count(BATCH) > 1 or axes.count(TIME) > 1:
+        return None
+    return tuple(axes), fold
+
+
+def _check_layers(probes: tuple[Probe, ...], hypothesis: Hypothesis) -> None:
+    """One recurrent layer at least must see the rows as rows and the steps as steps."""
+    for path, calls in probes[0].seen.calls.layers.items():
+        each = [probe.seen.calls.layers.get(path) or calls for probe in probes]
+        shape = fit_shape([tuple(call[0].final[0].shape) for call in each], probes)
+        steps = [call[0].steps if len(call) == 1 else len(call) for call in each]
+        has_rows = shape is not None and (not hypothesis.batch or BATCH in shape[0])
+        if has_rows and (not hypothesis.time or len(set(steps)) > 1):
+            return
+    raise Rejected("layers", "no recurrent layer sees these axes as rows and time steps")
+
+
+def _at(probes: tuple[Probe, ...]) -> str:
+    return ", ".join(f"B={probe.batch} T={probe.time}" for probe in probes)

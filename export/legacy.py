@@ -1,0 +1,23 @@
+"""The one warning filter of the exporter."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch.jit._trace import TracerWarning
+
+
+@contextmanager
+def legacy_quiet() -> Iterator[None]:
+    """Silence what TorchScript and the ONNX export over it say about themselves, nothing else.
+
+    Both are deprecated and pinned on purpose. What a trace warns about (sizes turned into
+    constants) is not trusted but measured: every program runs at many sizes. oneDNN says once per
+    process that it leaves LSTM with projections to torch.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.|export\.")
+        warnings.filterwarnings("ignore", category=TracerWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.(onnx|jit)\.")
+        warnings.filterwarnings("ignore", message="LSTM with projections is not supported with one")
+        yield

@@ -1,0 +1,96 @@
+"""The user's module, run as it is: in eval mode, without gradients, put back after every run."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from export.layers import Calls, Hooks
+from export.signature import Signature
+from export.snapshot import Snapshot, detach_attributes
+from export.tree import Tree, flatten
+
+Values = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One run: what `forward` returned, its tensors by name, and what the layers did."""
+
+    tree: Tree
+    outputs: dict[str, torch.Tensor]
+    calls: Calls
+    changed: tuple[str, ...]
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The module inside `torch.compile`, DataParallel and DistributedDataParallel wrappers."""
+    while True:
+        if isinstance(getattr(module, "_orig_mod", None), nn.Module):
+            module = module._orig_mod  # type: ignore[assignment]
+        elif isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            module = module.module
+        else:
+            return module
+
+
+class Original:
+    """The untouched module. Runs happen inside `held()`, which leaves it bit-equal as it was."""
+
+    def __init__(self, module: nn.Module, signature: Signature) -> None:
+        self.module = module
+        self.signature = signature
+        self.omit: frozenset[str] = frozenset()
+        self.zero: frozenset[str] = frozenset()
+        self._inside: Snapshot | None = None
+
+    def __repr__(self) -> str:
+        return f"<Original {type(self.module).__name__} omit={sorted(self.omit)}>"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Eval mode, no gradients, compiled parts run eagerly; all undone at the end.
+
+        The random generator stands afterwards where it stood.
+        """
+        before = Snapshot(self.module)
+        with ExitStack() as stack:
+            stack.callback(before.restore)
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            stack.enter_context(torch.no_grad())
+            if _is_compiled(self.module):
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            for each in self.module.modules():
+                each.training = False
+            detach_attributes(self.module)
+            self._inside = Snapshot(self.module)
+            yield
+        self._inside = None
+
+    def run(self, values: Values, omit: Collection[str] | None = None) -> Observation:
+        """Call the module; its attributes and buffers are put back afterwards."""
+        omitted = self.omit if omit is None else omit
+        call = self.signature.call({name: each.clone() for name, each in values.items()}, omitted)
+        with self.restored() as snapshot:
+            with Hooks(self.module, zero=self.zero, attributes=snapshot.storages()) as hooks:
+                tree = self.module(*call.args, **call.kwargs)
+            outputs = {name: each.detach() for name, each in flatten(tree, "output").items()}
+            return Observation(tree, outputs, hooks.calls, snapshot.changed())
+
+    @contextmanager
+    def restored(self) -> Iterator[Snapshot]:
+        """Whatever happens within leaves no trace on the module."""
+        assert self._inside is not None, "the original runs inside held()"
+        try:
+            yield self._inside
+        finally:
+            self._inside.restore()
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return any(
+        hasattr(each, "_orig_mod") or getattr(each, "_compiled_call_impl", None) is not None
+        for each in module.modules()
+    )

@@ -1,0 +1,145 @@
+"""Everything up to the finished bytes: unwrap, lift, measure, trace, compare."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+
+from export.build import Builder, Built
+from export.carried import find_carried
+from export.cells import SteppedCell, network_of, of_network, sequence_example
+from export.describe import check_axes, check_stated, describe, name_outputs
+from export.determinism import observe_twice
+from export.errors import ExportRefused
+from export.layout import Discovery, Layout
+from export.legacy import legacy_quiet
+from export.original import Observation, Original, unwrap
+from export.progress import Progress
+from export.record import make_files, make_manifest
+from export.reference import Reference
+from export.sampling import Axes
+from export.signature import Signature
+from export.states import States, find_states
+from models.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller said beyond the module and its example."""
+
+    axes: Mapping[str, Axes] = field(default_factory=dict)
+    output_names: Sequence[str] | None = None
+    states: Collection[str] | None = None
+    ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """An artifact that is not written yet."""
+
+    manifest: Manifest
+    files: dict[str, bytes]
+
+
+def prove(
+    module: nn.Module, example: object, name: str, wishes: Wishes, progress: Progress
+) -> Proven:
+    """Make the programs of `module` and measure them; raises ExportRefused or InvalidRequest."""
+    check_axes(wishes.axes)
+    module = unwrap(module)
+    _refuse_foreign(module)
+    with legacy_quiet(), torch.random.fork_rng(devices=[]):
+        original, subject = _adapt(module, example)
+        with original.held():
+            progress.stage("watching the module run")
+            seen = observe_twice(original)
+            layout, states = _measure(original, seen, wishes)
+            if subject is not original.module:
+                states = of_network(states)
+            outputs = name_outputs(layout, states.variables, wishes.output_names)
+            spec = describe(original, layout, states, outputs, wishes.ranges)
+            check_stated(wishes.axes, layout, spec)
+            for note in layout.notes:
+                progress.line(f"{name}: {note}")
+            reference = Reference(original, layout, states.variables, spec, outputs)
+            built = _build(subject, reference, states, progress)
+            assert built.streams is not None
+            spec = replace(
+                reference.spec,
+                streaming=built.streams.kind,
+                streaming_reason=built.streams.reason,
+            )
+            files = make_files(built, reference, spec)
+            return Proven(make_manifest(name, spec, built, reference, files, module), files)
+
+
+def _build(subject: nn.Module, reference: Reference, states: States, progress: Progress) -> Built:
+    """The programs; frame by frame where the trace has unrolled a loop written by hand."""
+    try:
+        return Builder(subject, reference, states, progress).build()
+    except ExportRefused:
+        spec = reference.spec
+        if not states.variables or not reference.layout.time or spec.run_steps is not None:
+            raise
+        reference.spec = replace(spec, run_steps=1)
+        try:
+            return Builder(subject, reference, states, progress).build()
+        except ExportRefused:
+            reference.spec = spec
+        raise
+
+
+def _refuse_foreign(module: nn.Module) -> None:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ExportRefused(
+            "the module is TorchScript already, and what is inside it cannot be watched",
+            "give the nn.Module that it was made from",
+        )
+    for name, weight in (*module.named_parameters(), *module.named_buffers()):
+        if weight.device.type != "cpu":
+            raise ExportRefused(
+                f"{name} is on {weight.device}, and exports are made on the CPU",
+                "call export_model(module.cpu(), ...) with the example on the CPU",
+            )
+
+
+def _adapt(module: nn.Module, example: object) -> tuple[Original, nn.Module]:
+    """The original, and the module to trace: itself, or the network equal to a bare cell."""
+    if isinstance(module, nn.RNNCellBase):
+        stepped = SteppedCell(module)
+        signature = Signature.of(stepped, sequence_example(example))
+        return Original(stepped, signature), network_of(module)
+    return Original(module, Signature.of(module, example)), module
+
+
+def _measure(original: Original, seen: Observation, wishes: Wishes) -> tuple[Layout, States]:
+    """Which axes vary and what the states are."""
+    carried = find_carried(original, seen, wishes.states)
+    lengths = _find_lengths(original, seen)
+    optional = set(original.signature.optional())
+    parameters = {each.leaf.split(".", 1)[0] for each in carried} & optional
+    original.omit = frozenset(each for each in parameters if _runs_without(original, each))
+    seen = original.run(original.signature.tensors())
+    layout = Discovery(original, carried, lengths, wishes.axes, seen).discover()
+    return layout, find_states(original, layout, carried)
+
+
+def _find_lengths(original: Original, seen: Observation) -> str | None:
+    """The input that says how long each row is: what the module packs by."""
+    for calls in seen.calls.layers.values():
+        for name, value in original.signature.tensors().items():
+            lengths = calls[0].lengths
+            if lengths is None or value.shape != lengths.shape or value.is_floating_point():
+                continue
+            if torch.equal(value.long(), lengths.long()):
+                return name
+    return None
+
+
+def _runs_without(original: Original, parameter: str) -> bool:
+    try:
+        original.run(original.signature.tensors(), {parameter})
+    except Exception:  # whatever the user's code says to None
+        return False
+    return True

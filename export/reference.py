@@ -1,0 +1,136 @@
+"""Expected values: the untouched module at any size, each size run once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from export.errors import ExportRefused
+from export.layout import Layout
+from export.original import Original
+from export.programs import Tensors
+from export.sampling import take_steps
+from export.states import StateVar
+from models.spec import BATCH, ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What goes into a program, and what the original made of it."""
+
+    batch: int
+    time: int
+    inputs: Tensors
+    states: Tensors
+    outputs: Tensors
+    finals: Tensors
+
+
+@dataclass(slots=True)
+class Reference:
+    """Runs the original; `outputs` maps its output tensors to the names in `spec`."""
+
+    original: Original
+    layout: Layout
+    states: tuple[StateVar, ...]
+    spec: ModelSpec
+    outputs: Mapping[str, str]
+    skipped: list[str] = field(default_factory=list)
+    _known: dict[tuple[int, int], Expected | None] = field(default_factory=dict)
+
+    def at(self, batch: int, time: int) -> Expected | None:
+        """The original at this size; None where it does not accept it (listed in `skipped`)."""
+        if (batch, time) not in self._known:
+            self._known[batch, time] = self._run(batch, time)
+        return self._known[batch, time]
+
+    def run(self, values: Tensors, states: Tensors, batch: int, time: int) -> Expected:
+        """The original on `values`, its explicit states given by name (none: its own start)."""
+        given = dict(values)
+        omit = set(self.original.omit)
+        for state in self.states:
+            if state.argument is None:
+                continue
+            parameter = state.argument.split(".", 1)[0]
+            if state.name in states:
+                given[state.argument] = states[state.name]
+                omit.discard(parameter)
+            elif parameter not in omit:
+                given[state.argument] = self.initial(state, batch)
+        seen = self.original.run(given, omit)
+        start = {
+            each.name: states.get(each.name, self.initial(each, batch)) for each in self.states
+        }
+        outputs = {name: seen.outputs[leaf].contiguous() for leaf, name in self.outputs.items()}
+        finals: Tensors = {}
+        for state in self.states:
+            if state.output is not None:
+                finals[state.name] = seen.outputs[state.output]
+            else:
+                assert state.layer is not None
+                finals[state.name] = seen.calls.layers[state.layer][-1].final[state.part]
+        inputs = {each.name: values[each.name] for each in self.spec.inputs}
+        return Expected(batch, time, inputs, start, outputs, finals)
+
+    def row(self, values: Tensors, index: int, length: int) -> Expected:
+        """The original on the first `length` steps of row `index`, alone."""
+        sampler = self.layout.sampler
+        alone = {
+            name: take_steps(each, sampler.axes[name], 0, length)
+            for name, each in sampler.rows(values, (index,)).items()
+        }
+        if sampler.lengths is not None:
+            alone[sampler.lengths] = torch.full_like(alone[sampler.lengths], length)
+        return self.run(alone, {}, 1, length)
+
+    def initial(self, state: StateVar, batch: int) -> torch.Tensor:
+        """Where `batch` sessions start, in model layout."""
+        rows = max(batch, 1) * state.fold
+        shape = [rows if axis == BATCH else int(axis) for axis in state.axes]
+        if state.initial is None:
+            return torch.zeros(shape, dtype=state.dtype)
+        if BATCH not in state.axes:
+            return state.initial.clone()
+        place = state.axes.index(BATCH)
+        one = state.initial if state.fold > 1 else state.initial.unsqueeze(place)
+        return torch.cat([one] * max(batch, 1), dim=place)
+
+    def random_states(self, batch: int, seed: int) -> Tensors:
+        """Small random numbers for the states that the original takes as arguments."""
+        generator = torch.Generator().manual_seed(seed)
+        found: Tensors = {}
+        for state in self.states:
+            zeros = self.initial(state, batch)
+            if state.argument is not None and zeros.is_floating_point():
+                noise = torch.randn(zeros.shape, generator=generator)
+                found[state.name] = 0.5 * noise.to(zeros.dtype)
+        return found
+
+    def _run(self, batch: int, time: int) -> Expected | None:
+        values = self.layout.sampler.draw(batch, time, seed=1000 * batch + time)
+        # Three rows start anywhere, the other sizes where the module itself starts.
+        states = self.random_states(batch, time) if batch == 3 else {}
+        try:
+            expected = self.run(values, states, batch, time)
+        except Exception as error:  # whatever the user's code says to a size it does not take
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self.skipped.append(f"B={max(batch, 1)} T={max(time, 1)}: {text}")
+            return None
+        self._check(expected)
+        return expected
+
+    def _check(self, expected: Expected) -> None:
+        for spec in self.spec.outputs:
+            output = expected.outputs[spec.name]
+            wanted = spec.model_shape(expected.batch, expected.time)
+            if tuple(output.shape) != wanted:
+                raise ExportRefused(
+                    f"the output {spec.name} is {tuple(output.shape)} at B={expected.batch} "
+                    f"T={expected.time}, where {wanted} was expected: it loses or merges an axis",
+                    "name the axis where forward drops one: squeeze(-1) instead of squeeze()",
+                )
+            if output.is_floating_point() and not bool(torch.isfinite(output).all()):
+                raise ExportRefused(
+                    f"the output {spec.name} is not finite at B={expected.batch} T={expected.time}",
+                    "mend what makes NaN or infinity, or give an example within the model's range",
+                )

@@ -1,0 +1,120 @@
+"""The golden example in a fresh process: proof that the files alone are the model.
+
+The process starts when the export starts, so that its imports cost no time, and gets the folder
+on its standard input. It never sees the user's code.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+
+from export.compare import difference
+from export.errors import ExportRefused
+from export.legacy import legacy_quiet
+from export.programs import LOADERS
+from models.artifact import Artifact, write_artifact
+from models.manifest import Manifest
+
+_ROOT = Path(__file__).resolve().parents[1]
+_TIMEOUT_S = 300
+_COMMAND = "import sys; from export.replay import main; sys.exit(main())"
+
+
+class Replay:
+    """A waiting process. Use as a context manager; `check` hands it an artifact, once."""
+
+    def __init__(self) -> None:
+        paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _COMMAND],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+
+    def check(self, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+        """Replay the artifact's golden example; raises ExportRefused unless every program holds."""
+        with tempfile.TemporaryDirectory(prefix="carousel-export-") as temporary:
+            folder = Path(temporary)
+            write_artifact(folder, manifest, files)
+            said = self._ask(f"{manifest.name}\n{folder}\n")
+        if self._process.returncode != 0:
+            raise ExportRefused(
+                f"in a fresh process the programs do not answer the same: {said.strip()}",
+                "report this with the module, it is a fault of the exporter",
+            )
+
+    def _ask(self, question: str) -> str:
+        try:
+            said, _ = self._process.communicate(question, timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return f"no answer within {_TIMEOUT_S} s"
+        return said
+
+
+def replay(artifact: Artifact) -> list[str]:
+    """What differs between the golden example and each program's answer; empty if nothing."""
+    golden = {name: torch.from_numpy(each.copy()) for name, each in artifact.golden().items()}
+    spec = artifact.manifest.spec
+    given = [golden[f"input.{each.name}"] for each in spec.inputs]
+    given += [golden[f"state.{each.name}"] for each in spec.states]
+    expected = {f"output.{each.name}": golden[f"output.{each.name}"] for each in spec.outputs}
+    for state in spec.states:
+        if not state.fixed:
+            expected[f"state_out.{state.name}"] = golden[f"state_out.{state.name}"]
+    faults: list[str] = []
+    for kind, program in artifact.manifest.programs.items():
+        runner = LOADERS[kind](artifact.read(program.file))
+        lengths = [_lengths(artifact, golden)] if program.lengths is not None else []
+        found = runner([*given, *lengths])
+        for (name, wanted), actual in zip(expected.items(), found, strict=True):
+            far = difference(wanted, actual)
+            if not far.passes:
+                faults.append(f"{kind}: {name}: error {far.error:.1e}, bound {far.bound:.1e}")
+    return faults
+
+
+def _lengths(artifact: Artifact, golden: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Every row at its full length."""
+    spec = next(each for each in artifact.manifest.spec.inputs if each.time_axis is not None)
+    shape = golden[f"input.{spec.name}"].shape
+    assert spec.time_axis is not None
+    rows = 1 if spec.batch_axis is None else shape[spec.batch_axis]
+    return torch.full((rows,), shape[spec.time_axis], dtype=torch.int32)
+
+
+def main() -> int:
+    """Read a model's name and a folder from standard input; 0 if its programs hold."""
+    torch.set_num_threads(1)
+    name, folder = sys.stdin.readline().strip(), sys.stdin.readline().strip()
+    artifact = Artifact.open(Path(folder), name, 1)
+    artifact.verify()
+    with legacy_quiet():
+        faults = replay(artifact)
+    sys.stdout.write("\n".join(faults))
+    return 1 if faults else 0
