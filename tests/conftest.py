@@ -1,0 +1,36 @@
+"""Models exported once, and a service of them started once, for the tests over a socket."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from live import Live
+
+if TYPE_CHECKING:
+    from served import Served
+
+
+@pytest.fixture(scope="session")
+def served() -> "dict[str, Served]":
+    """The modules themselves, by name: where expected values come from."""
+    # torch takes a second to import, and most tests do without.
+    from served import served_models
+
+    return served_models()
+
+
+@pytest.fixture(scope="session")
+def repository(served: "dict[str, Served]", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with one version of each of them."""
+    folder = tmp_path_factory.mktemp("models")
+    for each in served.values():
+        each.export(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def live(repository: Path) -> Iterator[Live]:
+    """A service of these models, without a key."""
+    with Live(repository) as service:
+        yield service

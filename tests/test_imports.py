@@ -1,0 +1,102 @@
+"""Imports point one way, and each library is used only where ARCHITECTURE.md says."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Top layer first: a file may import from its own layer and from those behind it. Other files of the
+# service (settings, errors, metrics) are leaves and import from no layer.
+LAYERS = ("__main__", "app", "api", "sessions", "engine", "backends")
+
+WHERE = {
+    "fastapi": ("service/app.py", "service/api/", "service/__main__.py"),
+    "starlette": ("service/app.py", "service/api/", "service/__main__.py"),
+    "asyncio": (
+        "service/app.py",
+        "service/api/",
+        "service/sessions/",
+        "service/engine/engine.py",
+        "service/__main__.py",
+    ),
+    "threading": ("service/engine/engine.py", "service/sessions/stores/"),
+    "concurrent": ("service/engine/engine.py", "service/sessions/stores/"),
+    "multiprocessing": (),
+    "torch": ("service/backends/torchscript.py",),
+    "pickle": (),
+    "marshal": (),
+}
+
+
+def _files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Full dotted names of what a file imports when it runs, wherever in it the import stands."""
+    tree = ast.parse(path.read_text())
+    unused = {
+        each
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        for each in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if node in unused:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _found(package: str, *names: str, but: tuple[str, ...] = ()) -> list[str]:
+    """`file: import` for each import of one of `names` in `package` outside the places in `but`."""
+    return [
+        f"{file}: {imported}"
+        for path in _files(package)
+        if not (file := path.relative_to(ROOT).as_posix()).startswith(but or ("-",))
+        for imported in _imports(path)
+        if any(imported == name or imported.startswith(name + ".") for name in names)
+    ]
+
+
+def test_packages_point_at_models() -> None:
+    """service and export never import each other; models imports neither."""
+    assert _found("models", "service", "export", "benchmarks") == []
+    assert _found("export", "service", "benchmarks") == []
+    assert _found("service", "export", "benchmarks", "models.zoo") == []
+
+
+def test_models_need_no_torch() -> None:
+    """What a model is can be read without torch; only the zoo trains."""
+    assert _found("models", "torch", "onnx", "onnxruntime", but=("models/zoo/",)) == []
+
+
+@pytest.mark.parametrize("library", WHERE)
+def test_service_uses_library_in_its_place(library: str) -> None:
+    """A library is imported only by the files of the service that own it."""
+    assert _found("service", library, but=WHERE[library]) == []
+
+
+def test_service_layers_point_down() -> None:
+    """A layer of the service imports from itself and the layers below it; leaves from no layer."""
+    wrong = []
+    for path in _files("service"):
+        layer = path.relative_to(ROOT / "service").with_suffix("").parts[0]
+        for imported in _imports(path):
+            head, _, rest = imported.partition(".")
+            target = rest.partition(".")[0]
+            if head == "service" and target in LAYERS and not _may_import(layer, target):
+                wrong.append(f"{path.relative_to(ROOT)}: {imported}")
+    assert wrong == []
+
+
+def _may_import(layer: str, target: str) -> bool:
+    return layer in LAYERS and LAYERS.index(target) >= LAYERS.index(layer)
