@@ -1,0 +1,91 @@
+# Three images from one file:
+#   cpu     serves ONNX programs, without torch    docker build --target cpu -t carousel .
+#   gpu     serves TorchScript programs on CUDA    docker build --target gpu -t carousel-gpu .
+#   export  trains and exports                     docker build --target export -t carousel-export .
+# pip's own variables reach the builds as arguments: with PIP_EXTRA_INDEX_URL or PIP_INDEX_URL naming
+# PyTorch's CPU packages the export image stays small (README, "Containers").
+ARG PYTHON=3.11
+
+FROM python:${PYTHON}-slim-bookworm AS base
+ENV PATH=/opt/carousel/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore
+WORKDIR /build
+
+# What pyproject.toml asks for, as two lists: they change more rarely than the code, and so do the
+# layers that install them.
+FROM base AS lists
+COPY pyproject.toml ./
+RUN ["python", "-c", "import tomllib; from pathlib import Path; \
+    project = tomllib.loads(Path('pyproject.toml').read_text())['project']; \
+    Path('service.txt').write_text('\\n'.join(project['dependencies'])); \
+    Path('torch.txt').write_text('\\n'.join(project['optional-dependencies']['torch']))"]
+
+FROM base AS wheel
+ARG PIP_INDEX_URL=
+ARG PIP_EXTRA_INDEX_URL=
+COPY constraints.txt ./
+RUN pip install -c constraints.txt setuptools
+COPY pyproject.toml README.md ./
+COPY models models
+COPY export export
+COPY service service
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
+
+FROM base AS service-packages
+ARG PIP_INDEX_URL=
+ARG PIP_EXTRA_INDEX_URL=
+RUN python -m venv /opt/carousel
+COPY constraints.txt ./
+COPY --from=lists /build/service.txt ./
+RUN pip install -c constraints.txt -r service.txt
+
+FROM service-packages AS torch-packages
+ARG PIP_INDEX_URL=
+ARG PIP_EXTRA_INDEX_URL=
+COPY --from=lists /build/torch.txt ./
+RUN pip install -c constraints.txt -r torch.txt
+
+# What all three images share: a user without rights, a folder for models, nothing else writable.
+FROM base AS runtime
+RUN groupadd --gid 10001 carousel \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin carousel \
+    && install --directory --owner=10001 --group=10001 /models
+ENV HOME=/tmp \
+    CAROUSEL_MODEL_REPOSITORY=/models
+WORKDIR /
+VOLUME /models
+STOPSIGNAL SIGTERM
+
+FROM runtime AS export
+COPY --from=torch-packages /opt/carousel /opt/carousel
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
+USER 10001:10001
+ENTRYPOINT ["carousel-export"]
+CMD ["--help"]
+
+# Listens on all addresses, so it refuses to start without CAROUSEL_API_KEY, unless CAROUSEL_INSECURE=on.
+FROM runtime AS serve
+ENV CAROUSEL_HOST=0.0.0.0 \
+    CAROUSEL_PORT=8000
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-c", \
+    "import os, urllib.request as web; \
+    web.urlopen('http://127.0.0.1:' + os.environ['CAROUSEL_PORT'] + '/readyz', timeout=2)"]
+ENTRYPOINT ["carousel-serve"]
+
+FROM serve AS gpu
+COPY --from=torch-packages /opt/carousel /opt/carousel
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
+ENV CAROUSEL_DEVICE=cuda \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER 10001:10001
+
+FROM serve AS cpu
+COPY --from=service-packages /opt/carousel /opt/carousel
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
+USER 10001:10001

@@ -1,0 +1,77 @@
+# The two commands to know: `make serve` and `make test`. `make help` lists the rest.
+
+VENV ?= .venv
+HOST ?= 127.0.0.1
+PORT ?= 8000
+CAROUSEL_MODEL_REPOSITORY ?= model-repository
+export CAROUSEL_MODEL_REPOSITORY
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := models export service tests benchmarks
+# setuptools builds the package itself and stands outside its dependencies, so it is named here.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constraints.txt
+
+# The first of these that runs, is 3.11 to 3.13 and can make an environment.
+PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
+PROBE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+.PHONY: help setup serve models test check format bench pins clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv and install the pinned dependencies
+
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; found=; \
+	for python in $(PYTHONS); do \
+	  if "$$python" -c '$(PROBE)' >/dev/null 2>&1; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Carousel needs Python 3.11, 3.12 or 3.13 with its venv module, and found none of:" >&2; \
+	  echo "  $(PYTHONS)" >&2; \
+	  echo "Install one (on Debian and Ubuntu: python3 and python3-venv)," >&2; \
+	  echo "or name it: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; \
+	fi; \
+	if [ ! -x $(BIN)/python ]; then \
+	  echo "==> making $(VENV) with $$("$$found" --version)"; \
+	  "$$found" -m venv $(VENV); \
+	fi; \
+	echo "==> installing pinned dependencies, PyTorch among them (a minute or two)"; \
+	$(PIP) setuptools; \
+	$(PIP) --no-build-isolation -e '.[torch,dev]'; \
+	touch $@
+
+models: setup  ## train and export the reference models that the model repository lacks
+	@$(BIN)/carousel-export --zoo all --if-missing --model-repository $(CAROUSEL_MODEL_REPOSITORY)
+
+serve: models  ## set up, train and export the reference models, serve them on 127.0.0.1:8000
+	@exec $(BIN)/carousel-serve --host $(HOST) --port $(PORT)
+
+test: setup  ## set up, run the whole test suite
+	@$(BIN)/python -m pytest
+
+check: setup  ## format, lint and types, changing nothing
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy
+
+format: setup  ## put the code into its format
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+bench: setup  ## the service under load beside an echo and a naive app (6 minutes; BENCH=--quick: 1)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+pins: setup  ## write constraints.txt from what is installed
+	@{ sed '/^[^#]/d' constraints.txt; \
+	  $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//'; \
+	} > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:  ## remove .venv and what tools left behind; models and results stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,190 @@
+"""The load: one keep-alive connection per session, each sending its next step when its reply is in.
+
+Written on bare protocols with requests made beforehand, so that the client is not what is measured:
+it needs less than half of the time that the bare echo needs (the table shows its share of a core).
+"""
+
+import asyncio
+import gc
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+_OK = b"HTTP/1.1 200"
+_END = b"\r\n\r\n"
+_LENGTH = b"\r\ncontent-length: "
+_FINISH_S = 20.0
+
+
+class LoadError(Exception):
+    """The load could not be run; the message says what the server did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What one session sends, over and over: whole HTTP requests. `keep`: its first replies' bodies
+    wanted.
+    """
+
+    requests: tuple[bytes, ...]
+    keep: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP reply: its headers in lower case, and its body."""
+
+    head: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one run gave. Latencies are of the window; counts, kept and last replies of the whole
+    run.
+    """
+
+    window_s: float
+    latencies_ns: list[int]
+    errors: int
+    first_error: bytes
+    client_share: float
+    counts: list[int] = field(default_factory=list)
+    kept: list[list[bytes]] = field(default_factory=list)
+    last: list[Reply] = field(default_factory=list)
+
+
+class _Connection(asyncio.Protocol):
+    """One session's connection. The hot path is `data_received`."""
+
+    def __init__(self, stream: Stream, finished: asyncio.Event) -> None:
+        self.requests = stream.requests
+        self.keep = stream.keep
+        self.finished = finished
+        self.turn = 0
+        self.stopping = False
+        self.lost = False
+        self.sent_ns = 0
+        self.latencies: list[int] = []
+        self.first = 0
+        self.kept: list[bytes] = []
+        self.last = b""
+        self.errors = 0
+        self.first_error = b""
+        self._part = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not inherit from asyncio's, whose interface they have.
+        self.write = cast(asyncio.Transport, transport).write
+
+    def start(self) -> None:
+        self.sent_ns = time.perf_counter_ns()
+        self.write(self.requests[0])
+
+    def data_received(self, data: bytes) -> None:
+        now = time.perf_counter_ns()
+        if self._part:
+            data = self._part + data
+        end = data.find(_END)
+        if end < 0 or len(data) < end + 4 + _content_length(data, end):
+            self._part = data
+            return
+        self._part = b""
+        self.latencies.append(now - self.sent_ns)
+        self.last = data
+        if not data.startswith(_OK):
+            self.errors += 1
+            self.first_error = self.first_error or data
+        if len(self.kept) < self.keep:
+            self.kept.append(data[end + 4 :])
+        if self.stopping:
+            self.finished.set()
+            return
+        self.turn = turn = (self.turn + 1) % len(self.requests)
+        self.sent_ns = time.perf_counter_ns()
+        self.write(self.requests[turn])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self.finished.set()
+
+
+def _content_length(data: bytes, end: int) -> int:
+    at = data.find(_LENGTH, 0, end)
+    if at < 0:
+        at = data[:end].lower().find(_LENGTH)
+        if at < 0:
+            raise LoadError("a reply without Content-Length")
+    at += len(_LENGTH)
+    return int(data[at : data.find(b"\r\n", at, end + 2)])
+
+
+async def run_load(port: int, streams: Sequence[Stream], warmup_s: float, window_s: float) -> Load:
+    """Drive every stream for `warmup_s` + `window_s`, let each finish its last step, and count.
+
+    Raises LoadError if the server closes a connection or leaves a step unanswered.
+    """
+    loop = asyncio.get_running_loop()
+    connections = [_Connection(stream, asyncio.Event()) for stream in streams]
+    transports = [await _connect(loop, connection, port) for connection in connections]
+    gc.collect()
+    gc.disable()
+    try:
+        for connection in connections:
+            connection.start()
+        await asyncio.sleep(warmup_s)
+        for connection in connections:
+            connection.first = len(connection.latencies)
+        began, cpu_began = time.perf_counter(), _cpu_s()
+        await asyncio.sleep(window_s)
+        latencies = [ns for each in connections for ns in each.latencies[each.first :]]
+        window = time.perf_counter() - began
+        share = (_cpu_s() - cpu_began) / window
+        await _finish(connections)
+    finally:
+        gc.enable()
+        for transport in transports:
+            transport.close()
+    return Load(
+        window_s=window,
+        latencies_ns=latencies,
+        errors=sum(each.errors for each in connections),
+        first_error=next((each.first_error for each in connections if each.errors), b""),
+        client_share=share,
+        counts=[len(each.latencies) for each in connections],
+        kept=[each.kept for each in connections],
+        last=[_reply(each.last) for each in connections],
+    )
+
+
+async def _connect(
+    loop: asyncio.AbstractEventLoop, connection: _Connection, port: int
+) -> asyncio.Transport:
+    transport, _ = await loop.create_connection(lambda: connection, "127.0.0.1", port)
+    return transport
+
+
+async def _finish(connections: Sequence[_Connection]) -> None:
+    for connection in connections:
+        connection.stopping = True
+    waiting = [asyncio.ensure_future(each.finished.wait()) for each in connections]
+    _, pending = await asyncio.wait(waiting, timeout=_FINISH_S)
+    for task in pending:
+        task.cancel()
+    if pending:
+        raise LoadError(f"{len(pending)} steps were not answered within {_FINISH_S:.0f} s")
+    lost = sum(each.lost for each in connections)
+    if lost:
+        raise LoadError(f"the server closed {lost} connections")
+
+
+def _reply(data: bytes) -> Reply:
+    head, _, body = data.partition(_END)
+    return Reply(head.lower(), body)
+
+
+def _cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system

@@ -1,0 +1,160 @@
+"""Put every case to every server, in turns, several times; check the answers; take medians."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import median
+
+import numpy as np
+import uvloop
+
+from benchmarks.artifacts import eager_outputs
+from benchmarks.cases import Case, Floats, Size
+from benchmarks.load import Load, LoadError, run_load
+from benchmarks.process import LOAD_CORE, pinned
+from benchmarks.targets import Carousel, Echo, Naive, Target, decode
+
+_NUM_CHECKED = 300
+_TOLERANCE = 1e-5
+_WARMUP_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One window of load. `rows`: mean rows in the batches that formed (the service alone)."""
+
+    steps_s: float
+    p50_ms: float
+    p99_ms: float
+    client_share: float
+    rows: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A server's runs of one case; the figures are medians over the runs."""
+
+    server: str
+    case: Case
+    runs: tuple[Run, ...]
+
+    @property
+    def steps_s(self) -> float:
+        return median(run.steps_s for run in self.runs)
+
+    @property
+    def p50_ms(self) -> float:
+        return median(run.p50_ms for run in self.runs)
+
+    @property
+    def p99_ms(self) -> float:
+        return median(run.p99_ms for run in self.runs)
+
+    @property
+    def client_share(self) -> float:
+        return median(run.client_share for run in self.runs)
+
+    @property
+    def rows(self) -> float:
+        return median(run.rows or 0.0 for run in self.runs)
+
+
+class Bench:
+    """The servers under test, and the measuring of one case after another."""
+
+    def __init__(
+        self, carousel: Carousel, naive: Naive, echo: Echo, sizes: dict[Case, int]
+    ) -> None:
+        self.carousel = carousel
+        self._targets: dict[str, Target] = {"carousel": carousel, "echo": echo, "naive": naive}
+        self._reply_bytes = sizes
+
+    def measure(
+        self, cases: Iterable[Case], num_runs: int, window_s: float, say: Callable[[str], None]
+    ) -> list[Result]:
+        """Every case on every server that takes it; LoadError on any error or wrong reply."""
+        results = []
+        for case in cases:
+            runs: dict[str, list[Run]] = {}
+            for _ in range(num_runs):
+                for name, target in self._targets.items():
+                    if target.takes(case):
+                        runs.setdefault(name, []).append(self._run(name, target, case, window_s))
+            done = [Result(name, case, tuple(each)) for name, each in runs.items()]
+            say(f"{case}: " + ", ".join(f"{each.server} {each.steps_s:,.0f}/s" for each in done))
+            results += done
+        return results
+
+    def _run(self, name: str, target: Target, case: Case, window_s: float) -> Run:
+        checked = sorted({0, case.sessions // 3, 2 * case.sessions // 3, case.sessions - 1})
+        streams = target.open(case, checked, _NUM_CHECKED)
+        before = self._batches(name, case)
+        with pinned(LOAD_CORE), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            load = runner.run(run_load(target.server.port, streams, _WARMUP_S, window_s))
+        after = self._batches(name, case)
+        if load.errors:
+            raise LoadError(f"{name}: {load.errors} errors at {case}: {load.first_error[:500]!r}")
+        target.check(load)
+        target.close()
+        if name == "echo":
+            return _run_of(load, None)
+        _check_outputs(name, case, load, checked)
+        if name == "carousel":
+            sizes = [len(each.body) for each in load.last]
+            self._reply_bytes[case] = round(sum(sizes) / len(sizes))
+        rows = (after[0] - before[0]) / max(1.0, after[1] - before[1])
+        return _run_of(load, rows if name == "carousel" else None)
+
+    def _batches(self, name: str, case: Case) -> tuple[float, float]:
+        if name != "carousel":
+            return 0.0, 0.0
+        return (
+            self.carousel.metric("carousel_model_rows_total", case.size.model),
+            self.carousel.metric("carousel_model_batches_total", case.size.model),
+        )
+
+
+def _run_of(load: Load, rows: float | None) -> Run:
+    ms = np.asarray(load.latencies_ns, np.float64) / 1e6
+    p50, p99 = np.percentile(ms, [50, 99])
+    steps_s = len(load.latencies_ns) / load.window_s
+    return Run(steps_s, float(p50), float(p99), load.client_share, rows)
+
+
+def _check_outputs(name: str, case: Case, load: Load, checked: Sequence[int]) -> None:
+    expected = _truth(case.size, case.sessions, tuple(checked))
+    for row, session in enumerate(checked):
+        outputs = np.stack([decode(case, body) for body in load.kept[session]])  # (T, H)
+        error = float(np.abs(outputs - expected[row, : len(outputs)]).max())
+        if not error <= _TOLERANCE:
+            raise LoadError(f"{name} answers wrong at {case}: off eager PyTorch by {error:.1e}")
+
+
+@cache
+def _truth(size: Size, sessions: int, checked: tuple[int, ...]) -> Floats:
+    inputs = Case(size, sessions, "binary").inputs()[list(checked)]
+    return eager_outputs(size, inputs, _NUM_CHECKED)
+
+
+def dump_results(results: Iterable[Result]) -> str:
+    """Every run, as JSON lines."""
+    return "".join(
+        json.dumps(
+            {
+                "server": result.server,
+                "size": result.case.size.name,
+                "sessions": result.case.sessions,
+                "encoding": result.case.encoding,
+                "steps_s": round(run.steps_s, 1),
+                "p50_ms": round(run.p50_ms, 4),
+                "p99_ms": round(run.p99_ms, 4),
+                "client_share": round(run.client_share, 3),
+                "rows": run.rows and round(run.rows, 2),
+            }
+        )
+        + "\n"
+        for result in results
+        for run in result.runs
+    )

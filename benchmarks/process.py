@@ -1,0 +1,126 @@
+"""A server under test: started on its own core, watched through /proc, ended by its process id."""
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+SERVER_CORE = 0
+LOAD_CORE = 1
+_STOP_S = 15.0
+_POLL_S = 0.005
+
+
+class ServerError(Exception):
+    """A server that did not start; the message holds the end of its log."""
+
+
+def can_pin() -> bool:
+    """Whether this machine has a core for the server and another for the load."""
+    return sys.platform == "linux" and {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0)
+
+
+@contextlib.contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Run the body, and the processes it starts, on one core; elsewhere than on Linux anywhere."""
+    if not can_pin():
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Server:
+    """A process that listens on a port of 127.0.0.1 and answers `ready` with 200 when it is up."""
+
+    def __init__(self, name: str, arguments: Sequence[str], ready: str, log: Path) -> None:
+        self.name = name
+        self.port = _free_port()
+        self.log = log
+        self._ready = ready
+        self._arguments = [sys.executable, "-m", *arguments, "--port", str(self.port)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Server {self.name} port={self.port}>"
+
+    @property
+    def pid(self) -> int:
+        """The process id; the server has been started."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, deadline_s: float = 60.0) -> float:
+        """Start it on the server's core; returns the seconds until it was ready."""
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("CAROUSEL_")
+        } | {"OMP_NUM_THREADS": "1"}
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
+        with self.log.open("wb") as log, pinned(SERVER_CORE):
+            self._process = subprocess.Popen(
+                self._arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment
+            )
+        while not self._is_ready():
+            if self._process.poll() is not None:
+                raise ServerError(
+                    f"{self.name} ended with {self._process.returncode}{self._tail()}"
+                )
+            if time.perf_counter() - began > deadline_s:
+                self.stop()
+                raise ServerError(f"{self.name} was not ready in {deadline_s:.0f} s{self._tail()}")
+            time.sleep(_POLL_S)
+        return time.perf_counter() - began
+
+    def stop(self) -> None:
+        """End it: SIGTERM, and SIGKILL if that is not enough."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(_STOP_S)
+
+    def resident_mb(self) -> float:
+        """Resident memory in MB (10**6 bytes)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024 / 1e6
+        raise ServerError(f"{self.name}: /proc has no VmRSS")
+
+    def has_torch(self) -> bool:
+        """Whether torch's library is mapped into the process."""
+        return "libtorch" in Path(f"/proc/{self.pid}/maps").read_text()
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1.0)
+        try:
+            connection.request("GET", self._ready)
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _tail(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-20:]
+        return ":\n  " + "\n  ".join(lines) if lines else ""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
