@@ -1,6 +1,7 @@
 """The command line: `carousel-serve`, or `python -m service`."""
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -56,11 +57,23 @@ async def _start(app: App, url: str) -> None:
     loaded = app.catalog.current()
     if not loaded:
         log.warning("no model is served: %s holds none", app.settings.model_repository)
+    _calm_collector()
     log.info("ready; %r", app.catalog)
     if app.settings.print_curl:
         greeting = greet(url, loaded, with_key=bool(app.settings.api_key))
         sys.stdout.write(greeting)
         sys.stdout.flush()
+
+
+def _calm_collector() -> None:
+    """Take what was loaded out of the garbage collector's sight, and let it look more rarely.
+
+    A step makes a dozen objects that live until the session's next ones: with the interpreter's own
+    thresholds the collector walks all sessions again and again, and takes a third of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 100)
 
 
 def _end_if_failed(task: "asyncio.Task[None]", server: Server) -> None:

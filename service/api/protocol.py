@@ -3,10 +3,13 @@
 llhttp bounds neither the length of headers nor the time they take.
 """
 
+import asyncio
 import time
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.api.transport import TurnTransport
 
 MAX_HEAD_BYTES = 64 * 1024
 
@@ -18,6 +21,10 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.head_since: float | None = time.monotonic()
         self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client connected."""
+        super().connection_made(TurnTransport(transport))
 
     def data_received(self, data: bytes) -> None:
         """Count what came, unless it belongs to a body."""

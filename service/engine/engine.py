@@ -57,7 +57,8 @@ class Engine:
         self._pending: set[Request] = set()
         self._pending_bytes = 0
         self._without_slot: deque[Request] = deque()
-        self._inbox: SimpleQueue[Request | None] = SimpleQueue()
+        self._admitted: list[Request] = []
+        self._inbox: SimpleQueue[list[Request] | None] = SimpleQueue()
         self._stopping = False
         self._answered: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -148,7 +149,16 @@ class Engine:
             self._without_slot.append(request)
         else:
             request.target = slot
-            self._inbox.put(request)
+            if not self._admitted:
+                # One wake-up for all that come in this turn of the loop: woken by the first, the
+                # engine's thread would fight the loop for the interpreter and run small batches.
+                assert self._loop is not None
+                self._loop.call_soon(self._pass_on)
+            self._admitted.append(request)
+
+    def _pass_on(self) -> None:
+        self._inbox.put(self._admitted)
+        self._admitted = []
 
     def _serve(self) -> None:
         """The engine's thread: take what is there, run a batch, commit it, deliver it."""
@@ -170,10 +180,10 @@ class Engine:
         wait = self.core.scheduler.is_idle
         try:
             while True:
-                request = self._inbox.get(block=wait)
-                if request is None:
+                requests = self._inbox.get(block=wait)
+                if requests is None:
                     return None
-                arrived.append(request)
+                arrived += requests
                 wait = False
         except Empty:
             return arrived
