@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import torch
-
 from export.command import InvalidValue, Target, load_target, parse_input
 from export.errors import ExportRefused, InvalidRequest
 from export.exporter import export_model
 from export.progress import Progress
+from export.threads import one_thread
 from models.repository import Repository, RepositoryError, check_model_name
 from models.zoo.catalog import REFERENCES
 
@@ -63,6 +62,22 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_target(parser)
+    parser.add_argument(
+        "--model-repository", required=True, metavar="DIR", help="the folder to write to"
+    )
+    parser.add_argument(
+        "--zoo", metavar="all|NAME", help=f"export reference models: all, {', '.join(REFERENCES)}"
+    )
+    parser.add_argument(
+        "--if-missing", action="store_true", help="with --zoo: skip what the repository has"
+    )
+    parser.add_argument("--quiet", action="store_true", help="say nothing unless something fails")
+    return parser
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    """What names one module of the user's own."""
     parser.add_argument(
         "factory",
         nargs="?",
@@ -70,9 +85,6 @@ def _parser() -> argparse.ArgumentParser:
         help="what makes the module: a function or class, called without arguments",
     )
     parser.add_argument("--name", help="the model's name in the repository")
-    parser.add_argument(
-        "--model-repository", required=True, metavar="DIR", help="the folder to write to"
-    )
     parser.add_argument(
         "--weights", metavar="FILE", help="a state_dict to load, as torch.save wrote it"
     )
@@ -83,14 +95,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME[:DTYPE]=SIZES",
         help="an example input, such as x=5,15,10 or tokens:int64=5,15; repeat for several",
     )
-    parser.add_argument(
-        "--zoo", metavar="all|NAME", help=f"export reference models: all, {', '.join(REFERENCES)}"
-    )
-    parser.add_argument(
-        "--if-missing", action="store_true", help="with --zoo: skip what the repository has"
-    )
-    parser.add_argument("--quiet", action="store_true", help="say nothing unless something fails")
-    return parser
 
 
 def _target(options: argparse.Namespace) -> Target:
@@ -120,7 +124,7 @@ def _export_zoo(wanted: str, repository: Repository, if_missing: bool, quiet: bo
     for reference in REFERENCES.values() if wanted == "all" else [REFERENCES[wanted]]:
         if if_missing and repository.versions(reference.name):
             continue
-        with Progress(reference.name, quiet=quiet) as progress:
+        with Progress(reference.name, quiet=quiet) as progress, one_thread():
             export_model(
                 reference.build(progress.stage),
                 reference.example(),
@@ -138,5 +142,4 @@ def _fail(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     sys.exit(main())

@@ -8,7 +8,7 @@ import torch
 
 from export import padding, streaming, verify
 from export.describe import lengths_name
-from export.errors import ExportRefused
+from export.errors import ExportRefused, first_line
 from export.lift import Lifted
 from export.onnx import Port, export_graph, finish
 from export.programs import Candidate, load_onnx, load_torchscript
@@ -149,7 +149,7 @@ class Builder:
         try:
             graph = export_graph(traced, self._subject, example, inputs, self._outputs)
         except Exception as error:  # an operator without an ONNX form
-            built.shortfalls.append(f"onnx: {str(error).splitlines()[0]}")
+            built.shortfalls.append(f"onnx: {first_line(error)}")
             return
         if self._own_lengths is not None:
             yield self._graph(graph, inputs, None, False, self._own_lengths)

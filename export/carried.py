@@ -77,27 +77,23 @@ def _pair(
 ) -> Iterator[Carried]:
     """The tensors of one parameter as states, if it is one."""
     taken = {each.output for each in found}
+    likely = (
+        sure
+        or parameter in original.signature.optional()
+        or _STATE_NAME.fullmatch(parameter.lower()) is not None
+    )
     for leaf in original.signature.leaves(parameter):
         fed = _fed(seen, values[leaf])
         output = _returned(seen, values[leaf], fed, taken)
-        is_state = fed is not None or (
-            output is not None
-            and (
-                sure
-                or parameter in original.signature.optional()
-                or _STATE_NAME.fullmatch(parameter.lower()) is not None
+        if fed is not None or (output is not None and likely):
+            taken.add(output)
+            layer, part = fed if fed is not None else (None, 0)
+            yield Carried(leaf, output, layer, part)
+        elif sure:
+            raise InvalidRequest(
+                f"states: {leaf!r} is neither returned by forward in the same shape nor the "
+                "initial state of a recurrent layer"
             )
-        )
-        if not is_state:
-            if sure:
-                raise InvalidRequest(
-                    f"states: {leaf!r} is neither returned by forward in the same shape nor the "
-                    "initial state of a recurrent layer"
-                )
-            continue
-        taken.add(output)
-        layer, part = fed if fed is not None else (None, 0)
-        yield Carried(leaf, output, layer, part)
 
 
 def _fed(seen: Observation, value: torch.Tensor) -> tuple[str, int] | None:

@@ -9,7 +9,7 @@ from export.errors import ExportRefused, InvalidRequest
 from export.layout import Layout
 from export.original import Original
 from export.sampling import Axes
-from export.states import States, StateVar
+from export.states import States, StateVar, final
 from export.tree import labels
 from models.spec import BATCH, TIME, Dtype, InputSpec, ModelSpec, OutputSpec, StateSpec
 
@@ -36,7 +36,7 @@ def describe(
             )
             for leaf, name in outputs.items()
         ),
-        states=tuple(_state(each) for each in states.variables),
+        states=tuple(_state(each, layout) for each in states.variables),
         run_steps=1 if states.looped and layout.time else None,
     )
 
@@ -78,13 +78,15 @@ def _names(state: StateVar) -> tuple[str, str]:
     return state.name, f"{state.name}_out"
 
 
-def _state(state: StateVar) -> StateSpec:
+def _state(state: StateVar, layout: Layout) -> StateSpec:
+    finals = [final(state, probe.seen) for probe in layout.probes]
     return StateSpec(
         name=state.name,
         dtype=_named_dtype(state.name, state.dtype),
         axes=state.axes,
         output=f"{state.name}_out",
         fold=state.fold,
+        finite=all(bool(torch.isfinite(each).all()) for each in finals),
         has_initial=state.initial is not None,
     )
 

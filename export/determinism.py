@@ -1,5 +1,6 @@
 """Two runs of a module on the same input must agree; where they do not, what is random is named."""
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -38,13 +39,13 @@ def _observe(original: Original) -> Observation:
     start at zeros, from here on: what is left over may not even fit the example.
     """
     values = original.signature.tensors()
-    everywhere = frozenset(recurrent_layers(original.module))
-    original.zero = everywhere
+    original.zero = frozenset(recurrent_layers(original.module))
+    left_over: frozenset[str] = frozenset()
+    with suppress(Exception):  # zeros may not be what a layer takes; the plain run decides
+        calls, changed = (seen := original.run(values)).calls, seen.changed
+        left_over = frozenset(path for path, name in calls.attributes.items() if name in changed)
+    original.zero = left_over
     try:
-        seen = original.run(values)
-        original.zero = frozenset(
-            path for path, name in seen.calls.attributes.items() if name in seen.changed
-        )
         return original.run(values)
     except Exception as error:
         raise ExportRefused(

@@ -5,6 +5,8 @@ ExportError
 └── ExportRefused    the module cannot be served as it is; says why and the way out
 """
 
+_MAX_FOREIGN_TEXT = 160
+
 
 class ExportError(Exception):
     """Base of all errors that an export raises by itself."""
@@ -24,3 +26,9 @@ class ExportRefused(ExportError):
         super().__init__(f"{reason}. Way out: {way_out}.")
         self.reason = reason
         self.way_out = way_out
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of somebody else's error, short enough to stand in one of ours."""
+    text = (str(error).splitlines() or [""])[0]
+    return text[:_MAX_FOREIGN_TEXT] or type(error).__name__

@@ -139,13 +139,17 @@ class Hooks:
             elif path in self._zero:
                 state = _as_argument(layer, _zeros(layer, inputs))
             self._given[path] = None if state is None else _as_state(state)
-            return (inputs,), {"hx": state}
+            if state is None:
+                return None
+            if len(args) > 1:
+                return (inputs, state, *args[2:]), kwargs
+            return args, {**kwargs, "hx": state}
 
         return before
 
     def _after(self, path: str) -> Callable[..., Any]:
         def after(layer: nn.Module, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
-            inputs = args[0]
+            inputs = args[0] if args else kwargs["input"]
             packed = isinstance(inputs, PackedSequence)
             lengths = pad_packed_sequence(inputs)[1] if packed and self._count else None
             steps = None
@@ -185,26 +189,21 @@ def _steps(layer: nn.RNNBase, inputs: torch.Tensor) -> int:
 
 
 def _zeros(layer: nn.Module, inputs: Any) -> State:
-    """Zeros for every part of a layer's state, made from the input so that a trace follows it."""
+    """Zeros for every part of a layer's state, made from the input so that a trace follows its
+    size and its device.
+    """
     assert isinstance(layer, (nn.RNNBase, nn.RNNCellBase))
-    packed = isinstance(inputs, PackedSequence)
-    if packed:
-        rows = inputs.data[: inputs.batch_sizes[0], 0] * 0  # (B,)
+    if isinstance(inputs, PackedSequence):
+        frame = inputs.data[: inputs.batch_sizes[0]]  # (B, F)
     elif isinstance(layer, nn.RNNCellBase):
-        rows = inputs[..., 0] * 0  # (B,) or ()
+        frame = inputs  # (B, F) or (F,)
     else:
-        batch_first = layer.batch_first and inputs.dim() == 3
-        rows = (inputs[:, 0] if batch_first else inputs[0])[..., 0] * 0  # (B,) or ()
-    return tuple(rows.unsqueeze(-1) + row for row in _zero_rows(layer, rows.dim() > 0))
-
-
-def _zero_rows(layer: nn.RNNBase | nn.RNNCellBase, batched: bool) -> State:
-    """Zeros of one row that broadcast over the batch axis: (L, 1, H), (1, H), (L, H) or (H,)."""
+        frame = inputs[:, 0] if layer.batch_first and inputs.dim() == 3 else inputs[0]
+    zero = frame[..., :1] * 0  # (B, 1) or (1,)
+    rows = (-1,) if zero.dim() > 1 else ()
     sizes = [layer.hidden_size] * (2 if is_lstm(layer) else 1)
     lead: tuple[int, ...] = ()
     if isinstance(layer, nn.RNNBase):
         sizes[0] = layer.proj_size or layer.hidden_size
         lead = (layer.num_layers * (2 if layer.bidirectional else 1),)
-    middle = (1,) if batched else ()
-    weight = next(layer.parameters())
-    return tuple(weight.new_zeros((*lead, *middle, size)) for size in sizes)
+    return tuple(zero.expand(*lead, *rows, size).contiguous() for size in sizes)

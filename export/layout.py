@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import torch
 
 from export.carried import Carried
-from export.compare import difference
-from export.errors import ExportRefused, InvalidRequest
+from export.errors import ExportRefused, InvalidRequest, first_line
 from export.hypotheses import Guesses, Hypothesis
 from export.original import Observation, Original
-from export.sampling import Axes, Sampler, take_rows
+from export.rows import coupled_rows
+from export.sampling import Axes, Sampler
 from models.spec import BATCH, TIME, Axis
 
 
@@ -117,38 +117,46 @@ class Discovery:
         return None
 
     def _measure(self, hypothesis: Hypothesis) -> Layout:
-        tensors = self.original.signature.tensors()
-        example = {
-            name: tensors[name].narrow(hypothesis.pinned[name], 0, hypothesis.folds.get(name, 1))
-            if name in hypothesis.pinned
-            else tensors[name]
-            for name in hypothesis.axes
-        }
-        sampler = Sampler(example, hypothesis.axes, hypothesis.folds, self.lengths)
+        sampler = self._sampler(hypothesis)
         probes = tuple(self._probe(sampler, hypothesis))
         if self.seen.calls.layers and (hypothesis.batch or hypothesis.time):
             _check_layers(probes, hypothesis)
         outputs, folds = self._fit_outputs(probes, hypothesis)
         notes: tuple[str, ...] = ()
         if hypothesis.batch:
-            self._check_rows(sampler, outputs, folds, hypothesis)
+            self._check_rows(sampler, outputs, folds, hypothesis.time)
         elif self.coupled and hypothesis.pinned:
             notes = (f"one row at a time: {self.coupled[0][1]}",)
         carried = {each.output: each.leaf for each in self.carried if each.output is not None}
         states = {carried[name]: axes for name, axes in outputs.items() if name in carried}
-        states.update(
-            {e.leaf: sampler.axes[e.leaf] for e in self.carried if e.leaf in sampler.axes}
-        )
+        own = [each.leaf for each in self.carried if each.leaf in sampler.axes]
         return Layout(
             sampler=sampler,
             outputs={name: axes for name, axes in outputs.items() if name not in carried},
-            states=states,
+            states={**states, **{leaf: sampler.axes[leaf] for leaf in own}},
             folds={carried.get(name, name): fold for name, fold in folds.items()},
             batch=hypothesis.batch,
             time=hypothesis.time,
             probes=probes,
             notes=notes,
         )
+
+    def _sampler(self, hypothesis: Hypothesis) -> Sampler:
+        tensors = self.original.signature.tensors()
+        example = {name: tensors[name] for name in hypothesis.axes}
+        for name, axis in hypothesis.pinned.items():
+            example[name] = tensors[name].narrow(axis, 0, hypothesis.folds.get(name, 1))
+        return Sampler(example, hypothesis.axes, hypothesis.folds, self.lengths)
+
+    def _check_rows(
+        self, sampler: Sampler, outputs: Mapping[str, Axes], folds: Mapping[str, int], time: int
+    ) -> None:
+        try:
+            fault = coupled_rows(self.original, sampler, outputs, folds, time)
+        except Exception as error:  # whatever the user's code says to other rows, or to one
+            fault = f"it does not run with other rows ({first_line(error)})"
+        if fault is not None:
+            raise Rejected("rows", fault)
 
     def _probe(self, sampler: Sampler, hypothesis: Hypothesis) -> Iterator[Probe]:
         batch, time = hypothesis.batch, hypothesis.time
@@ -161,7 +169,7 @@ class Discovery:
             try:
                 seen = self.original.run(values)
             except Exception as error:  # whatever the user's code says to a size it does not take
-                text = str(error).splitlines()[0] if str(error) else type(error).__name__
+                text = first_line(error)
                 raise Rejected("run", f"B={rows} T={length}: {text}") from None
             yield Probe(rows, length, values, seen)
 
@@ -186,39 +194,6 @@ class Discovery:
                 raise Rejected("rows", f"the output {name} has no batch axis")
             folds[name] = fold
         return axes, folds
-
-    def _check_rows(
-        self,
-        sampler: Sampler,
-        outputs: Mapping[str, Axes],
-        folds: Mapping[str, int],
-        hypothesis: Hypothesis,
-    ) -> None:
-        """Row 1 must be the same among other neighbours, and alone."""
-        values = sampler.draw(3, hypothesis.time, seed=11)
-        others = sampler.draw(3, hypothesis.time, seed=12)
-        both = {
-            name: torch.cat((values[name], others[name]), axes.index(BATCH))
-            if BATCH in (axes := sampler.axes[name])
-            else values[name]
-            for name in values
-        }
-        mixed = sampler.rows(both, (3, 1, 5))
-        alone = sampler.rows(values, (1,))
-        whole = self.original.run(values).outputs
-        runs = [(self.original.run(mixed).outputs, 1)]
-        try:
-            runs.append((self.original.run(alone).outputs, 0))
-        except Exception as error:  # whatever the user's code says to a single row
-            raise Rejected("rows", f"it does not run with one row ({error})") from None
-        for run, row in runs:
-            for name, axes in outputs.items():
-                if run[name].dim() != len(axes):
-                    raise Rejected("rows", f"the output {name} loses its batch axis at one row")
-                expected = take_rows(whole[name], axes, (1,), folds[name])
-                actual = take_rows(run[name], axes, (row,), folds[name])
-                if not difference(expected, actual).passes:
-                    raise Rejected("rows", f"a row of {name} depends on the rows beside it")
 
 
 def fit_shape(sizes: list[tuple[int, ...]], probes: tuple[Probe, ...]) -> tuple[Axes, int] | None:

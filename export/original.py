@@ -60,8 +60,7 @@ class Original:
             stack.callback(before.restore)
             stack.enter_context(torch.random.fork_rng(devices=[]))
             stack.enter_context(torch.no_grad())
-            if _is_compiled(self.module):
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            _uncompile(self.module)
             for each in self.module.modules():
                 each.training = False
             detach_attributes(self.module)
@@ -89,8 +88,11 @@ class Original:
             self._inside.restore()
 
 
-def _is_compiled(module: nn.Module) -> bool:
-    return any(
-        hasattr(each, "_orig_mod") or getattr(each, "_compiled_call_impl", None) is not None
-        for each in module.modules()
-    )
+def _uncompile(module: nn.Module) -> None:
+    """Compiled parts run as they were written, which is what can be watched and traced."""
+    for each in list(module.modules()):
+        if getattr(each, "_compiled_call_impl", None) is not None:
+            each.__dict__["_compiled_call_impl"] = None
+        for name, child in each._modules.items():
+            if child is not None and hasattr(child, "_orig_mod"):
+                each._modules[name] = unwrap(child)

@@ -3,9 +3,8 @@
 import torch
 
 from export.compare import Difference, difference, worst
-from export.errors import ExportError
 from export.programs import Candidate, Tensors
-from export.reference import Expected, Reference
+from export.reference import Expected, NotAccepted, Reference
 from export.sampling import take_rows, take_steps
 from models.manifest import ParityCase
 from models.spec import BATCH, TIME
@@ -40,17 +39,17 @@ def measure(candidate: Candidate, reference: Reference) -> list[ParityCase]:
 def _compare(candidate: Candidate, reference: Reference, lengths: tuple[int, ...]) -> Difference:
     sampler = reference.layout.sampler
     values = sampler.draw(len(lengths), max(lengths), seed=77)
+    states = {each.name: reference.initial(each, len(lengths)) for each in reference.states}
+    inputs = {
+        each.name: _padded(values[each.name], each.axes, lengths) for each in reference.spec.inputs
+    }
     try:
         alone = [reference.row(values, row, length) for row, length in enumerate(lengths)]
-        states = {each.name: reference.initial(each, len(lengths)) for each in reference.states}
-        inputs = {
-            each.name: _padded(values[each.name], each.axes, lengths)
-            for each in reference.spec.inputs
-        }
+    except NotAccepted:
+        return Difference(float("inf"), 0.0)
+    try:
         result = candidate.run(inputs, states, torch.tensor(lengths, dtype=torch.int32))
-    except ExportError:
-        raise
-    except Exception:  # the module or the runtime does not take these lengths
+    except Exception:  # a runtime's own error: the program does not take these lengths
         return Difference(float("inf"), 0.0)
     found = [
         each

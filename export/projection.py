@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch.onnx import symbolic_helper
 from torch.onnx.symbolic_opset9 import lstm as native_lstm
 from torch.onnx.utils import register_custom_op_symbolic, unregister_custom_op_symbolic
+
+from export.graph import Nodes
 
 OPSET = 17
 _DOMAIN = "carousel"
@@ -37,12 +38,14 @@ def placeholders(module: torch.nn.Module) -> Iterator[None]:
 
 
 def _symbolic(g: Any, *args: Any) -> Any:
+    """`aten::lstm`: (input, hx, weights, bias, layers, dropout, train, bidirectional,
+    batch_first), or (data, lengths, hx, weights, ...) where the input is packed.
+    """
     packed = symbolic_helper._is_tensor_list(args[3])
     inputs, rest = args[0], args[2:] if packed else args[1:]
     states, weights = (symbolic_helper._unpack_list(each) for each in rest[:2])
-    biased, layers, _, _, bidirectional = (
-        symbolic_helper._maybe_get_const(each, "f" if index == 3 else "i")
-        for index, each in enumerate(rest[2:7])
+    biased, layers, bidirectional = (
+        int(symbolic_helper._maybe_get_const(rest[place], "i")) for place in (2, 3, 6)
     )
     each_layer = 5 if biased else 3
     directions = 2 if bidirectional else 1
@@ -51,27 +54,35 @@ def _symbolic(g: Any, *args: Any) -> Any:
     time_major = packed or not symbolic_helper._maybe_get_const(rest[7], "i")
     if not time_major:
         inputs = g.op("Transpose", inputs, perm_i=[1, 0, 2])
+    extra = [args[1]] if packed else []
     finals: list[list[Any]] = [[], []]
     for layer in range(layers):
         parts = []
         for way in range(directions):
             index = layer * directions + way
-            own = weights[index * each_layer : (index + 1) * each_layer]
-            start = [
-                symbolic_helper._slice_helper(g, each, axes=[0], starts=[index], ends=[index + 1])
-                for each in states
-            ]
-            extra = [args[1]] if packed else []
-            part, h_n, c_n = g.op(
-                f"{_DOMAIN}::{_OP}", inputs, *start, *own, *extra,
-                outputs=3, reverse_i=way, biased_i=int(biased), packed_i=int(packed),
-            )  # fmt: skip
+            own = [*weights[index * each_layer : (index + 1) * each_layer], *extra]
+            part, *final = _placeholder(g, inputs, _slices(g, states, index), own, way, biased)
             parts.append(part)
-            finals[0].append(h_n)
-            finals[1].append(c_n)
+            for found, each in zip(finals, final, strict=True):
+                found.append(each)
         inputs = parts[0] if directions == 1 else g.op("Concat", *parts, axis_i=2)
     output = inputs if time_major else g.op("Transpose", inputs, perm_i=[1, 0, 2])
     return (output, *(g.op("Concat", *each, axis_i=0) for each in finals))
+
+
+def _slices(g: Any, states: Any, index: int) -> list[Any]:
+    """One layer's and direction's part of h and c: (1, B, P) and (1, B, H)."""
+    return [
+        symbolic_helper._slice_helper(g, each, axes=[0], starts=[index], ends=[index + 1])
+        for each in states
+    ]
+
+
+def _placeholder(
+    g: Any, inputs: Any, start: list[Any], own: list[Any], way: int, biased: int
+) -> Any:
+    flags = {"reverse_i": way, "biased_i": biased, "packed_i": int(len(own) in (4, 6))}
+    return g.op(f"{_DOMAIN}::{_OP}", inputs, *start, *own, outputs=3, **flags)
 
 
 def expand(model: onnx.ModelProto, lengths: str | None) -> None:
@@ -79,7 +90,7 @@ def expand(model: onnx.ModelProto, lengths: str | None) -> None:
     nodes: list[onnx.NodeProto] = []
     for index, node in enumerate(model.graph.node):
         if node.op_type == _OP and node.domain == _DOMAIN:
-            nodes += _Scan(node, f"projection_{index}", lengths).nodes(model.graph)
+            nodes += _Scan(model.graph, node, f"projection_{index}", lengths).nodes()
         else:
             nodes.append(node)
     del model.graph.node[:]
@@ -92,7 +103,9 @@ def expand(model: onnx.ModelProto, lengths: str | None) -> None:
 class _Scan:
     """The nodes of one layer in one direction."""
 
-    def __init__(self, node: onnx.NodeProto, prefix: str, lengths: str | None) -> None:
+    def __init__(
+        self, graph: onnx.GraphProto, node: onnx.NodeProto, prefix: str, lengths: str | None
+    ) -> None:
         flags = {each.name: each.i for each in node.attribute}
         self._x, self._h, self._c, self._w_ih, self._w_hh, *rest = node.input
         self._biases = [rest.pop(0), rest.pop(0)] if flags["biased"] else []
@@ -101,110 +114,75 @@ class _Scan:
         self._reverse = flags["reverse"]
         self._outputs = list(node.output)
         self._prefix = prefix
-        self._nodes: list[onnx.NodeProto] = []
+        self._graph = graph
+        self._add = Nodes(graph, prefix)
 
-    def nodes(self, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-        """All nodes in order; constants go into `graph` as initializers."""
-        for name, value in (("zero", [0]), ("one", [1]), ("two", [2])):
-            array = np.array(value, dtype=np.int64)
-            graph.initializer.append(numpy_helper.from_array(array, self._name(name)))
-        for name, scalar in (("start", 0), ("delta", 1)):
-            array = np.array(scalar, dtype=np.int64)
-            graph.initializer.append(numpy_helper.from_array(array, self._name(name)))
-        gates = self._gates()
-        scans = [gates]
+    def nodes(self) -> list[onnx.NodeProto]:
+        """All nodes in order: what stands before the loop, the loop, and the final states."""
+        add = self._add
+        zero = add.constant("zero", [0])
+        scans = [self._gates()]
         if self._lengths is not None:
-            scans.append(self._mask())
-        h_0 = self._add("Squeeze", [self._h, self._name("zero")])  # (B, P)
-        c_0 = self._add("Squeeze", [self._c, self._name("zero")])  # (B, H)
-        h_n, c_n = self._name("h_n"), self._name("c_n")
-        self._nodes.append(
-            helper.make_node(
-                "Scan",
-                [h_0, c_0, *scans],
-                [h_n, c_n, self._outputs[0]],
-                name=self._prefix,
-                body=self._body(),
-                num_scan_inputs=len(scans),
-                scan_input_directions=[self._reverse] * len(scans),
-                scan_output_directions=[self._reverse],
-            )
+            scans.append(self._mask(self._lengths))
+        h_0 = add.op("Squeeze", self._h, zero)  # (B, P)
+        c_0 = add.op("Squeeze", self._c, zero)  # (B, H)
+        h_n, c_n = add.name("h_n"), add.name("c_n")
+        add.node(
+            "Scan",
+            [h_0, c_0, *scans],
+            [h_n, c_n, self._outputs[0]],
+            body=self._body(),
+            num_scan_inputs=len(scans),
+            scan_input_directions=[self._reverse] * len(scans),
+            scan_output_directions=[self._reverse],
         )
-        for final, output in zip((h_n, c_n), self._outputs[1:], strict=True):
-            self._add("Unsqueeze", [final, self._name("zero")], output)
-        return self._nodes
+        add.op("Unsqueeze", h_n, zero, output=self._outputs[1])
+        add.op("Unsqueeze", c_n, zero, output=self._outputs[2])
+        return add.nodes
 
     def _gates(self) -> str:
         """X W_ih^T + b: (T, B, 4H), for all time steps at once."""
-        weights = self._add("Transpose", [self._w_ih], perm=[1, 0])
-        gates = self._add("MatMul", [self._x, weights])
+        weights = self._add.op("Transpose", self._w_ih, perm=[1, 0])
+        gates = self._add.op("MatMul", self._x, weights)
         for bias in self._biases:
-            gates = self._add("Add", [gates, bias])
+            gates = self._add.op("Add", gates, bias)
         return gates
 
-    def _mask(self) -> str:
+    def _mask(self, lengths: str) -> str:
         """True where a row still has steps: (T, B, 1)."""
-        shape = self._add("Shape", [self._x])
-        time = self._add("Gather", [shape, self._name("start")], axis=0)
-        clock = self._add("Range", [self._name("start"), time, self._name("delta")])
-        steps = self._add("Unsqueeze", [clock, self._name("one")])  # (T, 1)
-        lengths = self._add("Cast", [self._lengths or ""], to=TensorProto.INT64)  # (B,)
-        valid = self._add("Less", [steps, lengths])  # (T, B)
-        return self._add("Unsqueeze", [valid, self._name("two")])
+        add = self._add
+        start, delta = add.constant("start", 0), add.constant("delta", 1)
+        time = add.op("Gather", add.op("Shape", self._x), start, axis=0)
+        steps = add.op(
+            "Unsqueeze", add.op("Range", start, time, delta), add.constant("inner", [1])
+        )  # (T, 1)
+        valid = add.op("Less", steps, add.op("Cast", lengths, to=TensorProto.INT64))  # (T, B)
+        return add.op("Unsqueeze", valid, add.constant("last", [2]))
 
     def _body(self) -> onnx.GraphProto:
         """One time step: (h, c, gates[, valid]) -> (h', c', h')."""
-        body = _Body(self._prefix)
-        inputs = [body.value("h"), body.value("c"), body.value("gates")]
-        weights = body.op("Transpose", self._w_hh, perm=[1, 0])
-        product = body.op("MatMul", body.name("h"), weights)
-        total = body.op("Add", body.name("gates"), product)
-        i, f, g, o = body.split(total)
-        kept = body.op("Mul", body.op("Sigmoid", f), body.name("c"))
-        added = body.op("Mul", body.op("Sigmoid", i), body.op("Tanh", g))
-        c = body.op("Add", kept, added)
-        hidden = body.op("Mul", body.op("Sigmoid", o), body.op("Tanh", c))
-        h = body.op("MatMul", hidden, body.op("Transpose", self._w_hr, perm=[1, 0]))
+        add = Nodes(self._graph, f"{self._prefix}_step")
+        h_before, c_before = add.name("h"), add.name("c")
+        inputs = [_value(h_before), _value(c_before), _value(add.name("gates"))]
+        product = add.op("MatMul", h_before, add.op("Transpose", self._w_hh, perm=[1, 0]))
+        total = add.op("Add", add.name("gates"), product)  # (B, 4H)
+        i, f, g, o = (add.name(gate) for gate in ("i", "f", "g", "o"))
+        add.node("Split", [total], [i, f, g, o], axis=-1)
+        kept = add.op("Mul", add.op("Sigmoid", f), c_before)
+        c = add.op("Add", kept, add.op("Mul", add.op("Sigmoid", i), add.op("Tanh", g)))  # (B, H)
+        hidden = add.op("Mul", add.op("Sigmoid", o), add.op("Tanh", c))
+        h = add.op("MatMul", hidden, add.op("Transpose", self._w_hr, perm=[1, 0]))  # (B, P)
         if self._lengths is not None:
-            valid = helper.make_tensor_value_info(body.name("valid"), TensorProto.BOOL, None)
-            inputs.append(valid)
-            c = body.op("Where", body.name("valid"), c, body.name("c"))
-            h = body.op("Where", body.name("valid"), h, body.name("h"))
-        outputs = [body.result(h, "h_next"), body.result(c, "c_next"), body.result(h, "y")]
-        return helper.make_graph(body.nodes, f"{self._prefix}_step", inputs, outputs)
-
-    def _add(self, kind: str, inputs: list[str], output: str | None = None, **flags: Any) -> str:
-        name = output or self._name(f"{kind.lower()}_{len(self._nodes)}")
-        self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **flags))
-        return name
-
-    def _name(self, name: str) -> str:
-        return f"{self._prefix}_{name}"
+            valid = add.name("valid")
+            inputs.append(_value(valid, TensorProto.BOOL))
+            c = add.op("Where", valid, c, c_before)
+            h = add.op("Where", valid, h, h_before)
+        outputs = [
+            _value(add.op("Identity", each, output=add.name(name)))
+            for each, name in ((h, "h_next"), (c, "c_next"), (h, "y"))
+        ]
+        return helper.make_graph(add.nodes, add.name("body"), inputs, outputs)
 
 
-class _Body:
-    """Nodes of the loop's body; names do not meet those of the graph around it."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self.nodes: list[onnx.NodeProto] = []
-
-    def name(self, name: str) -> str:
-        return f"{self._prefix}_step_{name}"
-
-    def value(self, name: str) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(self.name(name), TensorProto.FLOAT, None)
-
-    def op(self, kind: str, *inputs: str, **flags: Any) -> str:
-        output = self.name(str(len(self.nodes)))
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **flags))
-        return output
-
-    def split(self, total: str) -> list[str]:
-        names = [self.name(gate) for gate in ("i", "f", "g", "o")]
-        self.nodes.append(helper.make_node("Split", [total], names, axis=-1))
-        return names
-
-    def result(self, value: str, name: str) -> onnx.ValueInfoProto:
-        self.nodes.append(helper.make_node("Identity", [value], [self.name(name)]))
-        return self.value(name)
+def _value(name: str, dtype: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, dtype, None)

@@ -21,6 +21,7 @@ from export.reference import Reference
 from export.sampling import Axes
 from export.signature import Signature
 from export.states import States, find_states
+from export.threads import one_thread
 from models.manifest import Manifest
 
 
@@ -49,7 +50,7 @@ def prove(
     check_axes(wishes.axes)
     module = unwrap(module)
     _refuse_foreign(module)
-    with legacy_quiet(), torch.random.fork_rng(devices=[]):
+    with legacy_quiet(), one_thread(), torch.random.fork_rng(devices=[]):
         original, subject = _adapt(module, example)
         with original.held():
             progress.stage("watching the module run")
@@ -71,7 +72,7 @@ def prove(
                 streaming_reason=built.streams.reason,
             )
             files = make_files(built, reference, spec)
-            return Proven(make_manifest(name, spec, built, reference, files, module), files)
+            return Proven(make_manifest(name, module, spec, built, reference), files)
 
 
 def _build(subject: nn.Module, reference: Reference, states: States, progress: Progress) -> Built:

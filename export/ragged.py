@@ -5,14 +5,10 @@ write zeros. A head that reads the last step of a padded row would read those, s
 each row's last valid output over its padding.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from models.row import Array
+from export.graph import Nodes
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 _SEQUENCE_LENS = 4  # the place of sequence_lens among a recurrent node's inputs
@@ -34,68 +30,51 @@ def hold(model: onnx.ModelProto, lengths: str) -> None:
     """Repeat the last valid output of every recurrent stack over its padding."""
     graph = model.graph
     nodes: list[onnx.NodeProto] = []
-    held = 0
-    for node in list(graph.node):
+    for index, node in enumerate(list(graph.node)):
+        place = _output_place(node, lengths)
         nodes.append(node)
-        own = node.op_type in RECURRENT and len(node.input) > _SEQUENCE_LENS
-        if own and node.input[_SEQUENCE_LENS] == lengths and node.output[0]:
-            if not _feeds_only_recurrent(graph, node.output[0]):
-                nodes += _held(graph, node, f"hold_{held}", lengths)
-                held += 1
-        elif node.op_type == "Scan" and not _feeds_only_recurrent(graph, node.output[2]):
-            nodes += _held(graph, node, f"hold_{held}", lengths)
-            held += 1
+        if place is not None and not _feeds_only_recurrent(graph, node.output[place]):
+            nodes += _held(graph, node, place, f"hold_{index}", lengths)
     del graph.node[:]
     graph.node.extend(nodes)
 
 
+def _output_place(node: onnx.NodeProto, lengths: str) -> int | None:
+    """Where a recurrent node that follows `lengths` has its output; None for any other node."""
+    if node.op_type == "Scan":  # a projected layer, the only loop that an export writes
+        return 2
+    follows = node.op_type in RECURRENT and len(node.input) > _SEQUENCE_LENS
+    return 0 if follows and node.input[_SEQUENCE_LENS] == lengths and node.output[0] else None
+
+
 def _held(
-    graph: onnx.GraphProto, node: onnx.NodeProto, prefix: str, lengths: str
-) -> Iterator[onnx.NodeProto]:
-    """Nodes that gather step min(t, length - 1) of each row; the node's output is renamed."""
-    scan = node.op_type == "Scan"
-    place = 2 if scan else 0
-    output, raw = node.output[place], f"{prefix}_raw"
+    graph: onnx.GraphProto, node: onnx.NodeProto, place: int, prefix: str, lengths: str
+) -> list[onnx.NodeProto]:
+    """Nodes that gather step min(t, length - 1) of each row; the node's own output is renamed."""
+    add = Nodes(graph, prefix)
+    output, raw = node.output[place], add.name("raw")
     node.output[place] = raw
-    one = _constant(graph, f"{prefix}_one", np.array(1, dtype=np.int64))
-    zero = _constant(graph, f"{prefix}_zero", np.array(0, dtype=np.int64))
-    last = _constant(graph, f"{prefix}_last", np.array([-1], dtype=np.int64))
-    first = _constant(graph, f"{prefix}_first", np.array([1], dtype=np.int64))
-
-    def op(kind: str, inputs: list[str], name: str, **flags: Any) -> onnx.NodeProto:
-        return helper.make_node(
-            kind, inputs, [f"{prefix}_{name}"], name=f"{prefix}_{name}", **flags
-        )
-
-    rows = f"{prefix}_rows"  # (T, B, D, H), or (T, B, H) of a Scan
-    if scan:
-        yield helper.make_node("Identity", [raw], [rows])
+    if node.op_type == "Scan":
+        add.op("GatherND", raw, _last_valid(add, raw, lengths), output=output)  # (T, B, P)
     else:
-        yield helper.make_node("Transpose", [raw], [rows], perm=[0, 2, 1, 3])
-    yield op("Shape", [rows], "shape")
-    yield op("Gather", [f"{prefix}_shape", zero], "time", axis=0)
-    yield op("Gather", [f"{prefix}_shape", one], "batch", axis=0)
-    yield op("Range", [zero, f"{prefix}_time", one], "clock")
-    yield op("Range", [zero, f"{prefix}_batch", one], "row")
-    yield op("Unsqueeze", [f"{prefix}_clock", first], "steps")  # (T, 1)
-    yield op("Cast", [lengths], "long", to=TensorProto.INT64)
-    yield op("Sub", [f"{prefix}_long", one], "end")  # (B,)
-    yield op("Min", [f"{prefix}_steps", f"{prefix}_end"], "step")  # (T, B)
-    yield op("Unsqueeze", [f"{prefix}_step", last], "step_index")  # (T, B, 1)
-    yield op("Shape", [f"{prefix}_step"], "step_shape")
-    yield op("Expand", [f"{prefix}_row", f"{prefix}_step_shape"], "rows_wide")  # (T, B)
-    yield op("Unsqueeze", [f"{prefix}_rows_wide", last], "row_index")  # (T, B, 1)
-    yield op("Concat", [f"{prefix}_step_index", f"{prefix}_row_index"], "index", axis=-1)
-    if scan:
-        yield helper.make_node("GatherND", [rows, f"{prefix}_index"], [output])
-    else:
-        yield op("GatherND", [rows, f"{prefix}_index"], "kept")  # (T, B, D, H)
-        yield helper.make_node("Transpose", [f"{prefix}_kept"], [output], perm=[0, 2, 1, 3])
+        rows = add.op("Transpose", raw, perm=[0, 2, 1, 3])  # (T, B, D, H)
+        kept = add.op("GatherND", rows, _last_valid(add, rows, lengths))
+        add.op("Transpose", kept, perm=[0, 2, 1, 3], output=output)
+    return add.nodes
 
 
-def _constant(graph: onnx.GraphProto, name: str, value: Array) -> str:
-    graph.initializer.append(numpy_helper.from_array(value, name))
-    return name
+def _last_valid(add: Nodes, rows: str, lengths: str) -> str:
+    """The indices (T, B, 2) of step min(t, length - 1) and of the row itself."""
+    zero, one = add.constant("zero", 0), add.constant("one", 1)
+    inner, last = add.constant("inner", [1]), add.constant("last", [-1])
+    shape = add.op("Shape", rows)
+    clock = add.op("Range", zero, add.op("Gather", shape, zero, axis=0), one)  # (T,)
+    row = add.op("Range", zero, add.op("Gather", shape, one, axis=0), one)  # (B,)
+    end = add.op("Sub", add.op("Cast", lengths, to=TensorProto.INT64), one)  # (B,)
+    step = add.op("Min", add.op("Unsqueeze", clock, inner), end)  # (T, B)
+    wide = add.op("Expand", row, add.op("Shape", step))  # (T, B)
+    pair = (add.op("Unsqueeze", each, last) for each in (step, wide))  # (T, B, 1)
+    return add.op("Concat", *pair, axis=-1)
 
 
 def _feeds_only_recurrent(graph: onnx.GraphProto, value: str) -> bool:

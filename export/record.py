@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from export.compare import TOLERANCE
 from export.golden import golden, initial
 from export.programs import FILES
 from export.reference import Reference
-from models.manifest import FORMAT, FileSum, Manifest, Parity, Program
+from models.manifest import FORMAT, Manifest, Parity, Program, ProgramKind
 from models.spec import ModelSpec
 
 GOLDEN_FILE = "golden.safetensors"
@@ -35,15 +35,32 @@ def make_files(built: Built, reference: Reference, spec: ModelSpec) -> dict[str,
 
 
 def make_manifest(
-    name: str,
-    spec: ModelSpec,
-    built: Built,
-    reference: Reference,
-    files: Mapping[str, bytes],
-    module: nn.Module,
+    name: str, module: nn.Module, spec: ModelSpec, built: Built, reference: Reference
 ) -> Manifest:
-    """The manifest of `files`."""
-    programs = {
+    """The manifest; the files' sums are filled in where they are written."""
+    starts = any(each.initial is not None for each in reference.states)
+    return Manifest(
+        format=FORMAT,
+        name=name,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        state_id=state_id(module, spec, reference.layout.probes[0].seen.changed),
+        spec=spec,
+        programs=_programs(built),
+        parity=Parity(cases=tuple(built.cases), skipped=tuple(_notes(built, reference))),
+        golden=GOLDEN_FILE,
+        initial=INITIAL_FILE if starts else None,
+        tools={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "onnx": onnx.__version__,
+            "onnxruntime": onnxruntime.__version__,
+        },
+        files={},
+    )
+
+
+def _programs(built: Built) -> dict[ProgramKind, Program]:
+    return {
         each.kind: Program(
             file=FILES[each.kind],
             ragged=each.ragged,
@@ -53,37 +70,26 @@ def make_manifest(
         )
         for each in built.candidates
     }
-    notes = [*reference.layout.notes]
-    notes += [f"not accepted by the original: {each}" for each in reference.skipped]
-    notes += [f"left out: {each}" for each in built.shortfalls]
-    return Manifest(
-        format=FORMAT,
-        name=name,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        state_id=state_id(module, spec),
-        spec=spec,
-        programs=programs,
-        parity=Parity(cases=tuple(built.cases), skipped=tuple(notes)),
-        golden=GOLDEN_FILE,
-        initial=INITIAL_FILE if INITIAL_FILE in files else None,
-        tools={
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "onnx": onnx.__version__,
-            "onnxruntime": onnxruntime.__version__,
-        },
-        files={
-            file: FileSum(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-            for file, data in files.items()
-        },
-    )
 
 
-def state_id(module: nn.Module, spec: ModelSpec) -> str:
-    """What a saved state fits: SHA-256 over the weights and the states' spec."""
+def _notes(built: Built, reference: Reference) -> Iterator[str]:
+    """What was not compared, and why."""
+    yield from reference.layout.notes
+    for skipped in reference.skipped:
+        yield f"not accepted by the original: {skipped}"
+    for shortfall in built.shortfalls:
+        yield f"left out: {shortfall}"
+
+
+def state_id(module: nn.Module, spec: ModelSpec, changing: Collection[str] = ()) -> str:
+    """What a saved state fits: SHA-256 over the weights and the states' spec.
+
+    Buffers in `changing` are no weights: forward writes them.
+    """
     digest = hashlib.sha256()
-    for name, weight in sorted((*module.named_parameters(), *module.named_buffers())):
-        array = weight.detach().contiguous().cpu()
+    weights = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name in sorted(set(weights) - set(changing)):
+        array = weights[name].detach().contiguous()
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
         digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
     states = [asdict(each) for each in spec.states]

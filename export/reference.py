@@ -5,13 +5,17 @@ from dataclasses import dataclass, field
 
 import torch
 
-from export.errors import ExportRefused
+from export.errors import ExportRefused, first_line
 from export.layout import Layout
 from export.original import Original
 from export.programs import Tensors
 from export.sampling import take_steps
-from export.states import StateVar
+from export.states import StateVar, final
 from models.spec import BATCH, ModelSpec
+
+
+class NotAccepted(Exception):
+    """The original does not take inputs of this size; the message is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +40,39 @@ class Reference:
     spec: ModelSpec
     outputs: Mapping[str, str]
     skipped: list[str] = field(default_factory=list)
-    _known: dict[tuple[int, int], Expected | None] = field(default_factory=dict)
+    _known: dict[tuple[int, int, int], Expected | None] = field(default_factory=dict)
 
-    def at(self, batch: int, time: int) -> Expected | None:
-        """The original at this size; None where it does not accept it (listed in `skipped`)."""
-        if (batch, time) not in self._known:
-            self._known[batch, time] = self._run(batch, time)
-        return self._known[batch, time]
+    def at(self, batch: int, time: int, draw: int = 0) -> Expected | None:
+        """The original at this size; None where it does not accept it (listed in `skipped`).
+
+        `draw` counts different inputs of one size.
+        """
+        key = batch, time, draw
+        if key not in self._known:
+            self._known[key] = self._run(*key)
+        return self._known[key]
 
     def run(self, values: Tensors, states: Tensors, batch: int, time: int) -> Expected:
-        """The original on `values`, its explicit states given by name (none: its own start)."""
-        given = dict(values)
-        omit = set(self.original.omit)
+        """The original on `values`, its explicit states given by name (none: its own start).
+
+        Raises NotAccepted where forward fails.
+        """
+        given, omit = self._arguments(values, states, batch)
+        try:
+            seen = self.original.run(given, omit)
+        except Exception as error:  # whatever the user's code says to a size it does not take
+            raise NotAccepted(first_line(error)) from error
+        outputs = {name: seen.outputs[leaf].contiguous() for leaf, name in self.outputs.items()}
+        start = {s.name: states.get(s.name, self.initial(s, batch)) for s in self.states}
+        finals = {each.name: final(each, seen) for each in self.states}
+        inputs = {each.name: values[each.name] for each in self.spec.inputs}
+        return Expected(batch, time, inputs, start, outputs, finals)
+
+    def _arguments(
+        self, values: Tensors, states: Tensors, batch: int
+    ) -> tuple[Tensors, frozenset[str]]:
+        """What forward is given, and which parameters it is not."""
+        given, omit = dict(values), set(self.original.omit)
         for state in self.states:
             if state.argument is None:
                 continue
@@ -57,20 +82,7 @@ class Reference:
                 omit.discard(parameter)
             elif parameter not in omit:
                 given[state.argument] = self.initial(state, batch)
-        seen = self.original.run(given, omit)
-        start = {
-            each.name: states.get(each.name, self.initial(each, batch)) for each in self.states
-        }
-        outputs = {name: seen.outputs[leaf].contiguous() for leaf, name in self.outputs.items()}
-        finals: Tensors = {}
-        for state in self.states:
-            if state.output is not None:
-                finals[state.name] = seen.outputs[state.output]
-            else:
-                assert state.layer is not None
-                finals[state.name] = seen.calls.layers[state.layer][-1].final[state.part]
-        inputs = {each.name: values[each.name] for each in self.spec.inputs}
-        return Expected(batch, time, inputs, start, outputs, finals)
+        return given, frozenset(omit)
 
     def row(self, values: Tensors, index: int, length: int) -> Expected:
         """The original on the first `length` steps of row `index`, alone."""
@@ -106,15 +118,15 @@ class Reference:
                 found[state.name] = 0.5 * noise.to(zeros.dtype)
         return found
 
-    def _run(self, batch: int, time: int) -> Expected | None:
-        values = self.layout.sampler.draw(batch, time, seed=1000 * batch + time)
+    def _run(self, batch: int, time: int, draw: int) -> Expected | None:
+        values = self.layout.sampler.draw(batch, time, seed=1000 * batch + time + 10**6 * draw)
         # Three rows start anywhere, the other sizes where the module itself starts.
         states = self.random_states(batch, time) if batch == 3 else {}
         try:
             expected = self.run(values, states, batch, time)
-        except Exception as error:  # whatever the user's code says to a size it does not take
-            text = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self.skipped.append(f"B={max(batch, 1)} T={max(time, 1)}: {text}")
+        except NotAccepted as error:
+            if draw == 0:
+                self.skipped.append(f"B={max(batch, 1)} T={max(time, 1)}: {error}")
             return None
         self._check(expected)
         return expected

@@ -38,7 +38,7 @@ class Sampler:
         found: dict[str, torch.Tensor] = {}
         for name, tensor in self.example.items():
             if name == self.lengths:
-                found[name] = torch.full((batch,), time, dtype=tensor.dtype)
+                found[name] = torch.full((max(batch, 1),), time, dtype=tensor.dtype)
                 continue
             sizes = {BATCH: batch * self.folds.get(name, 1), TIME: time}
             lead = [sizes[axis] for axis in self.axes[name] if not isinstance(axis, int)]

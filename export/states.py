@@ -14,7 +14,7 @@ from export.compare import difference
 from export.errors import ExportRefused
 from export.layers import LayerCall, is_lstm
 from export.layout import Layout, Probe, fit_shape
-from export.original import Original
+from export.original import Observation, Original
 from export.sampling import Axes
 from models.spec import BATCH, TIME
 
@@ -37,7 +37,6 @@ class StateVar:
     fold: int
     dtype: torch.dtype
     initial: torch.Tensor | None
-    finite: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,14 @@ class _Fate:
     axes: Axes = ()
     fold: int = 1
     initial: torch.Tensor | None = None
+
+
+def final(state: StateVar, seen: Observation) -> torch.Tensor:
+    """The new value of a state in one run of the original."""
+    if state.output is not None:
+        return seen.outputs[state.output]
+    assert state.layer is not None
+    return seen.calls.layers[state.layer][-1].final[state.part]
 
 
 def find_states(original: Original, layout: Layout, carried: Sequence[Carried]) -> States:
@@ -132,7 +139,7 @@ def _is_looped(path: str, calls: list[list[LayerCall]], probes: tuple[Probe, ...
     if set(counts) == {1}:
         return False
     raise ExportRefused(
-        f"the layer {path!r} is called {counts[0]} times in one run, each from a state of its own",
+        f"the layer {path!r} is called {counts[0]} times in one run, whatever the length",
         "call it once, or once per time step; or use one layer object for each call",
     )
 
@@ -183,32 +190,25 @@ def _explicit(
 ) -> StateVar | None:
     """An argument as a state; None where forward, left to itself, computes it from the input."""
     parameter = carried.leaf.split(".", 1)[0]
-    axes = layout.states.get(carried.leaf)
-    initial: torch.Tensor | None = None
     fold = layout.folds.get(carried.leaf, layout.sampler.folds.get(carried.leaf, 1))
-    dtype = original.signature.tensors()[carried.leaf].dtype
+    fate = _Fate("lift", layout.states.get(carried.leaf, ()), fold)
     if parameter in original.omit and carried.layer is not None:
         fate = _fate([each[0] for each in calls[carried.layer]], carried.part, layout.probes)
-        if fate.kind != "lift":
-            return None
-        axes, fold, initial = fate.axes, fate.fold, fate.initial
     elif parameter in original.omit:
         _refuse_hidden_start(original, parameter)
-    if axes is None:
+    if fate.kind != "lift":
         return None
-    name = carried.leaf
-    if carried.layer is not None and carried.output is not None:
-        name = f"{carried.layer}.{'hc'[carried.part]}"
+    both = carried.layer is not None and carried.output is not None
     return StateVar(
-        name=name if carried.layer is not None else carried.leaf,
+        name=f"{carried.layer}.{'hc'[carried.part]}" if both else carried.leaf,
         argument=carried.leaf,
         output=carried.output,
         layer=carried.layer,
         part=carried.part,
-        axes=axes,
-        fold=fold,
-        dtype=dtype,
-        initial=initial,
+        axes=fate.axes,
+        fold=fate.fold,
+        dtype=original.signature.tensors()[carried.leaf].dtype,
+        initial=fate.initial,
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from export.compare import Difference
-from export.errors import ExportRefused
+from export.errors import ExportRefused, first_line
 from export.programs import Candidate
 from export.reference import Expected, Reference
 from export.states import States
@@ -62,7 +62,7 @@ def _run(
     try:
         result = candidate.run_chunks(expected.inputs, expected.states, chunks)
     except Exception as error:  # a runtime's own error: the program cannot take the chunk
-        return Difference(float("inf"), 0.0), str(error).splitlines()[0]
+        return Difference(float("inf"), 0.0), first_line(error)
     return compare(expected, result), None
 
 

@@ -6,46 +6,8 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 Pair = tuple[torch.Tensor, torch.Tensor]
-
-
-class LastStep(nn.Module):
-    """Throws its state away and reads the last time step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(6, 8, 2, batch_first=True)
-        self.fc = nn.Linear(8, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out, _ = self.lstm(x)
-        return self.fc(out[:, -1])
-
-
-class MaxPool(LastStep):
-    """Reads the largest value over time."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out, _ = self.lstm(x)
-        return self.fc(out.max(dim=1).values)
-
-
-class MeanPool(LastStep):
-    """Averages over time, padding included."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out, _ = self.lstm(x)
-        return self.fc(out.mean(dim=1))
-
-
-class FinalState(LastStep):
-    """Reads the final hidden state of the upper layer."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        _, (h, _) = self.lstm(x)
-        return self.fc(h[-1])
 
 
 class Explicit(nn.Module):
@@ -219,19 +181,6 @@ class AttributeState(nn.Module):
         return out
 
 
-class Packs(nn.Module):
-    """Packs its input by the lengths that it takes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(6, 8, batch_first=True)
-
-    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        out, _ = self.lstm(packed)
-        return pad_packed_sequence(out, batch_first=True)[0]
-
-
 class DualPath(nn.Module):
     """One layer runs within a frame (rows B*T), one along time (rows B*bands)."""
 
@@ -265,31 +214,6 @@ class SameNames(nn.Module):
     def forward(self, x: torch.Tensor, h: torch.Tensor) -> "SameNames.Answer":
         out, h = self.gru(x, h)
         return SameNames.Answer(out, h)
-
-
-class Tagger(nn.Module):
-    """Token ids through an embedding, with a static input beside them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(11, 6)
-        self.gru = nn.GRU(6, 8, batch_first=True)
-        self.bias = nn.Linear(3, 8)
-
-    def forward(self, tokens: torch.Tensor, speaker: torch.Tensor) -> dict[str, torch.Tensor]:
-        out, h = self.gru(self.embed(tokens))
-        return {"scores": out + self.bias(speaker)[:, None], "summary": h[0]}
-
-
-class Perceptron(nn.Module):
-    """No recurrence at all, rows independent."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(6, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(x).relu()
 
 
 class OptionalBatchFirst(BatchFirstState):
@@ -333,3 +257,38 @@ class Decoder(nn.Module):
 
     def forward(self, x: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
         return self.gru(x, start)[0]
+
+
+class CellStack(nn.Module):
+    """Two cells, one frame a call, their states in a list of pairs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.low = nn.LSTMCell(6, 8)
+        self.high = nn.LSTMCell(8, 5)
+
+    def forward(self, x: torch.Tensor, states: list[Pair]) -> tuple[torch.Tensor, list[Pair]]:
+        low = self.low(x, states[0])
+        high = self.high(low[0], states[1])
+        return high[0], [low, high]
+
+
+class Recommender(nn.Module):
+    """One item id a call, the state time-major, as session-based recommenders have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items = nn.Embedding(20, 6)
+        self.gru = nn.GRU(6, 8)
+        self.scores = nn.Linear(8, 20)
+
+    def forward(self, item: torch.Tensor, hidden: torch.Tensor) -> Pair:
+        out, hidden = self.gru(self.items(item)[None], hidden)
+        return self.scores(out[0]), hidden
+
+
+class ChannelsFirst(TwoLayers):
+    """Takes (B, F, T) and answers so."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)

@@ -5,7 +5,8 @@
 from typing import Any
 
 import torch
-from export_models import AttributeState, CellLoop, LastStep
+from export_heads import LastStep
+from export_models import AttributeState, CellLoop
 from torch import nn
 
 
@@ -193,3 +194,51 @@ class FixedLength(nn.Module):
             raise ValueError("at most 20 steps")
         out, _ = self.gru(x + self.position[: x.size(1)])
         return out
+
+
+class InfiniteCache(nn.Module):
+    """Keeps the last frame in its cache, -inf wherever nothing came."""
+
+    def forward(self, x: torch.Tensor, cache: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        heard = x.masked_fill(x < 0, float("-inf"))
+        return heard.clamp(min=0) + cache.clamp(min=0), heard
+
+
+class Branches(LastStep):
+    """Takes one of two ways, by what it reads."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out, _ = self.lstm(x)
+        return self.fc(out) if bool(x.mean() > 0) else -self.fc(out)
+
+
+class PythonSizes(LastStep):
+    """Turns a size into a Python number, which a trace takes for a constant."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out, _ = self.lstm(x)
+        rows, steps = int(x.shape[0]), int(x.shape[1])
+        return self.fc(out.reshape(rows * steps, 8)).view(rows, steps, 3)
+
+
+class OwnLayer(nn.GRU):
+    """A layer of one's own, with an argument more."""
+
+    def forward(  # type: ignore[override]
+        self, input: torch.Tensor, hx: torch.Tensor | None = None, gain: float = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        out, h = super().forward(input, hx)
+        return out * gain, h
+
+
+class UsesOwnLayer(nn.Module):
+    """Gives it that argument by position and by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = OwnLayer(6, 8, batch_first=True)
+        self.second = OwnLayer(8, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out, _ = self.first(x, None, 2.0)
+        return self.second(input=out, gain=3.0)[0]

@@ -1,5 +1,6 @@
 """What cannot be served truthfully is refused: with its name, the reason, and the way out."""
 
+import export_heads as heads
 import export_models as zoo
 import export_traps as traps
 import pytest
@@ -19,6 +20,8 @@ REFUSED = {
     "leaky attribute": (traps.LeakyAttribute(), "'hidden' feeds more than a recurrent layer"),
     "buffer": (traps.BufferCache(), "'cache' feeds more than a recurrent layer"),
     "not finite": (traps.NotFinite(), "is not finite"),
+    "a branch on values": (traps.Branches(), "no program equals the module"),
+    "sizes in Python": (traps.PythonSizes(), "no program equals the module"),
     "fewer steps": (traps.ShortensTime(), "output has sizes"),
 }
 
@@ -61,7 +64,7 @@ def test_torchscript_is_refused_with_the_way_out() -> None:
 def test_a_forward_that_fails_on_its_example_is_refused() -> None:
     """The module's own words are passed on."""
     with pytest.raises(ExportRefused, match="forward fails on the example"):
-        proven(zoo.LastStep(), torch.randn(4, 5, 7))
+        proven(heads.LastStep(), torch.randn(4, 5, 7))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,7 @@ def test_arguments_that_do_not_fit_are_named(
 ) -> None:
     """A wrong argument is no refusal of the module: it is said what was expected."""
     with pytest.raises(InvalidRequest, match=words):
-        proven(zoo.LastStep(), *example, **wishes)
+        proven(heads.LastStep(), *example, **wishes)
 
 
 def test_a_program_that_falls_short_is_left_out_and_said() -> None:

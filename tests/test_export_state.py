@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import export_heads as heads
 import export_models as zoo
 import pytest
 import torch
 from export_run import Answer, Tensors, proven, run, zeros
-from export_traps import LookAhead, Uncopyable
+from export_traps import InfiniteCache, LookAhead, Uncopyable, UsesOwnLayer
 from torch import nn
 
 from export.prove import Proven
@@ -27,8 +28,8 @@ class Stream:
 
 
 STREAMS = {
-    "last-step head": Stream(zoo.LastStep, (X,), ("h", "c"), "last"),
-    "final-state head": Stream(zoo.FinalState, (X,), ("h", "c"), "last"),
+    "last-step head": Stream(heads.LastStep, (X,), ("h", "c"), "last"),
+    "final-state head": Stream(heads.FinalState, (X,), ("h", "c"), "last"),
     "optional pair": Stream(zoo.Explicit, (X,), ("h", "c")),
     "optional, transposed": Stream(zoo.OptionalBatchFirst, (X,), ("cache",)),
     "optional, learned": Stream(zoo.LearnedOptional, (X,), ("h",)),
@@ -40,6 +41,7 @@ STREAMS = {
     "loop over a layer": Stream(zoo.SteppedLayer, (X,), ("h", "c")),
     "dual path": Stream(zoo.DualPath, (torch.randn(2, 6, 5, 4),), ("along.h",)),
     "state returned only": Stream(zoo.ReturnsState, (X,), ("h", "c"), "last"),
+    "layers of one's own": Stream(UsesOwnLayer, (X,), ("first.h", "second.h")),
     "not copyable": Stream(Uncopyable, (X,), ("h", "c"), "last"),
 }
 REQUIRED = {
@@ -47,7 +49,7 @@ REQUIRED = {
     "batch first": Stream(zoo.BatchFirstState, (X, torch.zeros(4, 2, 8)), ("cache",)),
     "one name for both": Stream(zoo.SameNames, (X, torch.zeros(1, 4, 8)), ("h",)),
     "written by hand": Stream(zoo.HandWrittenLoop, (X, torch.zeros(4, 8)), ("h",)),
-    "taken only": Stream(zoo.Decoder, (X, torch.ones(1, 4, 8)), ("start",)),
+    "taken only": Stream(zoo.Decoder, (X, torch.ones(1, 4, 8)), ("h",)),
 }
 
 
@@ -142,7 +144,7 @@ def test_a_start_computed_from_the_input_is_left_alone(make: type[nn.Module]) ->
         torch.testing.assert_close(answer.outputs["output"], expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("make", [LookAhead, zoo.MeanPool])
+@pytest.mark.parametrize("make", [LookAhead, heads.MeanPool])
 def test_what_looks_at_the_whole_sequence_does_not_stream(make: type[nn.Module]) -> None:
     """A look-ahead convolution and a mean over time are found out by chunks of one step."""
     made = proven(make(), X)
@@ -152,7 +154,7 @@ def test_what_looks_at_the_whole_sequence_does_not_stream(make: type[nn.Module])
 
 def test_a_seam_at_the_end_is_enough_to_stop_streaming() -> None:
     """The measurement includes a last chunk of one step, which halves would hide."""
-    made = proven(zoo.LastStep(), X)
+    made = proven(heads.LastStep(), X)
     checks = {case.check for case in made.manifest.parity.cases}
     assert checks >= {"whole", "chunks 1", "chunks T-1|1", "ragged"}
 
@@ -203,3 +205,38 @@ def test_a_cell_called_once_is_a_frame() -> None:
     assert spec.is_framed
     assert spec.streaming == "step"
     assert spec.outputs[0].per == "step"
+
+
+def test_a_cache_of_infinities_is_no_poisoned_state() -> None:
+    """The spec says that this state need not be finite, as the original's own is not."""
+    made = proven(InfiniteCache(), X[:, 0], torch.zeros(4, 6))
+    assert [each.finite for each in made.manifest.spec.states] == [False]
+    assert [each.finite for each in proven(heads.LastStep(), X).manifest.spec.states] == [
+        True,
+        True,
+    ]
+
+
+def test_frames_of_item_ids_carry_their_state() -> None:
+    """One id a call: a framed model whose ids know their range."""
+    made = proven(zoo.Recommender(), torch.randint(0, 20, (4,)), torch.zeros(1, 4, 8))
+    spec = made.manifest.spec
+    assert (spec.is_framed, spec.inputs[0].axes, spec.inputs[0].high) == (True, ("batch",), 19)
+    assert spec.states[0].axes == (1, "batch", 8)
+
+
+def test_nested_states_of_several_cells_are_all_found() -> None:
+    """A list of pairs becomes four states, each paired with its own output."""
+    states = [(torch.zeros(4, 8), torch.zeros(4, 8)), (torch.zeros(4, 5), torch.zeros(4, 5))]
+    made = proven(zoo.CellStack(), X[:, 0], states)  # type: ignore[arg-type]
+    names = [each.name for each in made.manifest.spec.states]
+    assert names == ["low.h", "low.c", "high.h", "high.c"]
+    assert made.manifest.spec.is_framed
+
+
+def test_time_may_be_the_last_axis() -> None:
+    """Where time stands is measured, for inputs and for outputs."""
+    spec = proven(zoo.ChannelsFirst(), X.transpose(1, 2)).manifest.spec
+    assert spec.inputs[0].axes == ("batch", 6, "time")
+    assert spec.outputs[0].axes == ("batch", 5, "time")
+    assert spec.streaming == "step"

@@ -1,0 +1,57 @@
+"""Progress: one live line on a terminal, plain lines elsewhere, nothing when quiet."""
+
+import io
+import threading
+
+import pytest
+
+from export.progress import Progress
+
+PATIENCE_S = 10
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal, and tells when it was first painted on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.painted = threading.Event()
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        self.painted.set()
+        return written
+
+
+def test_elsewhere_every_stage_is_a_plain_line() -> None:
+    """A log holds no control characters."""
+    stream = io.StringIO()
+    with Progress("model", stream) as progress:
+        progress.stage("tracing")
+        progress.line("a result")
+    assert stream.getvalue() == "model: tracing\na result\n"
+
+
+def test_on_a_terminal_one_line_turns_and_is_wiped() -> None:
+    """What stays on the screen are the results."""
+    stream = Terminal()
+    with Progress("model", stream) as progress:
+        progress.stage("tracing")
+        assert stream.painted.wait(PATIENCE_S)
+        progress.line("a result")
+    text = stream.getvalue()
+    assert "model: " in text
+    assert "\n" not in text.replace("a result\n", "")
+    assert text.endswith("\r\x1b[2K")
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_quiet_says_nothing(stream: io.StringIO) -> None:
+    """Not even on a terminal."""
+    with Progress("model", stream, quiet=True) as progress:
+        progress.stage("tracing")
+        progress.line("a result")
+    assert stream.getvalue() == ""
