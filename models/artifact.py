@@ -1,6 +1,7 @@
 """An artifact: a folder with manifest.json, programs, a golden example and checksums."""
 
 import hashlib
+import json
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
@@ -58,14 +59,12 @@ class Artifact:
         try:
             manifest = parse_manifest(data)
         except ValidationError as error:
+            # Of another format other fields are to be expected: its number is what to say.
+            _check_format(label, _format_of(data))
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "it"
             raise ArtifactError(f"{label}: {MANIFEST_FILE}: {where}: {first['msg']}") from None
-        if manifest.format != FORMAT:
-            raise ArtifactError(
-                f"{label}: format {manifest.format}, where this Carousel reads format {FORMAT}: "
-                "export it again"
-            )
+        _check_format(label, manifest.format)
         if manifest.name != name:
             raise ArtifactError(f"{label}: {MANIFEST_FILE} is of the model {manifest.name!r}")
         return cls(folder, version, manifest)
@@ -110,6 +109,22 @@ class Artifact:
             return dict(load_safetensors(self.read(file)))
         except SafetensorError as error:
             raise ArtifactError(f"{self.name}/{self.version}: {file}: {error}") from None
+
+
+def _check_format(label: str, found: object) -> None:
+    if found != FORMAT:
+        raise ArtifactError(
+            f"{label}: format {found}, where this Carousel reads format {FORMAT}: export it again"
+        )
+
+
+def _format_of(data: bytes) -> object:
+    """The format that a manifest names; this one's where it names none."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return FORMAT
+    return found.get("format", FORMAT) if isinstance(found, dict) else FORMAT
 
 
 def write_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:

@@ -51,7 +51,7 @@ class RowLayout:
         """Bytes of one session's state; `values` holds every state in its session shape."""
         row = bytearray(self.nbytes)
         for field in self.fields:
-            value = np.ascontiguousarray(values[field.name], dtype=field.dtype)
+            value = np.asarray(values[field.name], dtype=field.dtype)
             assert value.shape == field.shape, f"{field.name}: {value.shape}, not {field.shape}"
             row[field.offset : field.offset + field.nbytes] = value.tobytes()
         return bytes(row)

@@ -49,7 +49,7 @@ async def _serve(app: App) -> None:
     if not starting.cancelled() and starting.done() and starting.exception() is not None:
         await starting
     await app.stop()
-    log.info("ended; every accepted request was answered")
+    log.info("ended; accepted requests left unanswered: %d", app.lifecycle.num_accepted)
 
 
 async def _start(app: App, url: str) -> None:

@@ -121,14 +121,17 @@ class App:
             ],
             control,
             guard=Guard(settings.api_key, settings.host_names),
-            bodies=Bodies(
-                max_bytes=settings.max_body_bytes,
-                max_held_bytes=settings.max_held_bytes,
-                timeout_s=settings.deadline_s,
-            ),
+            bodies=self._make_bodies(),
             lifecycle=self.lifecycle,
             traffic=self.traffic,
             deadline_s=settings.deadline_s,
+        )
+
+    def _make_bodies(self) -> Bodies:
+        return Bodies(
+            max_bytes=self.settings.max_body_bytes,
+            max_held_bytes=self.settings.max_held_bytes,
+            timeout_s=self.settings.deadline_s,
         )
 
     def _make_metrics(self) -> Metrics:

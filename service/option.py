@@ -43,7 +43,7 @@ class Option:
     @property
     def kind(self) -> type[Value]:
         """The type of its values."""
-        return type(self.default)
+        return Path if isinstance(self.default, Path) else type(self.default)
 
     @property
     def variable(self) -> str:

@@ -5,17 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from live import Live
+
+from tests.client import MODEL, Client
+from tests.live import Live
 
 if TYPE_CHECKING:
-    from served import Served
+    from tests.served import Served
 
 
 @pytest.fixture(scope="session")
 def served() -> "dict[str, Served]":
     """The modules themselves, by name: where expected values come from."""
     # torch takes a second to import, and most tests do without.
-    from served import served_models
+    from tests.served import served_models
 
     return served_models()
 
@@ -34,3 +36,13 @@ def live(repository: Path) -> Iterator[Live]:
     """A service of these models, without a key."""
     with Live(repository) as service:
         yield service
+
+
+@pytest.fixture
+def session(live: Live) -> Iterator[Client]:
+    """A fresh session on the LSTM."""
+    answer = live.client.post("/v1/sessions", json={"model": MODEL})
+    assert answer.status_code == 201, answer.text
+    client = Client(live.client, answer.json()["session_id"])
+    yield client
+    live.client.delete(client.path)

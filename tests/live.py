@@ -69,8 +69,8 @@ class Live:
             text=True,
         )
         self.logs: list[str] = []
-        self.printed: list[str] = []
         self._lines: Queue[str | None] = Queue()
+        self._printed: Queue[str | None] = Queue()
         self._readers = [
             threading.Thread(target=self._read_logs, daemon=True),
             threading.Thread(target=self._read_out, daemon=True),
@@ -107,16 +107,11 @@ class Live:
 
     def wait_for(self, text: str) -> str:
         """The next log line that holds `text`."""
-        end = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                line = self._lines.get(timeout=max(0.0, end - time.monotonic()))
-            except Empty:
-                raise AssertionError(f"{text!r} was not logged; {self.logs}") from None
-            if line is None:
-                raise AssertionError(f"ended without logging {text!r}; {self.logs}")
-            if text in line:
-                return line
+        return self._wait_for(text, self._lines)
+
+    def wait_for_printed(self, text: str) -> str:
+        """The next line on stdout that holds `text`."""
+        return self._wait_for(text, self._printed)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to this process and no other."""
@@ -129,6 +124,18 @@ class Live:
             reader.join(PATIENCE_S)
         return code
 
+    def _wait_for(self, text: str, lines: "Queue[str | None]") -> str:
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                line = lines.get(timeout=max(0.0, end - time.monotonic()))
+            except Empty:
+                raise AssertionError(f"{text!r} did not come; {self.logs}") from None
+            if line is None:
+                raise AssertionError(f"ended without {text!r}; {self.logs}")
+            if text in line:
+                return line.rstrip("\n")
+
     def _read_logs(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
@@ -138,4 +145,6 @@ class Live:
 
     def _read_out(self) -> None:
         assert self.process.stdout is not None
-        self.printed.extend(line.rstrip("\n") for line in self.process.stdout)
+        for line in self.process.stdout:
+            self._printed.put(line)
+        self._printed.put(None)

@@ -1,10 +1,11 @@
-"""The models that the tests over a socket serve: modules to compare with, and how to export them."""
+"""The models that the tests over a socket serve: modules to compare with, and their export."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -13,6 +14,8 @@ from models.row import Array
 from models.spec import Axis
 from models.zoo.catalog import REFERENCES
 from models.zoo.simple_lstm import SimpleLSTM
+
+Floats = npt.NDArray[np.float32]
 
 NAMES = ("lstm-10-20-2", "bilstm-10-20-2", "gru-10-20-2", "lstm-proj", "attention")
 
@@ -71,7 +74,7 @@ def served_models() -> dict[str, Served]:
 
 def run_lstm(
     module: nn.Module, x: Array, state: tuple[Array, Array] | None = None
-) -> tuple[Array, Array, Array]:
+) -> tuple[Floats, Floats, Floats]:
     """The eager LSTM on one sequence (T, F): output (T, H), h (L, H), c (L, H)."""
     given = torch.from_numpy(np.asarray(x, np.float32))[:, None]  # (T, 1, F)
     start = None

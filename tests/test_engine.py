@@ -275,13 +275,20 @@ def test_stop_answers_all_that_was_accepted() -> None:
     play(scenario)
 
 
-def test_an_engine_that_never_started_stops() -> None:
-    """Stopping is safe at any time."""
+def test_a_fault_in_settling_one_leaves_nobody_waiting() -> None:
+    """Should what follows a request fail, it and its neighbours are answered, and stop ends."""
 
     async def scenario() -> None:
+        def broken(request: Request) -> None:
+            raise KeyError("a fault of our own")
+
+        await witness_engine().stop()  # before the start: nothing to do
         engine = witness_engine()
+        engine.start()
+        request = Request({"x": sequence(1)}, 1, _soon(), on_done=broken)
+        done, neighbour = engine.submit(request), _infer(engine, 2)
+        assert (await done).outputs["output"][0, 0] == 1
+        assert _last(await neighbour) == 2
         await engine.stop()
-        with pytest.raises(ModelUnavailable):
-            await _infer(engine, 1)
 
     play(scenario)

@@ -1,18 +1,134 @@
 """What README.md shows works as printed, and what it lists is what there is."""
 
+import argparse
+import os
 import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from live import Live
 
+from models.repository import Repository
 from service.settings import options
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PRINTED_URL = "http://127.0.0.1:8000"
+LETTERS = "ehlo"
 
 
 def _blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Curl:
+    """A curl line, as curl itself would read it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str | None
+
+
+def _read_curl(line: str) -> Curl:
+    parser = argparse.ArgumentParser(exit_on_error=False, add_help=False)
+    parser.add_argument("-s", action="store_true")
+    parser.add_argument("-X", dest="method")
+    parser.add_argument("-H", dest="headers", action="append", default=[])
+    parser.add_argument("-d", dest="body")
+    parser.add_argument("url")
+    program, *words = shlex.split(line)
+    given = parser.parse_args(words)
+    assert program == "curl"
+    assert given.url.startswith(PRINTED_URL)
+    headers = dict(header.split(": ", 1) for header in given.headers)
+    if given.body is not None:
+        headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
+    method = given.method or ("GET" if given.body is None else "POST")
+    return Curl(method, given.url.removeprefix(PRINTED_URL), headers, given.body)
+
+
+def _spell(scores: list[list[float]]) -> str:
+    return "".join(LETTERS[row.index(max(row))] for row in scores)
+
+
+@pytest.fixture(scope="module")
+def hello(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A service of the model that README asks."""
+    from export import export_model
+    from models.zoo.catalog import REFERENCES
+
+    folder = tmp_path_factory.mktemp("readme")
+    reference = REFERENCES["hello-rnn"]
+    module = reference.build(lambda line: None)
+    export_model(module, reference.example(), name=reference.name, repository=folder, quiet=True)
+    with Live(folder) as service:
+        yield service
+
+
+def test_curl_lines_work_as_printed(hello: Live) -> None:
+    """Pasted in order, each line succeeds, and whole or step by step the answer spells ohlol."""
+    spelled: list[str] = []
+    positions: list[int] = []
+    for line in "".join(_blocks("sh")).splitlines():
+        curl = _read_curl(line)
+        reply = hello.client.request(
+            curl.method, curl.path, headers=curl.headers, content=curl.body
+        )
+        assert reply.is_success, f"{line}: {reply.text}"
+        answer: dict[str, Any] = reply.json() if reply.content else {}
+        if curl.path.endswith("/infer"):
+            assert _spell(answer["outputs"][0]) == "ohlol"
+        elif "outputs" in answer:
+            spelled.append(_spell(answer["outputs"]))
+        if "position" in answer:
+            positions.append(answer["position"])
+    assert "".join(spelled) == "ohlol"
+    assert positions == [0, 1, 2, 5, 5, 5]
+
+
+def test_export_lines_work_as_printed(tmp_path: Path) -> None:
+    """The four lines export a model into the folder they name."""
+    (script,) = _blocks("python")
+    assert len(script.splitlines()) == 4
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Repository(tmp_path / "model-repository").names() == ["my-lstm"]
+
+
+def test_forecast_errors_are_those_of_the_recipe() -> None:
+    """The sunspot errors in README are what training anew gives (other CPUs round differently)."""
+    from models.zoo.catalog import REFERENCES
+    from models.zoo.sunspots import evaluate
+
+    found = re.search(r"error is ([0-9.]+) sunspots;\s.*?has ([0-9]+\.[0-9]+)", README, re.DOTALL)
+    assert found is not None
+    errors = evaluate(REFERENCES["simple-lstm"].build(lambda line: None))
+    assert float(found[1]) == pytest.approx(errors.model_rmse, abs=2.0)
+    assert float(found[2]) == pytest.approx(errors.naive_rmse, abs=0.06)
+
+
+def test_settings_table_is_complete() -> None:
+    """Each setting is in the table, with its flag, default and meaning; no other is."""
+    section = re.search(r"<!-- settings:.*?-->\n(.*?)\n<!-- end of settings -->", README, re.DOTALL)
+    assert section is not None
+    assert section[1] == _settings_table()
 
 
 def _settings_table() -> str:
@@ -24,13 +140,6 @@ def _settings_table() -> str:
         meaning = option.meaning + (f" ({choices})" if choices else "")
         lines.append(f"| `{option.variable}` | {flag} | {default} | {meaning} |")
     return "\n".join(lines)
-
-
-def test_settings_table_is_complete() -> None:
-    """Each setting is in the table, with its flag, default and meaning; no other is."""
-    section = re.search(r"<!-- settings:.*?-->\n(.*?)\n<!-- end of settings -->", README, re.DOTALL)
-    assert section is not None
-    assert section[1] == _settings_table()
 
 
 def test_verbs_exist() -> None:

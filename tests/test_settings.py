@@ -3,13 +3,14 @@ wrong.
 """
 
 import dataclasses
+import socket
 from pathlib import Path
 
 import pytest
-from live import clean_env, run_to_end
 
 from service.errors import SettingError
 from service.settings import Settings, load_settings, options, unknown_variables
+from tests.live import clean_env, run_to_end
 
 KEY = "0123456789abcdef"
 
@@ -62,21 +63,21 @@ def test_sizes_have_units() -> None:
 )
 def test_bad_value_is_named(name: str, value: str) -> None:
     """A value that cannot be used is refused with the variable's name and the value."""
-    with pytest.raises(SettingError, match=f"^CAROUSEL_{name}: .*{value}") as raised:
+    with pytest.raises(SettingError, match=rf"^CAROUSEL_{name}: .*{value}") as raised:
         load_settings([], {f"CAROUSEL_{name}": value})
     assert "is not" in str(raised.value)
 
 
 def test_bad_flag_is_named() -> None:
     """A value that came by a flag is refused with the flag's name."""
-    with pytest.raises(SettingError, match="^--chunk-ms: '0' is not a number from 0.1 to 10000"):
+    with pytest.raises(SettingError, match=r"^--chunk-ms: '0' is not a number from 0.1 to 10000"):
         load_settings(["--chunk-ms", "0"], {})
 
 
 @pytest.mark.parametrize("key", ["", "short", "with space 0123456789", "ключ-ключ-ключ-ключ"])
 def test_weak_key_refuses(key: str) -> None:
     """An empty, short or unsendable key refuses to start rather than open the service."""
-    with pytest.raises(SettingError, match="^CAROUSEL_API_KEY: a key is 16"):
+    with pytest.raises(SettingError, match=r"^CAROUSEL_API_KEY: a key is 16"):
         load_settings([], {"CAROUSEL_API_KEY": key})
 
 
@@ -87,7 +88,7 @@ def test_key_from_file(tmp_path: Path) -> None:
     assert load_settings(["--api-key-file", str(file)], {}).api_key == KEY
     with pytest.raises(SettingError, match="keep one of them"):
         load_settings(["--api-key-file", str(file)], {"CAROUSEL_API_KEY": KEY})
-    with pytest.raises(SettingError, match="^CAROUSEL_API_KEY_FILE: .* cannot be read"):
+    with pytest.raises(SettingError, match=r"^CAROUSEL_API_KEY_FILE: .* cannot be read"):
         load_settings(["--api-key-file", str(tmp_path / "none")], {})
 
 
@@ -101,7 +102,7 @@ def test_key_is_not_shown() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org"])
 def test_open_host_needs_a_key(host: str) -> None:
     """Beyond loopback the service refuses to start without a key, unless told otherwise."""
-    with pytest.raises(SettingError, match="^CAROUSEL_HOST: .*--insecure"):
+    with pytest.raises(SettingError, match=r"^CAROUSEL_HOST: .*--insecure"):
         load_settings(["--host", host], {})
     assert load_settings(["--host", host, "--insecure"], {}).insecure
     assert load_settings(["--host", host], {"CAROUSEL_API_KEY": KEY}).host == host
@@ -168,8 +169,6 @@ def test_help_and_version() -> None:
 
 def test_taken_port_is_named(tmp_path: Path) -> None:
     """A port that somebody else listens on stops the start with exit code 3."""
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = run_to_end(["--port", str(port), "--model-repository", str(tmp_path)])

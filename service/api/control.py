@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
 
 from service.api import models, operation, pages, sessions, state
 from service.api.messages import PageQuery, invalid
@@ -12,12 +12,17 @@ from service.api.problem import problem, unexpected
 from service.api.responses import to_response
 from service.errors import CarouselError, MethodNotAllowed, NotFound
 
+_MODULES = (models, sessions, state, operation, pages)
+
+# Every route of the control plane.
+ROUTES = [route for each in _MODULES for route in each.router.routes if isinstance(route, APIRoute)]
+
 
 def create_control(parts: Parts) -> FastAPI:
     """The application; its schema is made elsewhere (service/api/schema.py), data plane and all."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.parts = parts
-    for module in (models, sessions, state, operation, pages):
+    for module in _MODULES:
         app.include_router(module.router)
     app.add_exception_handler(CarouselError, _on_error)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -42,7 +47,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == MethodNotAllowed.status:
-        methods = ", ".join(_allowed(request))
+        methods = ", ".join(_allowed(request.scope["path"]))
         fault = MethodNotAllowed(f"{request.method} given; expected {methods}", allow=methods)
         return to_response(problem(fault))
     return to_response(problem(NotFound("there is nothing at this path", hint="see /docs")))
@@ -52,10 +57,10 @@ async def _on_defect(request: Request, error: Exception) -> Response:
     return to_response(problem(unexpected(error, where="the control plane")))
 
 
-def _allowed(request: Request) -> list[str]:
+def _allowed(path: str) -> list[str]:
     """Every method of a path; the framework names those of its first route only."""
     methods: set[str] = set()
-    for route in request.app.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            methods |= route.methods or set()
+    for each in ROUTES:
+        if each.path_regex.match(path):
+            methods |= each.methods or set()
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

@@ -117,8 +117,7 @@ class Gate:
         task = None
         try:
             tenant = self._guard.admit(headers)
-            if scope["method"] != "POST":
-                raise MethodNotAllowed(f"{scope['method']} given; expected POST", allow="POST")
+            _require_post(scope["method"])
             body = await self._bodies.read(headers, receive)
             if self._lifecycle.phase is not Phase.READY:
                 self._lifecycle.check()
@@ -138,10 +137,13 @@ class Gate:
         except Exception as error:
             return problem(unexpected(error, where=match.template), is_step=True)
         finally:
-            self._bodies.release(body)
-            if task is not None:
-                self._watch.end(task)
-                self._lifecycle.answered()
+            self._end(task, body)
+
+    def _end(self, task: "asyncio.Task[Any] | None", body: bytes) -> None:
+        self._bodies.release(body)
+        if task is not None:
+            self._watch.end(task)
+            self._lifecycle.answered()
 
     async def _call_control(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The control plane: admitted, bounded and counted as the data plane is."""
@@ -152,7 +154,7 @@ class Gate:
             headers = dict(scope["headers"])
             path = scope["path"]
             if path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
-                scope["state"]["tenant"] = self._guard.admit(headers)
+                scope.setdefault("state", {})["tenant"] = self._guard.admit(headers)
             if path not in _WATCHED_PATHS and not path.startswith(OPEN_FOLDER):
                 self._lifecycle.check()
             body = await self._bodies.read(headers, receive)
@@ -185,6 +187,11 @@ class _Sent:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         await self._send(message)
+
+
+def _require_post(method: str) -> None:
+    if method != "POST":
+        raise MethodNotAllowed(f"{method} given; expected POST", allow="POST")
 
 
 def _as_get(scope: Scope) -> Scope:

@@ -11,14 +11,6 @@ BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 CLIENT_GONE = 499
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A route, as the schema names it, and the status it answered."""
-
-    route: str
-    status: int
-
-
 @dataclass(slots=True)
 class Durations:
     """A histogram; the last count is of what took longer than every bound."""

@@ -39,6 +39,7 @@ class Watch:
     def end(self, task: "asyncio.Task[Any]") -> None:
         """The request is answered, or its client is gone."""
         self._pending.pop(task, None)
+        self._dropped.discard(task)
 
     def was_dropped(self, task: "asyncio.Task[Any]") -> bool:
         """Whether the task was cancelled because its client went away; tells it once."""
@@ -64,6 +65,7 @@ class Watch:
             await receive()
         finally:
             del self._watchers[task]
-        if task in self._pending and not task.done():
+        # A task may have gone on to another request, as those of in-process clients do.
+        if self._pending.get(task) is receive and not task.done():
             self._dropped.add(task)
             task.cancel()

@@ -34,7 +34,7 @@ class NumpyPool:
             values = self._view(rows, index)  # (B, session shape...)
             axis = spec.batch_axis
             if axis is None:
-                states.append(np.ascontiguousarray(values[0]))
+                states.append(values[0].copy())
             else:
                 moved = np.ascontiguousarray(np.moveaxis(values, 0, axis))
                 states.append(moved.reshape(spec.model_shape(len(rows) * spec.fold, 1)))

@@ -5,7 +5,9 @@ One code path over `torch.device`; state rows stay on the device the program run
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,24 @@ from service.backends.base import BackendRefused, DeviceFailed
 
 # Said once a process of an LSTM with proj_size; there is nothing an operator could do about it.
 warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def tells_device_loss(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    """DeviceFailed for what CUDA reports of itself: it does so at whatever call comes next."""
+
+    @wraps(method)
+    def told(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return method(*args, **kwargs)
+        except RuntimeError as error:
+            if "CUDA error" in str(error):
+                raise DeviceFailed(str(error)) from error
+            raise
+
+    return told
 
 
 class TorchPool:
@@ -36,10 +56,12 @@ class TorchPool:
     def __repr__(self) -> str:
         return f"<TorchPool {self._device} slots={self.num_slots}>"
 
+    @tells_device_loss
     def gather(self, slots: Sequence[int]) -> torch.Tensor:
         """The rows of `slots`, (B, N), as a copy."""
         return self._rows.index_select(0, self._indexes(slots))
 
+    @tells_device_loss
     def unpack(self, rows: torch.Tensor) -> list[torch.Tensor]:
         """States in model layout from rows (B, N)."""
         states: list[torch.Tensor] = []
@@ -53,8 +75,12 @@ class TorchPool:
                 states.append(moved.reshape(spec.model_shape(len(rows) * spec.fold, 1)))
         return states
 
+    @tells_device_loss
     def pack(self, states: Sequence[torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
-        """`rows` (B, N) with the new states written into them."""
+        """`rows` (B, N) with the new states written over, as a copy: what the program gave may lie
+        in `rows` itself.
+        """
+        rows = rows.clone()
         new = iter(states)
         for index, spec in enumerate(self._states):
             if spec.fixed:
@@ -68,6 +94,7 @@ class TorchPool:
                 moved.copy_(state.reshape(moved.shape))
         return rows
 
+    @tells_device_loss
     def finite(self, rows: torch.Tensor) -> npt.NDArray[np.bool_]:
         """Of each row whether its floating-point states are finite, (B,)."""
         good = torch.ones(len(rows), dtype=torch.bool, device=self._device)  # (B,)
@@ -77,14 +104,17 @@ class TorchPool:
                 good &= torch.isfinite(flat).all(dim=1)
         return np.asarray(good.cpu().numpy())
 
+    @tells_device_loss
     def scatter(self, slots: Sequence[int], rows: torch.Tensor) -> None:
         """Write rows (B, N) into `slots`."""
         self._rows.index_copy_(0, self._indexes(slots), rows)
 
+    @tells_device_loss
     def write(self, slot: int, row: bytes) -> None:
         """Write one row that comes from the host."""
         self._rows[slot].copy_(torch.frombuffer(bytearray(row), dtype=torch.uint8))
 
+    @tells_device_loss
     def to_host(self, rows: torch.Tensor, indexes: Sequence[int]) -> list[bytes]:
         """Copies of some of the rows on the host."""
         host = rows.index_select(0, self._indexes(indexes)).cpu().numpy()
@@ -132,6 +162,7 @@ class TorchScriptBackend:
         """A pool on this backend's device."""
         return TorchPool(self._spec, self._layout, num_slots, self._device)
 
+    @tells_device_loss
     def run(
         self,
         inputs: Mapping[str, Array],
@@ -150,15 +181,10 @@ class TorchScriptBackend:
             given += states
             if self._takes_lengths:
                 given.append(torch.from_numpy(lengths))
-            try:
-                results = self._program(*given)
-                flat = [results] if isinstance(results, torch.Tensor) else list(results)
-                num_outputs = len(self._spec.outputs)
-                return [each.cpu().numpy() for each in flat[:num_outputs]], flat[num_outputs:]
-            except RuntimeError as error:
-                if "CUDA error" in str(error):
-                    raise DeviceFailed(str(error)) from error
-                raise
+            results = self._program(*given)
+            flat = [results] if isinstance(results, torch.Tensor) else list(results)
+            num_outputs = len(self._spec.outputs)
+            return [each.cpu().numpy() for each in flat[:num_outputs]], flat[num_outputs:]
 
 
 def _load(data: bytes, device: torch.device) -> torch.jit.ScriptModule:

@@ -79,7 +79,8 @@ class Packer:
             stacked = np.stack([row.request.inputs[spec.name] for row in rows])  # (B, F...)
         if not axes.has_batch:
             stacked = stacked[0]
-        return np.ascontiguousarray(stacked.transpose(axes.to_model))
+        # Not ascontiguousarray, which makes (1,) of a single number.
+        return np.asarray(stacked.transpose(axes.to_model), order="C")
 
     def _cut(self, spec: OutputSpec, value: Array, row: Row) -> Array:
         if self._framed:

@@ -18,7 +18,7 @@ from models.row import Array
 from service.engine.core import Core
 from service.engine.request import NO_SLOT, Request
 from service.engine.slots import Slots
-from service.errors import CarouselError, ModelUnavailable, QueueFull, StoreUnavailable
+from service.errors import ModelUnavailable, QueueFull, StoreUnavailable
 
 log = logging.getLogger("carousel.engine")
 
@@ -71,6 +71,11 @@ class Engine:
     def num_pending(self) -> int:
         """Requests that were accepted and are not answered yet."""
         return len(self._pending)
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether requests wait for a free slot."""
+        return bool(self._without_slot)
 
     def start(self) -> None:
         """Start the engine's thread; called once, on the event loop."""
@@ -226,10 +231,15 @@ class Engine:
         self._pending_bytes -= request.nbytes
         if request.error is not None:
             self.core.stats.failures += 1
-        if request.on_done is not None:
-            request.on_done(request)
-        elif request.target != NO_SLOT:
-            self.release(request.target)
+        try:
+            if request.on_done is not None:
+                request.on_done(request)
+            elif request.target != NO_SLOT:
+                self.release(request.target)
+        finally:
+            self._answer(request)
+
+    def _answer(self, request: Request) -> None:
         if self._answered is not None and not self._pending:
             self._answered.set()
         future = request.future
@@ -243,10 +253,12 @@ class Engine:
     def _fail_all(self) -> None:
         self.failed = True
         self._without_slot.clear()
-        for request in list(self._pending):
-            if request.commits and request.error is None and request.remaining == 0:
-                # It has run and the store has it: what became of it, the store will say.
-                continue
-            error: CarouselError = ModelUnavailable(f"the model {self.name} is not available")
-            request.error = error
-            self._settle(request)
+        # One that has run and is to be committed stays: what became of it, the store will say.
+        lost = [
+            each
+            for each in self._pending
+            if not each.commits or each.error is not None or each.remaining > 0
+        ]
+        for request in lost:
+            request.error = ModelUnavailable(f"the model {self.name} is not available")
+        self._resolve(lost)

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from models.artifact import Artifact
+from models.artifact import Artifact, ArtifactError
 from models.manifest import Manifest, ProgramKind
 from models.row import RowLayout
 from models.spec import ModelSpec
@@ -97,13 +97,16 @@ def load_model(artifact: Artifact, options: LoadOptions) -> Loaded:
     backend = _make_backend(artifact, kind, layout, options)
     try:
         replay_golden(artifact, kind, backend, layout)
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise BackendRefused(f"{label}: the golden example cannot be run: {error}") from error
+        row = initial_row(artifact, layout)
+    except ArtifactError:
+        raise
     except BackendRefused as error:
         raise BackendRefused(f"{label}: {error}") from error
+    except Exception as error:
+        # A file can be wrong in ways that nobody thought of; one artifact must not stop the server.
+        raise BackendRefused(f"{label}: the golden example cannot be run: {error!r}") from error
     num_slots = _num_slots(label, layout, options)
     scheduler = Scheduler(_limits(spec, backend, options), ChunkBudget(options.chunk_s))
-    row = initial_row(artifact, layout)
     core = Core(
         spec,
         backend,
@@ -119,7 +122,8 @@ def load_model(artifact: Artifact, options: LoadOptions) -> Loaded:
         max_requests=options.queue_requests,
         max_bytes=options.queue_bytes,
     )
-    return Loaded(artifact, kind, options.device, engine, row)
+    device = "cpu" if kind == "onnx" else options.device
+    return Loaded(artifact, kind, device, engine, row)
 
 
 def initial_row(artifact: Artifact, layout: RowLayout) -> bytes:
@@ -131,15 +135,18 @@ def initial_row(artifact: Artifact, layout: RowLayout) -> bytes:
 
 def _choose_program(artifact: Artifact, options: LoadOptions) -> ProgramKind:
     programs = artifact.manifest.programs
+    wanted: tuple[ProgramKind, ...] = ("onnx", "torchscript")
     if options.program != "auto":
-        if options.program not in programs:
-            raise BackendRefused(
-                f"{artifact.name}/{artifact.version}: it has no {options.program} program, "
-                f"only {sorted(programs)}"
-            )
-        return options.program
-    first: ProgramKind = "onnx" if options.device == "cpu" else "torchscript"
-    return first if first in programs or options.device == "cuda" else next(iter(programs))
+        wanted = (options.program,)
+    elif options.device == "cuda":
+        wanted = ("torchscript",)
+    for kind in wanted:
+        if kind in programs:
+            return kind
+    raise BackendRefused(
+        f"{artifact.name}/{artifact.version}: it has no {' or '.join(wanted)} program for "
+        f"{options.device}, only {sorted(programs)}"
+    )
 
 
 def _make_backend(

@@ -160,14 +160,14 @@ class Stepper:
 def _move(session: Session, request: Request) -> None:
     """Point the session at its fresh slot.
 
-    A session that had none keeps it only if another slot is free: of sessions that hold every slot
-    of the pool, none could ever step again.
+    A session that had none keeps it only if another slot is free or can be had from an idle
+    session: of sessions that hold every slot of the pool, none could ever step again.
     """
     engine = session.loaded.engine
     before, session.slot, session.row = session.slot, request.target, None
     if before != NO_SLOT:
         engine.release(before)
-    elif engine.slots.is_full:
+    elif engine.slots.is_full and (engine.is_starved or not engine.reclaim()):
         session.slot, session.row = NO_SLOT, request.state_out
         engine.release(request.target)
 

@@ -38,9 +38,7 @@ class SessionTable:
         """Take in a session that was loaded, idle and without a slot."""
         assert session.head.key not in self._sessions
         self._sessions[session.head.key] = session
-        self._loose[session] = None
-        if len(self._loose) > _MAX_LOOSE:
-            self.drop(next(iter(self._loose)))
+        self._loosen(session)
 
     def wake(self, session: Session) -> None:
         """An idle session becomes busy."""
@@ -56,7 +54,7 @@ class SessionTable:
         if session.busy or session.dropped:
             return
         if session.slot == NO_SLOT:
-            self._loose[session] = None
+            self._loosen(session)
             return
         engine = session.loaded.engine
         resting = self._resting.get(engine)
@@ -87,6 +85,11 @@ class SessionTable:
         """Drop the idle sessions of a model that is no longer served."""
         for session in list(self._resting.pop(engine, ())):
             self.drop(session)
+
+    def _loosen(self, session: Session) -> None:
+        self._loose[session] = None
+        if len(self._loose) > _MAX_LOOSE:
+            self.drop(next(iter(self._loose)))
 
     def _reclaim(self, engine: Engine) -> bool:
         """Free the slot of the session that has been idle longest; False when none is idle."""

@@ -49,8 +49,10 @@ class Store(Protocol):
     shared: bool
 
     def commit(self, writes: Sequence[Write], done: Done) -> None:
-        """Write the rows of one batch in one transaction, each with its own outcome, then call
-        `done`.
+        """Write the rows of one batch, each with its own outcome, then call `done`.
+
+        Engines do not wait for one another, nor for the commit before: a store that takes its time
+        has one transaction under way and puts all that comes in meanwhile into the next.
         """
 
     async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:

@@ -1,0 +1,170 @@
+"""An artifact is what was exported, to the byte, or it is refused."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save as save_safetensors
+
+from models.artifact import MANIFEST_FILE, Artifact, ArtifactError, write_artifact
+from models.manifest import FORMAT, Manifest, Parity, Program, dump_manifest, parse_manifest
+from models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
+
+MANIFEST = Manifest(
+    format=FORMAT,
+    name="tiny",
+    created_at="2026-01-01T00:00:00Z",
+    state_id="w",
+    spec=ModelSpec(
+        inputs=(InputSpec(name="x", dtype="int64", axes=("batch", "time"), low=0, high=9),),
+        outputs=(OutputSpec(name="y", dtype="float32", axes=("batch", 2), per="sequence"),),
+        states=(StateSpec(name="h", dtype="float32", axes=(1, "batch", 2), output="h_out"),),
+        streaming="last",
+    ),
+    programs={"onnx": Program(file="model.onnx", ragged="exact", tolerance=1e-5, max_error=3e-7)},
+    parity=Parity(cases=()),
+    golden="golden.safetensors",
+    initial="initial.safetensors",
+    tools={"torch": "2"},
+    files={},
+)
+FILES = {
+    "model.onnx": b"program",
+    "golden.safetensors": save_safetensors({"input.x": np.arange(4)}),
+    "initial.safetensors": save_safetensors({"h": np.ones((1, 2), np.float32)}),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A sound artifact on disk."""
+    written = tmp_path / "1"
+    written.mkdir()
+    write_artifact(written, MANIFEST, FILES)
+    return written
+
+
+def _open(folder: Path) -> Artifact:
+    return Artifact.open(folder, "tiny", 1)
+
+
+def test_a_sound_artifact_reads_as_it_was_written(folder: Path) -> None:
+    """Manifest, programs, golden example and initial values come back."""
+    artifact = _open(folder)
+    artifact.verify()
+    assert replace(artifact.manifest, files={}) == MANIFEST
+    assert artifact.read("model.onnx") == b"program"
+    assert artifact.golden()["input.x"].tolist() == [0, 1, 2, 3]
+    assert artifact.initial()["h"].tolist() == [[1, 1]]
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def _shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _symlink(path: Path) -> None:
+    path.rename(path.parent.parent / "elsewhere")
+    path.symlink_to(path.parent.parent / "elsewhere")
+
+
+def _hard_link(path: Path) -> None:
+    os.link(path, path.parent.parent / "elsewhere")
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("file", sorted(FILES))
+@pytest.mark.parametrize("harm", [_flip, _shorten, _symlink, _hard_link, _folder, Path.unlink])
+def test_a_file_that_is_not_what_was_exported_is_refused(
+    folder: Path, file: str, harm: Callable[[Path], object]
+) -> None:
+    """A flipped byte, a missing file, a link of either kind: refused by name, never served."""
+    harm(folder / file)
+    with pytest.raises(ArtifactError, match=rf"tiny/1: {file}"):
+        _open(folder).verify()
+    with pytest.raises(ArtifactError):
+        _open(folder).read(file)
+
+
+@pytest.mark.parametrize("file", ["other", "../1/model.onnx", "/etc/hostname", MANIFEST_FILE, ""])
+def test_only_listed_files_are_read(folder: Path, file: str) -> None:
+    """Nothing outside the manifest's list is read, whatever its name."""
+    (folder / "other").write_bytes(b"x")
+    with pytest.raises(ArtifactError):
+        _open(folder).read(file)
+
+
+def test_a_listed_path_does_not_lead_outside(folder: Path) -> None:
+    """A manifest that lists a path is no way out of the folder."""
+    outside = folder.parent / "outside"
+    outside.write_bytes(b"program")
+    data = json.loads((folder / MANIFEST_FILE).read_text())
+    data["files"]["../outside"] = data["files"]["model.onnx"]
+    (folder / MANIFEST_FILE).write_text(json.dumps(data))
+    with pytest.raises(ArtifactError):
+        _open(folder).read("../outside")
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda data: data.update(format=FORMAT + 1), f"format {FORMAT + 1}"),
+        (lambda data: data.update(format=FORMAT + 1, novelty=True), f"format {FORMAT + 1}"),
+        (lambda data: data.update(name="other"), "other"),
+        (lambda data: data.update(novelty=True), "novelty"),
+        (lambda data: data.pop("state_id"), "state_id"),
+        (lambda data: data["spec"].update(novelty=1), "spec.novelty"),
+        (lambda data: data.update(programs={"pickle": {}}), "programs"),
+    ],
+)
+def test_a_manifest_of_another_kind_is_refused(folder: Path, change: Change, says: str) -> None:
+    """Another format, another model, a field too many or too few: refused, and the field named."""
+    data = json.loads((folder / MANIFEST_FILE).read_text())
+    change(data)
+    (folder / MANIFEST_FILE).write_text(json.dumps(data))
+    with pytest.raises(ArtifactError, match=says):
+        _open(folder)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
+def test_a_manifest_that_is_none_is_refused(folder: Path, text: bytes) -> None:
+    """What is not JSON, or not an object, is an ArtifactError like any other."""
+    (folder / MANIFEST_FILE).write_bytes(text)
+    with pytest.raises(ArtifactError, match="tiny/1"):
+        _open(folder)
+
+
+def test_a_folder_without_a_manifest_is_refused(folder: Path) -> None:
+    """The message says what is missing."""
+    (folder / MANIFEST_FILE).unlink()
+    with pytest.raises(ArtifactError, match=MANIFEST_FILE):
+        _open(folder)
+
+
+def test_tensors_that_are_none_are_refused(folder: Path) -> None:
+    """A golden example that is no safetensors file is refused though its checksum is right."""
+    write_artifact(folder, MANIFEST, FILES | {"golden.safetensors": b"nonsense"})
+    with pytest.raises(ArtifactError, match="golden"):
+        _open(folder).golden()
+
+
+def test_a_manifest_survives_its_json() -> None:
+    """Every field, axes and words included, comes back equal."""
+    assert parse_manifest(dump_manifest(MANIFEST)) == MANIFEST
