@@ -64,7 +64,7 @@ format: setup  ## put the code into its format
 	@$(BIN)/ruff check --fix $(CODE)
 
 bench: setup  ## the service under load beside an echo and a naive app (6 minutes; BENCH=--quick: 1)
-	@$(BIN)/python -m benchmarks $(BENCH)
+	@$(BIN)/python -m benchmarks --model-repository $(CAROUSEL_MODEL_REPOSITORY) $(BENCH)
 
 pins: setup  ## write constraints.txt from what is installed
 	@{ sed '/^[^#]/d' constraints.txt; \

@@ -23,11 +23,16 @@ _WARMUP_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One window of load. `rows`: mean rows in the batches that formed (the service alone)."""
+    """One window of load.
+
+    `cpu_us`: the server's time on its core for one step, which other programs on the machine hardly
+    change. `rows`: mean rows in the batches that formed (the service alone).
+    """
 
     steps_s: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float
     client_share: float
     rows: float | None = None
 
@@ -51,6 +56,10 @@ class Result:
     @property
     def p99_ms(self) -> float:
         return median(run.p99_ms for run in self.runs)
+
+    @property
+    def cpu_us(self) -> float:
+        return median(run.cpu_us for run in self.runs)
 
     @property
     def client_share(self) -> float:
@@ -90,22 +99,22 @@ class Bench:
     def _run(self, name: str, target: Target, case: Case, window_s: float) -> Run:
         checked = sorted({0, case.sessions // 3, 2 * case.sessions // 3, case.sessions - 1})
         streams = target.open(case, checked, _NUM_CHECKED)
-        before = self._batches(name, case)
+        before, cpu_before = self._batches(name, case), target.server.cpu_s()
         with pinned(LOAD_CORE), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             load = runner.run(run_load(target.server.port, streams, _WARMUP_S, window_s))
-        after = self._batches(name, case)
+        after, cpu_after = self._batches(name, case), target.server.cpu_s()
         if load.errors:
             raise LoadError(f"{name}: {load.errors} errors at {case}: {load.first_error[:500]!r}")
         target.check(load)
         target.close()
-        if name == "echo":
-            return _run_of(load, None)
-        _check_outputs(name, case, load, checked)
+        if name != "echo":
+            _check_outputs(name, case, load, checked)
         if name == "carousel":
             sizes = [len(each.body) for each in load.last]
             self._reply_bytes[case] = round(sum(sizes) / len(sizes))
         rows = (after[0] - before[0]) / max(1.0, after[1] - before[1])
-        return _run_of(load, rows if name == "carousel" else None)
+        cpu_s = cpu_after - cpu_before
+        return _run_of(load, cpu_s, rows if name == "carousel" else None)
 
     def _batches(self, name: str, case: Case) -> tuple[float, float]:
         if name != "carousel":
@@ -116,11 +125,12 @@ class Bench:
         )
 
 
-def _run_of(load: Load, rows: float | None) -> Run:
+def _run_of(load: Load, cpu_s: float, rows: float | None) -> Run:
     ms = np.asarray(load.latencies_ns, np.float64) / 1e6
     p50, p99 = np.percentile(ms, [50, 99])
     steps_s = len(load.latencies_ns) / load.window_s
-    return Run(steps_s, float(p50), float(p99), load.client_share, rows)
+    cpu_us = cpu_s / sum(load.counts) * 1e6
+    return Run(steps_s, float(p50), float(p99), cpu_us, load.client_share, rows)
 
 
 def _check_outputs(name: str, case: Case, load: Load, checked: Sequence[int]) -> None:
@@ -150,6 +160,7 @@ def dump_results(results: Iterable[Result]) -> str:
                 "steps_s": round(run.steps_s, 1),
                 "p50_ms": round(run.p50_ms, 4),
                 "p99_ms": round(run.p99_ms, 4),
+                "cpu_us": round(run.cpu_us, 2),
                 "client_share": round(run.client_share, 3),
                 "rows": run.rows and round(run.rows, 2),
             }

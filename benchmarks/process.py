@@ -100,6 +100,11 @@ class Server:
                 return int(line.split()[1]) * 1024 / 1e6
         raise ServerError(f"{self.name}: /proc has no VmRSS")
 
+    def cpu_s(self) -> float:
+        """Time on a core so far, all threads together: what other programs take is not in it."""
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
     def has_torch(self) -> bool:
         """Whether torch's library is mapped into the process."""
         return "libtorch" in Path(f"/proc/{self.pid}/maps").read_text()

@@ -5,9 +5,10 @@
 from typing import Any
 
 import torch
-from export_heads import LastStep
-from export_models import AttributeState, CellLoop
 from torch import nn
+
+from tests.export_heads import LastStep
+from tests.export_models import AttributeState, CellLoop
 
 
 class RandomStart(nn.Module):

@@ -5,21 +5,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import export_heads as heads
-import export_models as zoo
-import export_traps as traps
 import onnx
 import pytest
 import torch
-from export_run import proven, run, zeros
 from torch import nn
 
+import tests.export_heads as heads
+import tests.export_models as zoo
+import tests.export_traps as traps
 from export import export_model
 from export.errors import ExportRefused
 from export.progress import Progress
 from export.replay import Replay
 from models.artifact import Artifact
 from models.repository import Repository, RepositoryError
+from tests.export_run import proven, run, zeros
 
 X = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1))
 

@@ -1,12 +1,13 @@
 """Which axes vary is measured: batch only where rows are independent, time only where it is."""
 
-import export_heads as heads
-import export_models as zoo
-import export_traps as traps
 import pytest
 import torch
-from export_run import proven, run, zeros
 from torch import nn
+
+import tests.export_heads as heads
+import tests.export_models as zoo
+import tests.export_traps as traps
+from tests.export_run import proven, run, zeros
 
 X = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1))
 

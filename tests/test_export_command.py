@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from export_heads import Tagger
 
 from export.__main__ import main
 from models.repository import Repository
 from models.zoo.catalog import REFERENCES
+from tests.export_heads import Tagger
 
 MODEL = """
 import torch

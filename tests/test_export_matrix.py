@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from export_run import proven, run
 from torch import nn
 
 from export.verify import BATCHES, TIMES
+from tests.export_run import proven, run
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {
     "rnn-tanh": nn.RNN,

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
-import export_heads as heads
-import export_models as zoo
-import export_traps as traps
 import onnx
 import pytest
 import torch
-from export_run import proven, run, zeros
 from torch import nn
 
+import tests.export_heads as heads
+import tests.export_models as zoo
+import tests.export_traps as traps
 from models.manifest import ProgramKind
+from tests.export_run import proven, run, zeros
 
 X = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1))
 LENGTHS = [6, 1, 3, 9, 2]

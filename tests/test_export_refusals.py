@@ -1,14 +1,14 @@
 """What cannot be served truthfully is refused: with its name, the reason, and the way out."""
 
-import export_heads as heads
-import export_models as zoo
-import export_traps as traps
 import pytest
 import torch
-from export_run import proven
 from torch import nn
 
+import tests.export_heads as heads
+import tests.export_models as zoo
+import tests.export_traps as traps
 from export.errors import ExportRefused, InvalidRequest
+from tests.export_run import proven
 
 X = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1))
 

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import export_heads as heads
-import export_models as zoo
 import pytest
 import torch
-from export_run import Answer, Tensors, proven, run, zeros
-from export_traps import InfiniteCache, LookAhead, Uncopyable, UsesOwnLayer
 from torch import nn
 
+import tests.export_heads as heads
+import tests.export_models as zoo
 from export.prove import Proven
 from models.manifest import ProgramKind
+from tests.export_run import Answer, Tensors, proven, run, zeros
+from tests.export_traps import InfiniteCache, LookAhead, Uncopyable, UsesOwnLayer
 
 X = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1))
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live import Live
 
 from models.repository import Repository
 from service.settings import options
+from tests.live import Live
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
