@@ -102,6 +102,7 @@ class App:
         settings = self.settings
         codecs = Codecs(max_steps=settings.max_steps)
         infer = InferRoute(self.catalog, codecs)
+        step = StepRoute(self.sessions, codecs)
         parts = Parts(
             catalog=self.catalog,
             sessions=self.sessions,
@@ -114,7 +115,7 @@ class App:
         control.state.schema = create_schema(control)
         return Gate(
             [
-                DataRoute(STEP, StepRoute(self.sessions, codecs)),
+                DataRoute(STEP, step, begin=step.begin),
                 DataRoute(BULK, BulkRoute(self.sessions, codecs)),
                 DataRoute(INFER, infer),
                 DataRoute(INFER_VERSION, infer),

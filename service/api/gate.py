@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.api.answer import Answer
+from service.api.answer import Answer, Header
 from service.api.body import Bodies, Disconnected
 from service.api.exchange import Exchange
 from service.api.guard import Guard
@@ -18,12 +18,17 @@ from service.api.lifecycle import Lifecycle, Phase
 from service.api.problem import problem, unexpected
 from service.api.traffic import CLIENT_GONE, Traffic
 from service.api.watch import Receive, Watch
+from service.engine.request import Request
 from service.errors import CarouselError, MethodNotAllowed
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Control = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handler = Callable[[Exchange], Awaitable[Answer]]
+# Told the answer once it is there; None where the client has gone.
+Reply = Callable[[Answer | None], None]
+# Starts an answer that needs no task; None where it needs one, and then nothing was begun.
+Begin = Callable[[Exchange, Reply], Request | None]
 
 # Static pages and probes: they hold no data.
 OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
@@ -38,15 +43,17 @@ class DataRoute:
 
     template: str
     handler: Handler
+    begin: Begin | None = None
 
 
 class _Match:
     """A data route and the words that its path must have between the first and the last part."""
 
-    __slots__ = ("handler", "template", "words")
+    __slots__ = ("begin", "handler", "template", "words")
 
     def __init__(self, route: DataRoute) -> None:
         self.handler = route.handler
+        self.begin = route.begin
         self.template = route.template
         parts = route.template.split("/")
         self.words = [
@@ -99,6 +106,37 @@ class Gate:
             return
         await _send(answer, send)
         self._traffic.count(match.template, answer.status, time.monotonic() - started)
+
+    def begin(
+        self, path: str, headers: Sequence[Header], body: bytes, send: Reply
+    ) -> Request | None:
+        """Start answering a POST that needs no task; `send` is called later, on the loop.
+
+        None where it does not work, for whatever reason: nothing was begun then, and `__call__`
+        answers the request or says what is wrong with it.
+        """
+        parts = path.split("/")
+        match = self._find(parts)
+        if match is None or match.begin is None or self._lifecycle.phase is not Phase.READY:
+            return None
+        started = time.monotonic()
+
+        def reply(answer: Answer | None) -> None:
+            status = CLIENT_GONE if answer is None else answer.status
+            self._lifecycle.answered()
+            self._traffic.count(match.template, status, time.monotonic() - started)
+            send(answer)
+
+        fields = dict(headers)
+        try:
+            tenant = self._guard.admit(fields)
+            exchange = Exchange(tenant, parts, b"", fields, body, self._deadline_s)
+            request = match.begin(exchange, reply)
+        except CarouselError:
+            return None
+        if request is not None:
+            self._lifecycle.accept()
+        return request
 
     def _find(self, parts: list[str]) -> _Match | None:
         match = self._routes.get((len(parts), parts[-1]))

@@ -43,7 +43,7 @@ def problem(error: CarouselError, *, is_step: bool = False) -> Answer:
     return Answer(error.status, orjson.dumps(describe(error, is_step=is_step)), headers)
 
 
-def unexpected(error: Exception, *, where: str) -> CarouselError:
+def unexpected(error: BaseException, *, where: str) -> CarouselError:
     """What the client is told of a defect of ours: a number that the log knows, no more."""
     number = secrets.token_hex(8)
     log.error("request %s at %s failed", number, where, exc_info=error)

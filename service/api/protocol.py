@@ -1,6 +1,11 @@
-"""uvicorn's HTTP protocol with a bound on what a client may send before its headers are whole.
+"""uvicorn's HTTP protocol with a bound on what a client may send before its headers are whole, and
+a shorter way for the most frequent request.
 
 llhttp bounds neither the length of headers nor the time they take.
+
+A single step that arrives in one piece and has nothing to wait for but its run is answered without
+a task, a scope and a cycle of messages (api/express.py): these take most of the time of a small
+step. Everything else, and whatever is wrong with a request, goes uvicorn's way.
 """
 
 import asyncio
@@ -9,9 +14,13 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.api.express import Express
+from service.api.gate import Gate
 from service.api.transport import TurnTransport
 
 MAX_HEAD_BYTES = 64 * 1024
+
+_STEPS = b"/steps"
 
 
 class Protocol(HttpToolsProtocol):
@@ -21,14 +30,26 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.head_since: float | None = time.monotonic()
         self._head_bytes = 0
+        self._gate = self.app if isinstance(self.app, Gate) else None
+        # The body so far of a request that may go the shorter way; None for all others.
+        self._held_body: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
         super().connection_made(TurnTransport(transport))
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone, or was sent away."""
+        if isinstance(self.cycle, Express):
+            self.cycle.abandon()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
         """Count what came, unless it belongs to a body."""
         super().data_received(data)
+        if self._held_body is not None:
+            # The body is not whole yet: the usual way bounds the time that it may take.
+            self._go_usual_way()
         if self.head_since is not None:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -43,4 +64,55 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self.head_since = None
+        if self._may_be_express():
+            self._held_body = b""
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        if self._held_body is None:
+            super().on_body(body)
+        else:
+            self._held_body += body
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._held_body is not None:
+            if self._begin(self._held_body):
+                self._held_body = None
+                return
+            self._go_usual_way()
+        super().on_message_complete()
+
+    def _may_be_express(self) -> bool:
+        """Whether it is a step, by its path, on a connection that owes no other answer."""
+        return (
+            self.url.endswith(_STEPS)
+            and self._gate is not None
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.pipeline
+            and not self.expect_100_continue
+            and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+            and b"%" not in self.url
+        )
+
+    def _begin(self, body: bytes) -> bool:
+        assert self._gate is not None
+        express = Express(self)
+        request = self._gate.begin(self.url.decode("latin-1"), self.headers, body, express.send)
+        if request is None:
+            return False
+        express.began(request)
+        self.cycle = express  # type: ignore[assignment]  # it stands where a cycle would
+        return True
+
+    def _go_usual_way(self) -> None:
+        """Tell uvicorn what was held back."""
+        body, self._held_body = self._held_body, None
         super().on_headers_complete()
+        if body:
+            super().on_body(body)

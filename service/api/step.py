@@ -1,5 +1,6 @@
 """`POST /v1/sessions/{id}/steps`: the hottest route of all."""
 
+from collections.abc import Callable
 from typing import Any
 
 from service.api.answer import Answer, Header, answer
@@ -8,10 +9,13 @@ from service.api.codec import Codec, Codecs
 from service.api.document import check_members, may_hold_bools, parse, take_flag, take_position
 from service.api.exchange import Exchange
 from service.api.media import Media
+from service.api.problem import problem, unexpected
 from service.api.tensorfile import parse_tensors
 from service.api.wire import StepBody
-from service.errors import InvalidRequest
+from service.engine.request import Abandoned, Request
+from service.errors import CarouselError, InvalidRequest
 from service.sessions.answers import StepReply
+from service.sessions.session import Session
 from service.sessions.sessions import Sessions
 from service.sessions.stepper import Step
 
@@ -36,12 +40,40 @@ class StepRoute:
         session = self._sessions.peek(exchange.tenant, session_id)
         if session is None:
             session = await self._sessions.find(exchange.tenant, session_id)
+        codec, step, media = self._read(exchange, session)
+        return _write(codec, await self._sessions.step(session, step), media)
+
+    def begin(self, exchange: Exchange, send: Callable[[Answer | None], None]) -> Request | None:
+        """Start answering a step that has nothing to wait for but its run; `send` is called later.
+
+        None, or an error, where it is not so: nothing was begun then.
+        """
+        session = self._sessions.peek(exchange.tenant, exchange.parts[3])
+        if session is None or session.busy:
+            return None
+        codec, step, media = self._read(exchange, session)
+
+        def done(outcome: StepReply | BaseException) -> None:
+            if isinstance(outcome, StepReply):
+                send(_write(codec, outcome, media))
+            elif isinstance(outcome, Abandoned):
+                send(None)
+            elif isinstance(outcome, CarouselError):
+                send(problem(outcome, is_step=True))
+            else:
+                send(problem(unexpected(outcome, where="a step"), is_step=True))
+
+        return self._sessions.begin(session, step, done)
+
+    def _read(self, exchange: Exchange, session: Session) -> tuple[Codec, Step, Media]:
         codec = self._codecs.of(session.loaded)
         given = exchange.media
         step = _read_json(exchange, codec) if given is Media.JSON else _read(exchange, codec, given)
-        media = codec.outputs.media(exchange.accept, given, with_state=step.return_state)
-        reply = await self._sessions.step(session, step)
-        return _write(codec, reply, media)
+        return (
+            codec,
+            step,
+            codec.outputs.media(exchange.accept, given, with_state=step.return_state),
+        )
 
 
 def read_step(document: dict[str, Any], codec: Codec, deadline: float, *, bools: bool) -> Step:

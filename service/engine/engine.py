@@ -124,6 +124,12 @@ class Engine:
             raise
 
     def submit(self, request: Request) -> "asyncio.Future[Request]":
+        """Queue a request, and have a future of it; raises as `enqueue`."""
+        request.future = asyncio.get_running_loop().create_future()
+        self.enqueue(request)
+        return request.future
+
+    def enqueue(self, request: Request) -> None:
         """Queue a request; raises QueueFull or ModelUnavailable, and then nothing was changed."""
         if self.failed or self._stopping or self._loop is None:
             raise ModelUnavailable(f"the model {self.name} is not available")
@@ -132,12 +138,9 @@ class Engine:
         request.nbytes = sum(array.nbytes for array in request.inputs.values())
         if self._pending and self._pending_bytes + request.nbytes > self._max_bytes:
             raise QueueFull(f"{self._max_bytes} bytes are waiting for {self.name} already")
-        future = self._loop.create_future()
-        request.future = future
         self._pending.add(request)
         self._pending_bytes += request.nbytes
         self._admit(request)
-        return future
 
     def release(self, slot: int) -> None:
         """Free a slot; a request that waits for one goes on."""

@@ -20,12 +20,13 @@ class WriteLost(Exception):
 
 @dataclass(slots=True)
 class Ticket:
-    """What a step carries through the engine: its session, the position it leads to, and once it
-    ran, the head to be.
+    """What a step carries through the engine: its session, the position it leads to, whom to tell
+    (where nobody awaits it), and once it ran, the head to be.
     """
 
     session: Session
     position: int
+    done: Callable[[Request], None] | None = None
     after: Head | None = None
 
 

@@ -47,7 +47,9 @@ class Sessions:
         self._committer = Committer(store, clock)
         self.peek = self._lookup.peek
         self.find = self._lookup.find
-        self.step = Stepper(self._lookup).step
+        stepper = Stepper(self._lookup)
+        self.step = stepper.step
+        self.begin = stepper.begin
 
     def __repr__(self) -> str:
         return f"<Sessions {self.store!r} {self._lookup!r}>"

@@ -1,11 +1,11 @@
 """Steps a session: its turn, the position rules, one run of the engine, one commit."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from models.row import Array
-from service.engine.request import NO_SLOT, Request
+from service.engine.request import NO_SLOT, Abandoned, Request
 from service.errors import StoreUnavailable
 from service.sessions.answers import StepReply
 from service.sessions.commits import Ticket, WriteLost
@@ -27,6 +27,10 @@ class Step:
     commit: bool = True
 
 
+# Told of a step that was begun: its reply, or why there is none.
+Done = Callable[[StepReply | BaseException], None]
+
+
 class Stepper:
     """Runs steps. A session keeps its turn until the commit of its step is known."""
 
@@ -34,6 +38,7 @@ class Stepper:
         self._lookup = lookup
         self._table = lookup.table
         self._store = lookup.store
+        self._tasks: set[asyncio.Task[StepReply]] = set()
 
     def __repr__(self) -> str:
         return f"<Stepper {self._lookup!r}>"
@@ -44,7 +49,49 @@ class Stepper:
         Raises PositionConflict, ReplyNotKept, SessionNotFound, SessionExpired, and the engine's
         errors; after any but StoreUnavailable the session is where it was.
         """
-        lost = False
+        return await self._step(session, step, lost=False)
+
+    def begin(self, session: Session, step: Step, done: Done) -> Request | None:
+        """Start a step that has nothing to wait for but its run; None where `step` must be awaited.
+
+        For a caller without a task, which most of the time of a small step would go into. `done` is
+        called once, later, on the loop, with the reply or the error. Raises QueueFull and
+        ModelUnavailable. The request that comes back may be abandoned.
+        """
+        if session.busy or session.dropped or session.loaded.retired:
+            return None
+        if not self._may_run(session, step):
+            return None
+
+        def finished(request: Request) -> None:
+            if isinstance(request.error, WriteLost):
+                self._judge_anew(session, step, done)
+            else:
+                done(request.error or _reply(session, step, request))
+
+        self._table.wake(session)
+        try:
+            request = self._request(session, step, finished)
+            session.loaded.engine.enqueue(request)
+        except BaseException:
+            self._lookup.leave(session)
+            raise
+        return request
+
+    def _judge_anew(self, session: Session, step: Step, done: Done) -> None:
+        """Go on, awaiting, with a step that was begun and whose write was lost."""
+
+        def tell(task: "asyncio.Task[StepReply]") -> None:
+            self._tasks.discard(task)
+            if not task.cancelled():
+                done(task.exception() or task.result())
+
+        task = asyncio.ensure_future(self._step(session, step, lost=True))
+        self._tasks.add(task)
+        task.add_done_callback(tell)
+
+    async def _step(self, session: Session, step: Step, *, lost: bool) -> StepReply:
+        """As `step`; `lost`: the turn is held already, by this step, whose write was lost."""
         while True:
             if lost:
                 await self._reload_lost(session)
@@ -61,7 +108,8 @@ class Stepper:
                 if not self._may_run(session, step):
                     repeat = await self._judge(session, step)
                 if repeat is None:
-                    request, future = self._submit(session, step)
+                    request = self._request(session, step)
+                    future = session.loaded.engine.submit(request)
             except BaseException:
                 self._lookup.leave(session)
                 raise
@@ -120,19 +168,20 @@ class Stepper:
         state = session.loaded.layout.unpack(record.state) if step.return_state else None
         return _replay(reply, state)
 
-    def _submit(self, session: Session, step: Step) -> "tuple[Request, asyncio.Future[Request]]":
-        request = Request(
+    def _request(
+        self, session: Session, step: Step, done: Callable[[Request], None] | None = None
+    ) -> Request:
+        return Request(
             step.inputs,
             step.num_steps,
             step.deadline,
             state=session.row,
             source=session.slot,
             commits=step.commit,
-            ticket=Ticket(session, session.head.position + step.num_steps),
+            ticket=Ticket(session, session.head.position + step.num_steps, done),
             wants_state=step.return_state,
             on_done=self._finished,
         )
-        return request, session.loaded.engine.submit(request)
 
     def _finished(self, request: Request) -> None:
         """On the loop, for every request that was submitted, whether its client still waits or
@@ -148,13 +197,25 @@ class Stepper:
         else:
             if request.target != NO_SLOT:
                 engine.release(request.target)
+            if isinstance(request.error, WriteLost) and _is_awaited(request, ticket):
+                # The turn stays the step's: it is judged anew, in its place.
+                if ticket.done is not None:
+                    ticket.done(request)
+                return
             if isinstance(request.error, WriteLost | StoreUnavailable):
-                assert request.future is not None
-                if isinstance(request.error, WriteLost) and not request.future.done():
-                    # `step` is told and keeps the turn: the step is judged anew in its place.
-                    return
                 self._table.drop(session)
+            if isinstance(request.error, WriteLost):
+                request.error = Abandoned()
         self._lookup.leave(session)
+        if ticket.done is not None:
+            ticket.done(request)
+
+
+def _is_awaited(request: Request, ticket: Ticket) -> bool:
+    """Whether anybody still waits for the answer to a step."""
+    if request.future is not None:
+        return not request.future.done()
+    return ticket.done is not None and not request.abandoned
 
 
 def _move(session: Session, request: Request) -> None:
