@@ -55,7 +55,7 @@ class Express:
         protocol = self._protocol
         if answer is not None and not self.disconnected:
             defaults = protocol.server_state.default_headers
-            protocol.transport.write(_render(answer, defaults, keep_alive=self.keep_alive))
+            protocol.write_now(_render(answer, defaults, keep_alive=self.keep_alive))
             if not self.keep_alive:
                 protocol.transport.close()
         protocol.on_response_complete()

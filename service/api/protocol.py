@@ -33,15 +33,20 @@ class Protocol(HttpToolsProtocol):
         self._gate = self.app if isinstance(self.app, Gate) else None
         # The body so far of a request that may go the shorter way; None for all others.
         self._held_body: bytes | None = None
+        self._answered_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
-        super().connection_made(TurnTransport(transport))
+        turn_transport = TurnTransport(transport)
+        self.write_now = turn_transport.write_now
+        super().connection_made(turn_transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or was sent away."""
         if isinstance(self.cycle, Express):
             self.cycle.abandon()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -59,7 +64,9 @@ class Protocol(HttpToolsProtocol):
         """A head begins."""
         self.head_since = time.monotonic()
         self._head_bytes = 0
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -67,7 +74,7 @@ class Protocol(HttpToolsProtocol):
         if self._may_be_express():
             self._held_body = b""
         else:
-            super().on_headers_complete()
+            self._make_cycle()
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -113,6 +120,48 @@ class Protocol(HttpToolsProtocol):
     def _go_usual_way(self) -> None:
         """Tell uvicorn what was held back."""
         body, self._held_body = self._held_body, None
-        super().on_headers_complete()
+        self._make_cycle()
         if body:
             super().on_body(body)
+
+    def _make_cycle(self) -> None:
+        """Let uvicorn make its scope, which it does when a head begins, and then its cycle."""
+        url, headers, expect_100_continue = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect_100_continue
+        self.headers += headers
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer was written: what was pipelined goes on, or the client's next is waited for.
+
+        The timer of an idle connection is set once and looks at the clock when it fires; uvicorn
+        sets and cancels one for each request.
+        """
+        self._answered_at = time.monotonic()
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        if self.timeout_keep_alive_task is None:
+            self._set_timer(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle for long enough, else look again later."""
+        self.timeout_keep_alive_task = None
+        left = self._answered_at + self.timeout_keep_alive - time.monotonic()
+        owes = self.cycle is not None and not self.cycle.response_complete
+        if owes or self.head_since is not None:
+            self._set_timer(self.timeout_keep_alive)
+        elif left > 0:
+            self._set_timer(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _set_timer(self, delay_s: float) -> None:
+        call = self.timeout_keep_alive_handler
+        self.timeout_keep_alive_task = self.loop.call_later(delay_s, call)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """The timer stays; see `on_response_complete`."""

@@ -27,6 +27,13 @@ class TurnTransport(asyncio.Transport):
             self._loop.call_soon(self._flush)
         self._held.append(data)
 
+    def write_now(self, data: bytes) -> None:
+        """Write what is whole already, without waiting for more of it."""
+        if self._held:
+            self.write(data)
+        else:
+            self._transport.write(data)
+
     def close(self) -> None:
         """Write what is held, then close."""
         self._flush()
