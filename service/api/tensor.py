@@ -39,6 +39,7 @@ class Tensor:
         self.has_time = TIME in shape.axes
         self._fixed = tuple(axis for axis in shape.axes if isinstance(axis, int))
         self._step_bytes = int(np.prod(self._fixed, dtype=np.int64)) * self.dtype.itemsize
+        self._one_step = (1, *self._fixed) if self.has_time else self._fixed
         self._max_steps = max_steps
         # Empty for booleans, which struct would take anything for.
         self._letter = _LETTERS.get(shape.dtype, "")
@@ -68,6 +69,10 @@ class Tensor:
 
     def read_bytes(self, data: bytes, where: str) -> Array:
         """The array whose little-endian, row-major bytes `data` are."""
+        if len(data) == self._step_bytes and self._step_bytes:
+            step: Array = np.ndarray(self._one_step, self.dtype, data)
+            self._check_values(step, where)
+            return step
         num_steps, rest = divmod(len(data), self._step_bytes)
         if rest or num_steps == 0 or (num_steps != 1 and not self.has_time):
             times = "a multiple of " if self.has_time else ""

@@ -135,7 +135,8 @@ class Engine:
             raise ModelUnavailable(f"the model {self.name} is not available")
         if len(self._pending) >= self._max_requests:
             raise QueueFull(f"{self._max_requests} requests are waiting for {self.name} already")
-        request.nbytes = sum(array.nbytes for array in request.inputs.values())
+        for array in request.inputs.values():
+            request.nbytes += array.nbytes
         if self._pending and self._pending_bytes + request.nbytes > self._max_bytes:
             raise QueueFull(f"{self._max_bytes} bytes are waiting for {self.name} already")
         self._pending.add(request)

@@ -102,11 +102,10 @@ def keep_replies(head: Head, last: Reply) -> tuple[tuple[Reply, ...], int]:
     older = head.replies
     nbytes = head.replies_bytes + last.nbytes
     first = 0
-    while first < len(older) and (
-        nbytes > MAX_REPLIES_BYTES
-        or len(older) - first >= MAX_REPLIES
-        or older[first].outputs is None
-    ):
+    if len(older) == MAX_REPLIES:
+        nbytes -= older[0].nbytes
+        first = 1
+    while nbytes > MAX_REPLIES_BYTES and first < len(older):
         nbytes -= older[first].nbytes
         first += 1
     return (*older[first:], last), nbytes
