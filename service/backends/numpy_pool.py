@@ -1,14 +1,47 @@
 """The pool of states in host memory."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from models.row import Array, RowLayout
-from models.spec import ModelSpec
+from models.row import Array, RowField, RowLayout
+from models.spec import ModelSpec, StateSpec
 
 ByteRows = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a state stands in rows (B, N), and the way to its model layout, worked out beforehand:
+    for a lone step these few microseconds are a good part of all.
+    """
+
+    spec: StateSpec
+    start: int
+    stop: int
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    to_model: tuple[int, ...]
+
+    @classmethod
+    def of(cls, spec: StateSpec, field: RowField) -> "_Place":
+        axis = spec.batch_axis or 0
+        rest = range(1, len(field.shape) + 1)
+        to_model = (*rest[:axis], 0, *rest[axis:])
+        stop = field.offset + field.nbytes
+        return cls(spec, field.offset, stop, field.dtype, field.shape, to_model)
+
+    def view(self, rows: ByteRows) -> Array:
+        """The state of each row, (B, session shape...), in place."""
+        part = rows[:, self.start : self.stop].view(self.dtype)
+        return part.reshape(len(rows), *self.shape)
+
+    def model_view(self, rows: ByteRows) -> Array:
+        """The same in model layout, in place, but that a fold still stands apart."""
+        values = self.view(rows)
+        return values[0] if self.spec.batch_axis is None else values.transpose(self.to_model)
 
 
 class NumpyPool:
@@ -16,51 +49,50 @@ class NumpyPool:
 
     def __init__(self, spec: ModelSpec, layout: RowLayout, num_slots: int) -> None:
         self.num_slots = num_slots
-        self._layout = layout
-        self._states = spec.states
+        self._nbytes = layout.nbytes
+        fields = zip(spec.states, layout.fields, strict=True)
+        self._places = [_Place.of(state, field) for state, field in fields]
         self._rows: ByteRows = np.empty((num_slots, layout.nbytes), np.uint8)  # (S, N)
+        # The dtype of whole rows, if all is of one and must be finite: then one look is enough.
+        dtypes = {each.dtype if each.spec.finite else None for each in self._places}
+        common = dtypes.pop() if len(dtypes) == 1 else None
+        self._common = common if common is not None and common.kind == "f" else None
 
     def __repr__(self) -> str:
-        return f"<NumpyPool slots={self.num_slots} row_bytes={self._layout.nbytes}>"
+        return f"<NumpyPool slots={self.num_slots} row_bytes={self._nbytes}>"
 
     def gather(self, slots: Sequence[int]) -> ByteRows:
         """The rows of `slots`, (B, N), as a copy."""
         return self._rows.take(slots, axis=0)
 
     def unpack(self, rows: ByteRows) -> list[Array]:
-        """States in model layout from rows (B, N)."""
+        """States in model layout from rows (B, N), as copies."""
         states: list[Array] = []
-        for index, spec in enumerate(self._states):
-            values = self._view(rows, index)  # (B, session shape...)
-            axis = spec.batch_axis
-            if axis is None:
-                states.append(values[0].copy())
-            else:
-                moved = np.ascontiguousarray(np.moveaxis(values, 0, axis))
-                states.append(moved.reshape(spec.model_shape(len(rows) * spec.fold, 1)))
+        for place in self._places:
+            # Not ascontiguousarray, which makes (1,) of a single number.
+            state = place.model_view(rows).copy(order="C")
+            if place.spec.fold > 1:
+                state = state.reshape(place.spec.model_shape(len(rows) * place.spec.fold, 1))
+            states.append(state)
         return states
 
     def pack(self, states: Sequence[Array], rows: ByteRows) -> ByteRows:
         """`rows` (B, N) with the new states written into them."""
         new = iter(states)
-        for index, spec in enumerate(self._states):
-            if spec.fixed:
-                continue
-            values = self._view(rows, index)  # (B, session shape...)
-            state = next(new)
-            if spec.batch_axis is None:
-                values[0] = state
-            else:
-                moved = np.moveaxis(values, 0, spec.batch_axis)
-                moved[...] = state.reshape(moved.shape)
+        for place in self._places:
+            if not place.spec.fixed:
+                values, state = place.model_view(rows), next(new)
+                values[...] = state if place.spec.fold == 1 else state.reshape(values.shape)
         return rows
 
     def finite(self, rows: ByteRows) -> npt.NDArray[np.bool_]:
         """Of each row whether its floating-point states are finite, (B,)."""
         good = np.ones(len(rows), np.bool_)  # (B,)
-        for index, (spec, field) in enumerate(zip(self._states, self._layout.fields, strict=True)):
-            if spec.finite and field.dtype.kind == "f":
-                flat = self._view(rows, index).reshape(len(rows), -1)
+        if self._common is not None and np.isfinite(rows.view(self._common)).all():
+            return good
+        for place in self._places:
+            if place.spec.finite and place.dtype.kind == "f":
+                flat = place.view(rows).reshape(len(rows), -1)
                 good &= np.isfinite(flat).all(axis=1)
         return good
 
@@ -74,10 +106,5 @@ class NumpyPool:
 
     def to_host(self, rows: ByteRows, indexes: Sequence[int]) -> list[bytes]:
         """Copies of some of the rows."""
-        data, size = rows.tobytes(), self._layout.nbytes
+        data, size = rows.tobytes(), self._nbytes
         return [data[index * size : (index + 1) * size] for index in indexes]
-
-    def _view(self, rows: ByteRows, index: int) -> Array:
-        field = self._layout.fields[index]
-        part = rows[:, field.offset : field.offset + field.nbytes].view(field.dtype)
-        return part.reshape(len(rows), *field.shape)
