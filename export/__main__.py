@@ -16,6 +16,7 @@ from models.zoo.catalog import REFERENCES
 
 REFUSED = 1
 BAD_VALUE = 3
+INTERRUPTED = 130
 
 _EXAMPLES = """\
 examples:
@@ -40,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `carousel-export`; 0 done, 1 an export was refused, 3 a bad value."""
+    """Run `carousel-export`; 0 done, 1 an export was refused, 3 a bad value, 130 Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         repository = Repository(Path(options.model_repository))
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"refused: {error}", REFUSED)
     except (InvalidValue, InvalidRequest, RepositoryError) as error:
         return _fail(str(error), BAD_VALUE)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was not finished is not in the repository", INTERRUPTED)
     return 0
 
 

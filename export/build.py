@@ -63,10 +63,7 @@ class Builder:
         self._progress.stage("tracing")
         lifted = self._lifted()
         example = self._example()
-        with self._original.restored():
-            self._check_leaks(lifted, example)
-        with self._original.restored():
-            traced = trace(lifted, example)
+        traced = self._trace(lifted, example)
         self._progress.stage("measuring the TorchScript program")
         self._keep(built, self._scripts(traced))
         self._progress.stage("making the ONNX program")
@@ -84,6 +81,20 @@ class Builder:
                 "and let no result depend on anything but the inputs and the state",
             )
         return built
+
+    def _trace(self, lifted: Lifted, example: list[torch.Tensor]) -> torch.jit.ScriptModule:
+        try:
+            with self._original.restored():
+                self._check_leaks(lifted, example)
+            with self._original.restored():
+                return trace(lifted, example)
+        except ExportRefused:
+            raise
+        except Exception as error:  # whatever the user's code says to a state from outside
+            raise ExportRefused(
+                f"forward cannot be traced with its state from outside: {first_line(error)}",
+                "let recurrent layers take their initial state as torch's own do (input, hx=None)",
+            ) from error
 
     def _lifted(self) -> Lifted:
         return Lifted(
@@ -143,6 +154,10 @@ class Builder:
         self, traced: torch.jit.ScriptModule, example: list[torch.Tensor], built: Built
     ) -> Iterator[Candidate]:
         """ONNX programs, the most able first: with lengths, with held outputs, plain."""
+        if any(each.dtype == torch.float16 for each in self._subject.parameters()):
+            # It ends the process where it meets one (onnxruntime 1.31, while it loads).
+            built.shortfalls.append("onnx: ONNX Runtime has no float16 recurrent layers on the CPU")
+            return
         inputs = list(self._inputs)
         if self._own_lengths is not None:
             inputs.append(Port(self._own_lengths, ("batch",)))

@@ -8,6 +8,7 @@ import torch
 
 from export.errors import InvalidRequest
 from export.original import Observation, Original, Values
+from export.pairing import pair_by_name, pair_by_place, short_names
 from export.tree import Tree, flatten
 
 _STATE_NAME = re.compile(
@@ -73,27 +74,31 @@ def _pair(
     parameter: str,
     values: Values,
     found: list[Carried],
-    sure: bool,
+    declared: bool,
 ) -> Iterator[Carried]:
     """The tensors of one parameter as states, if it is one."""
     taken = {each.output for each in found}
-    likely = (
-        sure
-        or parameter in original.signature.optional()
-        or _STATE_NAME.fullmatch(parameter.lower()) is not None
-    )
+    sure = declared or _is_named_so(parameter)
+    likely = sure or parameter in original.signature.optional()
     for leaf in original.signature.leaves(parameter):
         fed = _fed(seen, values[leaf])
-        output = _returned(seen, values[leaf], fed, taken)
+        output = None
+        if fed is not None or likely:
+            output = _returned(original, seen, values, leaf, fed, taken, sure)
         if fed is not None or (output is not None and likely):
             taken.add(output)
             layer, part = fed if fed is not None else (None, 0)
             yield Carried(leaf, output, layer, part)
-        elif sure:
+        elif declared:
             raise InvalidRequest(
                 f"states: {leaf!r} is neither returned by forward in the same shape nor the "
                 "initial state of a recurrent layer"
             )
+
+
+def _is_named_so(name: str) -> bool:
+    """Whether a parameter, or a tensor of one, is called what states are called."""
+    return _STATE_NAME.fullmatch(name.split(".", 1)[0].lower()) is not None
 
 
 def _fed(seen: Observation, value: torch.Tensor) -> tuple[str, int] | None:
@@ -106,9 +111,16 @@ def _fed(seen: Observation, value: torch.Tensor) -> tuple[str, int] | None:
 
 
 def _returned(
-    seen: Observation, value: torch.Tensor, fed: tuple[str, int] | None, taken: set[str | None]
+    original: Original,
+    seen: Observation,
+    values: Values,
+    leaf: str,
+    fed: tuple[str, int] | None,
+    taken: set[str | None],
+    sure: bool,
 ) -> str | None:
     """The output that is the new value of a state: the layer's final one, or the like-shaped."""
+    value = values[leaf]
     free = {name: each for name, each in seen.outputs.items() if name not in taken}
     if fed is not None:
         final = seen.calls.layers[fed[0]][-1].final[fed[1]]
@@ -120,8 +132,26 @@ def _returned(
         for name, each in free.items()
         if each.shape == value.shape and each.dtype == value.dtype and name != "output"
     ]
-    # forward returns its output first and its states last.
-    return next((name for name in alike if name != "output.0"), None)
+    named = pair_by_name(leaf, alike, short_names(seen.tree))
+    if named is not None:
+        return named
+    if fed is not None or not sure:
+        # forward returns its output first and its states last.
+        return next((name for name in alike if name != "output.0"), None)
+    waiting = _waiting(seen, values, leaf)
+    return pair_by_place(original, values, leaf, alike, len(waiting))
+
+
+def _waiting(seen: Observation, values: Values, leaf: str) -> list[str]:
+    """The states from `leaf` on, of its shape, that no recurrent layer takes."""
+    leaves = list(values)
+    return [
+        name
+        for name in leaves[leaves.index(leaf) :]
+        if values[name].shape == values[leaf].shape
+        and _fed(seen, values[name]) is None
+        and (name == leaf or _is_named_so(name))
+    ]
 
 
 def _complete(original: Original, seen: Observation, declared: Collection[str] | None) -> None:

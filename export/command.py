@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import pickle
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,11 +90,16 @@ def _make(factory: str) -> nn.Module:
         found = importlib.import_module(path)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise InvalidValue(f"{factory!r} cannot be imported: {error}") from None
+    except Exception as error:  # whatever the user's code does while it is imported
+        raise InvalidValue(f"{factory!r} cannot be imported: {_said(error)}") from error
     finally:
         sys.path.remove("")
-    made = found if isinstance(found, nn.Module) else found()  # type: ignore[operator]
+    try:
+        made = found if isinstance(found, nn.Module) else found()  # type: ignore[operator]
+    except Exception as error:  # whatever the user's code does when it is called
+        raise InvalidValue(
+            f"{factory!r} cannot be called without arguments: {_said(error)}"
+        ) from error
     if not isinstance(made, nn.Module):
         raise InvalidValue(f"{factory!r} gives {type(made).__name__}, not an nn.Module")
     return made
@@ -106,14 +110,36 @@ def _load(module: nn.Module, path: Path) -> None:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InvalidValue(f"--weights: {path} cannot be read ({error.strerror})") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InvalidValue(f"--weights: {path} is not a file of weights alone ({first})") from None
+    except Exception:  # whatever torch makes of what is in the file
+        raise InvalidValue(
+            f"--weights: {path} is not a file of weights alone, such as "
+            "torch.save(module.state_dict(), path) writes"
+        ) from None
+    _refuse_checkpoint(path, weights)
     try:
         module.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
         text = " ".join(str(error).split())
         raise InvalidValue(f"--weights: {path} does not fit the module: {text}") from None
+
+
+def _refuse_checkpoint(path: Path, weights: object) -> None:
+    """A dict that holds a state_dict among other things is no state_dict."""
+    if not isinstance(weights, dict):
+        raise InvalidValue(f"--weights: {path} holds {type(weights).__name__}, not a state_dict")
+    inner = [key for key, value in weights.items() if isinstance(value, dict)]
+    if inner:
+        raise InvalidValue(
+            f"--weights: {path} is a checkpoint of {', '.join(map(repr, weights))}; save the "
+            f"state_dict alone, which may be what {inner[0]!r} holds"
+        )
+
+
+def _said(error: Exception) -> str:
+    """The first line of the user's own error, and the kind of it where that is not plain."""
+    text = (str(error).splitlines() or [""])[0]
+    plain = isinstance(error, (ImportError, AttributeError))
+    return text if plain else f"{type(error).__name__}: {text}"
 
 
 def _example(wanted: NamedInput, generator: torch.Generator, high: int) -> torch.Tensor:

@@ -6,9 +6,10 @@ from typing import get_args
 import torch
 
 from export.errors import ExportRefused, InvalidRequest
-from export.layout import Layout
+from export.layout import Layout, Probe
 from export.original import Original
 from export.sampling import Axes
+from export.spans import vocabulary
 from export.states import States, StateVar, final
 from export.tree import labels
 from models.spec import BATCH, TIME, Dtype, InputSpec, ModelSpec, OutputSpec, StateSpec
@@ -102,7 +103,7 @@ def _inputs(
         if name in arguments or name == layout.sampler.lengths:
             continue
         example = layout.sampler.example[name]
-        low, high = ranges.get(name) or _tokens(layout, name)
+        low, high = ranges.get(name) or _tokens(original, layout, name)
         constant = example.item() if example.dim() == 0 else None
         yield InputSpec(
             name=name,
@@ -114,19 +115,28 @@ def _inputs(
         )
 
 
-def _tokens(layout: Layout, name: str) -> tuple[int | None, int | None]:
-    """The ids that every embedding fed by the input `name` knows."""
-    sizes: list[int] = []
+def _tokens(original: Original, layout: Layout, name: str) -> tuple[int | None, int | None]:
+    """The ids that every embedding fed by the input `name` knows, or that forward takes."""
     probe = layout.probes[-1]
     value = probe.values[name]
     if value.is_floating_point() or value.dtype == torch.bool:
         return None, None
-    for tokens, size in probe.seen.calls.tokens:
-        if tokens.numel() == value.numel() and torch.equal(
-            tokens.flatten().sort().values.long(), value.flatten().sort().values.long()
-        ):
-            sizes.append(size)
-    return (0, min(sizes) - 1) if sizes else (None, None)
+    known = vocabulary(value, probe.seen.calls)
+    if known is not None:
+        return 0, known - 1
+    return (None if _takes_negative(original, probe, name) else 0), None
+
+
+def _takes_negative(original: Original, probe: Probe, name: str) -> bool:
+    """Whether forward takes -1 in an integer input that had none; ONNX counts it from the end."""
+    value = probe.values[name]
+    if value.dtype == torch.uint8 or value.dim() == 0 or int(value.min()) < 0:
+        return True
+    try:
+        original.run({**probe.values, name: value.clamp(max=-1)})
+    except Exception:  # an index that forward refuses
+        return False
+    return True
 
 
 def check_stated(stated: Mapping[str, Axes], layout: Layout, spec: ModelSpec) -> None:

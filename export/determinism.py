@@ -1,8 +1,11 @@
 """Two runs of a module on the same input must agree; where they do not, what is random is named."""
 
-from contextlib import suppress
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -10,7 +13,7 @@ from export.compare import difference
 from export.errors import ExportRefused
 from export.layers import recurrent_layers
 from export.original import Observation, Original
-from export.tree import flatten
+from export.tree import flatten, holds_packed
 
 _Trail = list[tuple[str, bool, list[torch.Tensor]]]  # path, leaving (or entering), tensors
 
@@ -29,9 +32,36 @@ def observe_twice(original: Original) -> Observation:
             "make it deterministic in eval mode (dropout that follows self.training, a state that "
             "starts at zeros or at a parameter)",
         )
+    if holds_packed(first.tree):
+        raise ExportRefused(
+            "forward returns a PackedSequence, which has no batch axis",
+            "unpack it with pad_packed_sequence and return the padded tensor",
+        )
     if not first.outputs:
         raise ExportRefused("forward returns no tensor", "return the outputs as tensors")
     return first
+
+
+@contextmanager
+def generators_held() -> Iterator[None]:
+    """The random generators of torch, NumPy and Python stand afterwards where they stood."""
+    python, numpy = random.getstate(), np.random.get_state()  # the user's own
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def refuse_rewritten(original: Original) -> None:
+    """Raise ExportRefused where forward changed its own weights; they are put back later."""
+    rewritten = original.rewritten()
+    if rewritten:
+        raise ExportRefused(
+            f"forward rewrites its own weight {rewritten[0]!r}",
+            "prepare the weights once, outside forward",
+        )
 
 
 def _observe(original: Original) -> Observation:
@@ -47,6 +77,8 @@ def _observe(original: Original) -> Observation:
     original.zero = left_over
     try:
         return original.run(values)
+    except ExportRefused:
+        raise
     except Exception as error:
         raise ExportRefused(
             f"forward fails on the example: {type(error).__name__}: {error}",

@@ -1,5 +1,6 @@
 """`export_model`: from a trained module to an artifact in a repository."""
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from export.prove import Wishes, prove
 from export.replay import Replay
 from export.table import print_table
 from models.artifact import Artifact
-from models.repository import Repository, check_model_name
+from models.repository import Repository, RepositoryError, check_model_name
 from models.spec import Axis
 
 
@@ -42,6 +43,7 @@ def export_model(
     stated = {key: tuple(each) for key, each in (axes or {}).items()}
     wishes = Wishes(stated, output_names, states, ranges or {})
     target = repository if isinstance(repository, Repository) else Repository(Path(repository))
+    _check_writable(target.root)
     with ExitStack() as stack:
         shown = progress or stack.enter_context(Progress(name, quiet=quiet))
         replay = stack.enter_context(Replay())
@@ -51,3 +53,11 @@ def export_model(
         artifact = target.add(proven.manifest, proven.files)
         print_table(artifact, shown)
         return artifact
+
+
+def _check_writable(root: Path) -> None:
+    """Raise RepositoryError now rather than after all the measuring."""
+    standing = next(each for each in (root, *root.absolute().parents) if each.exists())
+    if not standing.is_dir() or not os.access(standing, os.W_OK | os.X_OK):
+        what = "not writable" if standing.is_dir() else "not a folder"
+        raise RepositoryError(f"{root} cannot be written: {standing} is {what}")

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from export.errors import ExportRefused
+
 State = tuple[torch.Tensor, ...]  # (h,) or (h, c)
 Parts = Mapping[int, torch.Tensor]  # some parts of a state: 0 for h, 1 for c
 
@@ -155,7 +157,7 @@ class Hooks:
             steps = None
             if isinstance(layer, nn.RNNBase):
                 steps = len(inputs.batch_sizes) if packed else _steps(layer, inputs)
-            final = _as_state(output if isinstance(layer, nn.RNNCellBase) else output[1])
+            final = _final(path, layer, output)
             call = LayerCall(self._given.pop(path), final, steps, lengths)
             self.calls.layers.setdefault(path, []).append(call)
 
@@ -167,6 +169,23 @@ class Hooks:
                 self.calls.tokens.append((args[0], num_embeddings))
 
         return before
+
+
+def _final(path: str, layer: nn.Module, output: Any) -> State:
+    """The state a layer leaves; raises ExportRefused where it answers unlike torch's own."""
+    cell = isinstance(layer, nn.RNNCellBase)
+    if not cell and not (isinstance(output, tuple) and len(output) == 2):
+        output = None, None
+    state = _as_state(output if cell else output[1])
+    whole = all(isinstance(part, torch.Tensor) for part in state)
+    if not whole or len(state) != (2 if is_lstm(layer) else 1):
+        raise ExportRefused(
+            f"the layer {path or 'itself'!r} ({type(layer).__name__}) does not return its final "
+            f"state as a torch {'cell' if cell else 'layer'} does",
+            "return (output, h_n), or (output, (h_n, c_n)) for an LSTM, and drop what you do not "
+            "need outside the layer",
+        )
+    return state
 
 
 def _as_state(state: Any) -> State:

@@ -1,7 +1,7 @@
 """Which axes vary: measured by running the module at other sizes, and row by row."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -11,6 +11,7 @@ from export.hypotheses import Guesses, Hypothesis
 from export.original import Observation, Original
 from export.rows import coupled_rows
 from export.sampling import Axes, Sampler
+from export.spans import Span
 from models.spec import BATCH, TIME, Axis
 
 
@@ -59,6 +60,8 @@ class Discovery:
     lengths: str | None
     stated: Mapping[str, Axes]
     seen: Observation
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
     coupled: list[tuple[Hypothesis, str]] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
 
@@ -84,7 +87,14 @@ class Discovery:
         layout = layout or self._first(guesses.static())
         if layout is None:
             raise InvalidRequest("axes: the module does not run with the axes that were given")
-        return layout
+        return replace(layout, notes=(*layout.notes, *self._notes(layout, timed)))
+
+    def _notes(self, layout: Layout, timed: bool) -> Iterator[str]:
+        """What stays as it is in the example, which may not be what was meant."""
+        if not layout.batch and not layout.notes and self.failed:
+            yield f"no batch axis was found; with other sizes forward fails: {self.failed[0]}"
+        if not timed:
+            yield "no recurrent layer and no state was found: no size but the batch varies"
 
     def _guesses(self) -> Guesses:
         tensors = self.original.signature.tensors()
@@ -110,7 +120,9 @@ class Discovery:
             try:
                 return self._measure(hypothesis)
             except Rejected as rejected:
-                if rejected.kind == "rows":
+                if rejected.kind == "run":
+                    self.failed.append(rejected.reason)
+                elif rejected.kind == "rows":
                     self.coupled.append((hypothesis, rejected.reason))
                 elif rejected.kind == "time":
                     self.stuck.append(rejected.reason)
@@ -146,7 +158,7 @@ class Discovery:
         example = {name: tensors[name] for name in hypothesis.axes}
         for name, axis in hypothesis.pinned.items():
             example[name] = tensors[name].narrow(axis, 0, hypothesis.folds.get(name, 1))
-        return Sampler(example, hypothesis.axes, hypothesis.folds, self.lengths)
+        return Sampler(example, hypothesis.axes, hypothesis.folds, self.lengths, self.spans)
 
     def _check_rows(
         self, sampler: Sampler, outputs: Mapping[str, Axes], folds: Mapping[str, int], time: int

@@ -1,9 +1,10 @@
-"""The one warning filter of the exporter."""
+"""The one warning filter of the exporter, and what else the legacy exporters say unasked."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch.jit._trace import TracerWarning
 
 
@@ -21,3 +22,17 @@ def legacy_quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.(onnx|jit)\.")
         warnings.filterwarnings("ignore", message="LSTM with projections is not supported with one")
         yield
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """No dump of the whole graph on standard output where an operator has no ONNX form.
+
+    torch's own switch is stuck on (`setup_onnx_logging` asks for a function and not its answer).
+    """
+    log = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *_: None
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = log

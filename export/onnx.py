@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import onnx
 import torch
+from onnx import helper
 
 from export import projection, ragged
+from export.legacy import unlogged
 from export.sampling import Axes
 from models.spec import BATCH, TIME
 
@@ -40,7 +42,7 @@ def export_graph(
     dynamic: Mapping[str, dict[int, str]] = {
         port.name: port.dynamic() for port in (*inputs, *outputs)
     }
-    with torch.no_grad(), projection.placeholders(module):
+    with torch.no_grad(), projection.placeholders(module), unlogged():
         torch.onnx.export(
             traced,
             tuple(example),
@@ -51,7 +53,9 @@ def export_graph(
             opset_version=projection.OPSET,
             dynamo=False,
         )
-    return onnx.load_model_from_string(buffer.getvalue())
+    model = onnx.load_model_from_string(buffer.getvalue())
+    _restore_unused(model, inputs, example)
+    return model
 
 
 def finish(
@@ -75,6 +79,22 @@ def finish(
     _assert_names("outputs", [each.name for each in model.graph.output], [p.name for p in outputs])
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def _restore_unused(
+    model: onnx.ModelProto, inputs: Sequence[Port], example: Sequence[torch.Tensor]
+) -> None:
+    """Declare the inputs that nothing reads, which the trace has dropped, where they belong."""
+    known = {each.name: each for each in model.graph.input}
+    declared = [
+        known.get(port.name)
+        or helper.make_tensor_value_info(
+            port.name, helper.np_dtype_to_tensor_dtype(tensor.numpy().dtype), tensor.shape
+        )
+        for port, tensor in zip(inputs, example, strict=True)
+    ]
+    del model.graph.input[:]
+    model.graph.input.extend(declared)
 
 
 def _name_axes(model: onnx.ModelProto, ports: Sequence[Port]) -> None:

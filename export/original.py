@@ -1,12 +1,13 @@
 """The user's module, run as it is: in eval mode, without gradients, put back after every run."""
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from export.decisions import Decisions
 from export.layers import Calls, Hooks
 from export.signature import Signature
 from export.snapshot import Snapshot, detach_attributes
@@ -45,20 +46,22 @@ class Original:
         self.omit: frozenset[str] = frozenset()
         self.zero: frozenset[str] = frozenset()
         self._inside: Snapshot | None = None
+        self._weights: dict[str, torch.Tensor] = {}
 
     def __repr__(self) -> str:
         return f"<Original {type(self.module).__name__} omit={sorted(self.omit)}>"
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Eval mode, no gradients, compiled parts run eagerly; all undone at the end.
+        """Eval mode, no gradients, compiled parts run eagerly; all undone at the end."""
 
-        The random generator stands afterwards where it stood.
-        """
         before = Snapshot(self.module)
+        self._weights = {
+            name: each.detach().clone() for name, each in self.module.named_parameters()
+        }
         with ExitStack() as stack:
+            stack.callback(self._rewrite)
             stack.callback(before.restore)
-            stack.enter_context(torch.random.fork_rng(devices=[]))
             stack.enter_context(torch.no_grad())
             _uncompile(self.module)
             for each in self.module.modules():
@@ -68,15 +71,43 @@ class Original:
             yield
         self._inside = None
 
-    def run(self, values: Values, omit: Collection[str] | None = None) -> Observation:
-        """Call the module; its attributes and buffers are put back afterwards."""
+    def run(
+        self,
+        values: Values,
+        omit: Collection[str] | None = None,
+        decisions: Decisions | None = None,
+        constants: Collection[str] = (),
+    ) -> Observation:
+        """Call the module; its attributes and buffers are put back afterwards.
+
+        `decisions` notes what forward decides by the inputs that are not in `constants`.
+        """
         omitted = self.omit if omit is None else omit
-        call = self.signature.call({name: each.clone() for name, each in values.items()}, omitted)
+        given = {name: each.clone() for name, each in values.items()}
+        call = self.signature.call(given, omitted)
         with self.restored() as snapshot:
-            with Hooks(self.module, zero=self.zero, attributes=snapshot.storages()) as hooks:
+            hooks = Hooks(self.module, zero=self.zero, attributes=snapshot.storages())
+            with hooks, decisions or nullcontext():
+                if decisions is not None:
+                    decisions.watch([each for name, each in given.items() if name not in constants])
                 tree = self.module(*call.args, **call.kwargs)
             outputs = {name: each.detach() for name, each in flatten(tree, "output").items()}
             return Observation(tree, outputs, hooks.calls, snapshot.changed())
+
+    def rewritten(self) -> list[str]:
+        """Names of the weights that forward has changed."""
+        weights = dict(self.module.named_parameters())
+        return [
+            name
+            for name, each in self._weights.items()
+            if not bool(torch.eq(each, weights[name]).logical_or(each != each).all())
+        ]
+
+    def _rewrite(self) -> None:
+        weights = dict(self.module.named_parameters())
+        with torch.no_grad():
+            for name in self.rewritten():
+                weights[name].copy_(self._weights[name])
 
     @contextmanager
     def restored(self) -> Iterator[Snapshot]:

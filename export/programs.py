@@ -53,7 +53,8 @@ class Candidate:
         given += [states[each.name] for each in self.spec.states]
         if self.lengths is not None:
             given.append(self._full(inputs) if lengths is None else lengths)
-        found = self.runner([each.contiguous() for each in given])
+        # Copies: a program that writes into its input must not spoil the expected values.
+        found = self.runner([each.clone(memory_format=torch.contiguous_format) for each in given])
         names = [each.name for each in self.spec.outputs]
         changing = [each.name for each in self.spec.states if not each.fixed]
         outputs = dict(zip(names, found, strict=False))

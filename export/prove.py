@@ -10,8 +10,10 @@ from export.build import Builder, Built
 from export.carried import find_carried
 from export.cells import SteppedCell, network_of, of_network, sequence_example
 from export.describe import check_axes, check_stated, describe, name_outputs
-from export.determinism import observe_twice
+from export.determinism import generators_held, observe_twice, refuse_rewritten
 from export.errors import ExportRefused
+from export.foreign import refuse_foreign
+from export.judge import refuse_decisions
 from export.layout import Discovery, Layout
 from export.legacy import legacy_quiet
 from export.original import Observation, Original, unwrap
@@ -20,6 +22,7 @@ from export.record import make_files, make_manifest
 from export.reference import Reference
 from export.sampling import Axes
 from export.signature import Signature
+from export.spans import find_spans
 from export.states import States, find_states
 from export.threads import one_thread
 from models.manifest import Manifest
@@ -49,8 +52,8 @@ def prove(
     """Make the programs of `module` and measure them; raises ExportRefused or InvalidRequest."""
     check_axes(wishes.axes)
     module = unwrap(module)
-    _refuse_foreign(module)
-    with legacy_quiet(), one_thread(), torch.random.fork_rng(devices=[]):
+    refuse_foreign(module)
+    with legacy_quiet(), one_thread(), generators_held():
         original, subject = _adapt(module, example)
         with original.held():
             progress.stage("watching the module run")
@@ -91,20 +94,6 @@ def _build(subject: nn.Module, reference: Reference, states: States, progress: P
         raise
 
 
-def _refuse_foreign(module: nn.Module) -> None:
-    if isinstance(module, torch.jit.ScriptModule):
-        raise ExportRefused(
-            "the module is TorchScript already, and what is inside it cannot be watched",
-            "give the nn.Module that it was made from",
-        )
-    for name, weight in (*module.named_parameters(), *module.named_buffers()):
-        if weight.device.type != "cpu":
-            raise ExportRefused(
-                f"{name} is on {weight.device}, and exports are made on the CPU",
-                "call export_model(module.cpu(), ...) with the example on the CPU",
-            )
-
-
 def _adapt(module: nn.Module, example: object) -> tuple[Original, nn.Module]:
     """The original, and the module to trace: itself, or the network equal to a bare cell."""
     if isinstance(module, nn.RNNCellBase):
@@ -116,13 +105,18 @@ def _adapt(module: nn.Module, example: object) -> tuple[Original, nn.Module]:
 
 def _measure(original: Original, seen: Observation, wishes: Wishes) -> tuple[Layout, States]:
     """Which axes vary and what the states are."""
+    refuse_rewritten(original)
     carried = find_carried(original, seen, wishes.states)
     lengths = _find_lengths(original, seen)
     optional = set(original.signature.optional())
     parameters = {each.leaf.split(".", 1)[0] for each in carried} & optional
     original.omit = frozenset(each for each in parameters if _runs_without(original, each))
     seen = original.run(original.signature.tensors())
-    layout = Discovery(original, carried, lengths, wishes.axes, seen).discover()
+    spans = find_spans(original, seen, wishes.ranges, lengths)
+    layout = Discovery(original, carried, lengths, wishes.axes, seen, spans).discover()
+    drawn = layout.sampler.draw(layout.batch, layout.time, seed=3)
+    constants = {name for name, each in drawn.items() if each.dim() == 0 or name == lengths}
+    refuse_decisions(original, drawn, constants)
     return layout, find_states(original, layout, carried)
 
 

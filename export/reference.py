@@ -138,8 +138,10 @@ class Reference:
             if tuple(output.shape) != wanted:
                 raise ExportRefused(
                     f"the output {spec.name} is {tuple(output.shape)} at B={expected.batch} "
-                    f"T={expected.time}, where {wanted} was expected: it loses or merges an axis",
-                    "name the axis where forward drops one: squeeze(-1) instead of squeeze()",
+                    f"T={expected.time}, where {wanted} was expected: it loses, merges or cuts an "
+                    "axis",
+                    "name the axis where forward drops one, squeeze(-1) instead of squeeze(), and "
+                    "answer sequences of every length alike (x[:, -5:] of 3 steps has only 3)",
                 )
             if output.is_floating_point() and not bool(torch.isfinite(output).all()):
                 raise ExportRefused(

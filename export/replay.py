@@ -40,6 +40,7 @@ class Replay:
             stderr=subprocess.STDOUT,
             text=True,
             env=environment,
+            process_group=0,  # Ctrl-C is for the export, which ends this process too
         )
 
     def __enter__(self) -> Self:
@@ -91,7 +92,7 @@ def replay(artifact: Artifact) -> list[str]:
     for kind, program in artifact.manifest.programs.items():
         runner = LOADERS[kind](artifact.read(program.file))
         lengths = [_lengths(artifact, golden)] if program.lengths is not None else []
-        found = runner([*given, *lengths])
+        found = runner([each.clone() for each in (*given, *lengths)])
         for (name, wanted), actual in zip(expected.items(), found, strict=True):
             far = difference(wanted, actual)
             if not far.passes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from export.spans import draw_span
 from models.spec import BATCH, TIME, Axis
 
 Axes = tuple[Axis, ...]
@@ -18,13 +19,15 @@ class Sampler:
     """Draws every tensor of `example` at other sizes of its `axes`.
 
     `folds` holds how many rows of a state belong to one session. `lengths` names the input that is
-    filled with the number of time steps.
+    filled with the number of time steps. `spans` holds the values to draw between for inputs whose
+    example has one value only.
     """
 
     example: Mapping[str, torch.Tensor]
     axes: Mapping[str, Axes]
     folds: Mapping[str, int] = field(default_factory=dict)
     lengths: str | None = None
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def draw(self, batch: int, time: int, seed: int) -> dict[str, torch.Tensor]:
         """Every tensor at `batch` rows and `time` steps.
@@ -41,6 +44,10 @@ class Sampler:
                 found[name] = torch.full((max(batch, 1),), time, dtype=tensor.dtype)
                 continue
             sizes = {BATCH: batch * self.folds.get(name, 1), TIME: time}
+            if name in self.spans:
+                shape = [sizes[axis] if isinstance(axis, str) else axis for axis in self.axes[name]]
+                found[name] = draw_span(self.spans[name], shape, tensor.dtype, generator)
+                continue
             lead = [sizes[axis] for axis in self.axes[name] if not isinstance(axis, int)]
             found[name] = _draw(tensor.detach(), self.axes[name], lead, generator)
         return found

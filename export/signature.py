@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from export.errors import InvalidRequest
-from export.tree import Tree, fill, flatten
+from export.errors import ExportRefused, InvalidRequest
+from export.tree import Tree, fill, flatten, holds_packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,11 @@ class Signature:
                 f"example_inputs do not fit {type(module).__name__}.forward{parameters}: {error}"
             ) from None
         signature = cls(parameters, dict(bound.arguments))
+        if any(map(holds_packed, signature.trees.values())):
+            raise ExportRefused(
+                "forward takes a PackedSequence, which has no batch axis",
+                "take the padded tensor and the lengths, and pack inside forward",
+            )
         if not signature.tensors():
             raise InvalidRequest("example_inputs hold no tensor: give the tuple that forward takes")
         return signature

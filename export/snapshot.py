@@ -1,11 +1,15 @@
 """Everything a module holds besides its weights' values, so that it can be put back as it was."""
 
+import operator
 from collections import deque
 from collections.abc import Iterator
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
 from torch import nn
+
+_MAX_DEPTH = 4  # of containers and plain objects inside an attribute
 
 
 class Snapshot:
@@ -21,6 +25,7 @@ class Snapshot:
             (path, each, dict(each.__dict__)) for path, each in module.named_modules()
         ]
         self._containers: list[tuple[Any, Any]] = []
+        self._known: set[int] = set()
         self._tensors: list[tuple[str, torch.Tensor, torch.Tensor, int]] = []
         for path, _, attributes in self._attributes:
             for name, value in attributes.items():
@@ -31,7 +36,7 @@ class Snapshot:
 
     def changed(self) -> tuple[str, ...]:
         """Names of the tensors in attributes and buffers that are not what they were."""
-        names = [name for name, tensor, _, version in self._tensors if tensor._version != version]
+        names = [name for name, now, was, version in self._tensors if _altered(now, was, version)]
         for path, module, attributes in self._attributes:
             before = {**attributes, **self._saved(attributes["_buffers"])}
             for name, value in {**module.__dict__, **module._buffers}.items():
@@ -49,6 +54,8 @@ class Snapshot:
             module.__dict__.clear()
             module.__dict__.update(attributes)
         for container, contents in self._containers:
+            if _unchanged(container, contents):
+                continue  # others may be reading it
             container.clear()
             if isinstance(container, (dict, set)):
                 container.update(contents)
@@ -56,17 +63,24 @@ class Snapshot:
                 container.extend(contents)
         with torch.no_grad():
             for index, (name, tensor, value, version) in enumerate(self._tensors):
-                if tensor._version != version:
-                    tensor.copy_(value)
-                    self._tensors[index] = (name, tensor, value, tensor._version)
+                if _altered(tensor, value, version):
+                    with torch.inference_mode(tensor.is_inference()):
+                        tensor.copy_(value)
+                    self._tensors[index] = (name, tensor, value, _version(tensor))
 
-    def _keep(self, path: str, name: str, value: object) -> None:
+    def _keep(self, path: str, name: str, value: object, depth: int = 0) -> None:
+        """Note `value`, and the containers and plain objects in it, unless seen already."""
+        if depth > _MAX_DEPTH or id(value) in self._known:
+            return
         if isinstance(value, (dict, list, set, deque)):
+            self._known.add(id(value))
             self._containers.append((value, _contents(value)))
         for key, tensor in _plain_tensors(value):
             label = key if name == "_buffers" else name
             copy = tensor.detach().clone()
-            self._tensors.append((_join(path, label), tensor, copy, tensor._version))
+            self._tensors.append((_join(path, label), tensor, copy, _version(tensor)))
+        for inner in _inner(value):
+            self._keep(path, name, inner, depth + 1)
 
     def _saved(self, container: object) -> dict[str, Any]:
         contents = next(saved for held, saved in self._containers if held is container)
@@ -75,6 +89,40 @@ class Snapshot:
 
 def _contents(container: Any) -> Any:
     return dict(container) if isinstance(container, dict) else tuple(container)
+
+
+def _unchanged(container: Any, contents: Any) -> bool:
+    now, before = (
+        [*each.keys(), *each.values()] if isinstance(each, dict) else list(each)
+        for each in (container, contents)
+    )
+    return len(now) == len(before) and all(map(operator.is_, now, before))
+
+
+def _version(tensor: torch.Tensor) -> int:
+    """How often `tensor` was changed in place; tensors made in inference mode do not count."""
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _altered(tensor: torch.Tensor, value: torch.Tensor, version: int) -> bool:
+    if tensor.is_inference():
+        return not torch.equal(tensor, value)
+    return tensor._version != version
+
+
+def _inner(value: object) -> list[object]:
+    """What may hold further tensors: containers, and the attributes of plain objects."""
+    if isinstance(value, dict):
+        items = list(value.values())
+    elif isinstance(value, (list, tuple, deque)):
+        items = list(value)
+    else:
+        items = [value]
+    found = [each for each in items if isinstance(each, (dict, list, tuple, set, deque))]
+    opaque = (nn.Module, torch.Tensor, type, FunctionType, ModuleType)
+    plain = [each for each in items if not isinstance(each, opaque)]
+    found += [each.__dict__ for each in plain if isinstance(getattr(each, "__dict__", 0), dict)]
+    return [each for each in found if each is not value]
 
 
 def detach_attributes(module: nn.Module) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import PackedSequence
 
 Tree = Any  # a tensor, or tuples, lists and mappings of trees, or a constant
 
@@ -30,6 +31,14 @@ def labels(tree: Tree, name: str) -> dict[str, str]:
     if isinstance(tree, tuple) and fields:
         return {f"{name}.{index}": str(field) for index, field in enumerate(fields)}
     return {}
+
+
+def holds_packed(tree: Tree) -> bool:
+    """Whether a PackedSequence stands anywhere in `tree`."""
+    if isinstance(tree, PackedSequence):
+        return True
+    items = tree.values() if isinstance(tree, Mapping) else tree
+    return isinstance(tree, (Mapping, tuple, list)) and any(map(holds_packed, items))
 
 
 def _walk(tree: Tree, name: str) -> Iterator[tuple[str, torch.Tensor]]:

@@ -20,7 +20,7 @@ REFUSED = {
     "leaky attribute": (traps.LeakyAttribute(), "'hidden' feeds more than a recurrent layer"),
     "buffer": (traps.BufferCache(), "'cache' feeds more than a recurrent layer"),
     "not finite": (traps.NotFinite(), "is not finite"),
-    "a branch on values": (traps.Branches(), "no program equals the module"),
+    "a branch on values": (traps.Branches(), "decides by the values of its inputs"),
     "sizes in Python": (traps.PythonSizes(), "no program equals the module"),
     "fewer steps": (traps.ShortensTime(), "output has sizes"),
 }
