@@ -11,7 +11,15 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
-from models.manifest import FORMAT, FileSum, Manifest, dump_manifest, parse_manifest
+from models.manifest import (
+    FORMAT,
+    FileSum,
+    Manifest,
+    dump_manifest,
+    is_altered,
+    parse_manifest,
+    seal,
+)
 from models.row import Array
 
 MANIFEST_FILE = "manifest.json"
@@ -46,16 +54,11 @@ class Artifact:
     def open(cls, folder: Path, name: str, version: int) -> "Artifact":
         """Read and check the manifest of `folder`; the files' own bytes are checked by `read`.
 
-        Raises ArtifactError if the manifest is missing, unreadable, of another format or another
-        model.
+        Raises ArtifactError if the manifest is missing, unreadable, altered, of another format or
+        another model.
         """
         label = f"{name}/{version}"
-        try:
-            data = (folder / MANIFEST_FILE).read_bytes()
-        except OSError as error:
-            raise ArtifactError(
-                f"{label}: {MANIFEST_FILE} cannot be read ({error.strerror})"
-            ) from None
+        data = _read_plain(folder / MANIFEST_FILE, f"{label}: {MANIFEST_FILE}")
         try:
             manifest = parse_manifest(data)
         except ValidationError as error:
@@ -67,6 +70,10 @@ class Artifact:
         _check_format(label, manifest.format)
         if manifest.name != name:
             raise ArtifactError(f"{label}: {MANIFEST_FILE} is of the model {manifest.name!r}")
+        if is_altered(manifest):
+            raise ArtifactError(
+                f"{label}: {MANIFEST_FILE} is not the one that was exported (sha256 differs)"
+            )
         return cls(folder, version, manifest)
 
     def read(self, file: str) -> bytes:
@@ -79,14 +86,7 @@ class Artifact:
         expected = self.manifest.files.get(file)
         if expected is None or Path(file).name != file:
             raise ArtifactError(f"{label} is not a file of this artifact's manifest")
-        path = self.folder / file
-        try:
-            status = path.lstat()
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-                raise ArtifactError(f"{label} is a link, not a plain file")
-            data = path.read_bytes()
-        except OSError as error:
-            raise ArtifactError(f"{label} cannot be read ({error.strerror})") from None
+        data = _read_plain(self.folder / file, label)
         if len(data) != expected.bytes or hashlib.sha256(data).hexdigest() != expected.sha256:
             raise ArtifactError(f"{label} is not the file that was exported (sha256 differs)")
         return data
@@ -111,6 +111,17 @@ class Artifact:
             raise ArtifactError(f"{self.name}/{self.version}: {file}: {error}") from None
 
 
+def _read_plain(path: Path, label: str) -> bytes:
+    """The bytes of a regular file with one link: a pipe would be waited for, a link leads away."""
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise ArtifactError(f"{label} is a link or a pipe, not a plain file")
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{label} cannot be read ({error.strerror})") from None
+
+
 def _check_format(label: str, found: object) -> None:
     if found != FORMAT:
         raise ArtifactError(
@@ -122,7 +133,7 @@ def _format_of(data: bytes) -> object:
     """The format that a manifest names; this one's where it names none."""
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return FORMAT
     return found.get("format", FORMAT) if isinstance(found, dict) else FORMAT
 
@@ -135,7 +146,7 @@ def write_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes])
         file: FileSum(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
         for file, data in files.items()
     }
-    complete = replace(manifest, files=sums)
+    complete = seal(replace(manifest, files=sums))
     for file, data in files.items():
         (folder / file).write_bytes(data)
     (folder / MANIFEST_FILE).write_bytes(dump_manifest(complete))

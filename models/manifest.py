@@ -1,8 +1,9 @@
-"""The manifest of an artifact: its spec, its programs, what was measured, and a checksum per
-file.
+"""The manifest of an artifact: its spec, its programs, what was measured, and a checksum per file
+and of itself.
 """
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter
@@ -81,7 +82,8 @@ class Manifest:
     `state_id` names what a saved state fits: a hash of the weights and the states' spec. `golden`
     and `initial` are safetensors files. Golden tensors are named `input.<name>`, `state.<name>`,
     `output.<name>` and `state_out.<state name>`, all in model layout; the expected ones come from
-    the untouched module. Initial values are named after their states, in session shape.
+    the untouched module. Initial values are named after their states, in session shape. `sha256` is
+    the manifest's own sum, None where nobody has sealed it.
     """
 
     __pydantic_config__ = _STRICT
@@ -97,6 +99,7 @@ class Manifest:
     initial: str | None = None
     tools: dict[str, str]
     files: dict[str, FileSum]
+    sha256: str | None = None
 
 
 _ADAPTER: TypeAdapter[Manifest] = TypeAdapter(Manifest)
@@ -107,6 +110,20 @@ def parse_manifest(data: bytes) -> Manifest:
     return _ADAPTER.validate_json(data)
 
 
+def seal(manifest: Manifest) -> Manifest:
+    """The manifest with its own sum, by which a change of it is found out."""
+    return replace(manifest, sha256=_sum(manifest))
+
+
+def is_altered(manifest: Manifest) -> bool:
+    """Whether it was sealed, and says something else now."""
+    return manifest.sha256 is not None and manifest.sha256 != _sum(manifest)
+
+
 def dump_manifest(manifest: Manifest) -> bytes:
     """The manifest as indented JSON."""
     return _ADAPTER.dump_json(manifest, indent=2) + b"\n"
+
+
+def _sum(manifest: Manifest) -> str:
+    return hashlib.sha256(dump_manifest(replace(manifest, sha256=None))).hexdigest()

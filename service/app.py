@@ -5,7 +5,7 @@ import logging
 from contextlib import suppress
 from typing import Literal
 
-from models.repository import Repository
+from models.repository import Repository, RepositoryError
 from service.api.body import Bodies
 from service.api.bulk import BulkRoute
 from service.api.codec import Codecs
@@ -60,6 +60,9 @@ class App:
     async def refresh(self) -> None:
         """Serve what the model repository holds now."""
         async with self._refreshing:
+            root = self.settings.model_repository
+            if not root.is_dir() and self.catalog.current():
+                raise RepositoryError(f"there is no folder {root} any more")
             change = await asyncio.to_thread(self.catalog.load)
             for loaded in change.added:
                 self.sessions.attach(loaded.engine)
@@ -101,7 +104,9 @@ class App:
     def _make_gate(self) -> Gate:
         settings = self.settings
         codecs = Codecs(max_steps=settings.max_steps)
-        infer = InferRoute(self.catalog, codecs)
+        # So one request leaves most of a queue to others.
+        at_once = max(1, settings.queue_requests // 4)
+        infer = InferRoute(self.catalog, codecs, max_at_once=at_once)
         step = StepRoute(self.sessions, codecs)
         parts = Parts(
             catalog=self.catalog,

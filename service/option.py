@@ -106,7 +106,10 @@ class Option:
             return _parse_bytes(text)
         if self.kind is Path and not text:
             raise ValueError(text)
-        return self.kind(text)
+        value = self.kind(text)
+        if value == math.inf:
+            raise ValueError(text)
+        return value
 
 
 def _parse_bytes(text: str) -> int:

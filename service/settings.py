@@ -34,6 +34,8 @@ def _setting(default: _T, meaning: str, group: str = "", bounds: Bounds = Bounds
 
 
 _ABOVE_ZERO = Bounds(low=1)
+_DAY_S = 86400.0
+_CENTURY_S = 36525 * _DAY_S
 _BYTES = Bounds(low=100_000)
 
 
@@ -54,7 +56,7 @@ class Settings:
         "", "further host names, by comma, that clients may call the service by without a key"
     )
     keep_alive_s: float = _setting(
-        75.0, "idle connections are closed after this", bounds=_ABOVE_ZERO
+        75.0, "idle connections are closed after this", bounds=Bounds(low=1, high=_DAY_S)
     )
 
     model_repository: Path = _setting(  # noqa: RUF009, what it returns is a dataclass field
@@ -77,9 +79,15 @@ class Settings:
         3600.0, "sessions that say no other expire when idle for this long", bounds=_ABOVE_ZERO
     )
     max_ttl_s: float = _setting(
-        30 * 86400.0, "longest time to live a session may ask for", bounds=_ABOVE_ZERO
+        30 * _DAY_S,
+        "longest time to live a session may ask for",
+        bounds=Bounds(low=1, high=_CENTURY_S),
     )
-    tombstone_s: float = _setting(86400.0, "how long an expired session answers 410, before 404")
+    tombstone_s: float = _setting(
+        _DAY_S,
+        "how long an expired session answers 410, before 404",
+        bounds=Bounds(high=_CENTURY_S),
+    )
     store_bytes: int = _setting(
         10**9, "size of the memory store; beyond it 429 session_limit", bounds=_BYTES
     )
@@ -106,10 +114,15 @@ class Settings:
     )
 
     drain_delay_s: float = _setting(
-        0.0, "after SIGTERM, go on for this long while /readyz says no", "Operation"
+        0.0,
+        "after SIGTERM, go on for this long while /readyz says no",
+        "Operation",
+        Bounds(high=_DAY_S),
     )
     drain_timeout_s: float = _setting(
-        30.0, "after that, wait this long at most for accepted requests"
+        30.0,
+        "after that, wait this long at most for accepted requests",
+        bounds=Bounds(high=_DAY_S),
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info",

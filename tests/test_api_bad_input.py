@@ -209,7 +209,7 @@ BAD_INFER = [
         MODEL,
         {"sequences": [[ROW]], "states": [{"h": [["NaN"] * 20] * 2, "c": ZERO["c"]}]},
         "non_finite_state",
-        "states[0].h[0][0]: nan given",
+        "states[0].h[0][0]: NaN given",
     ),
 ]
 

@@ -80,7 +80,7 @@ def test_json_is_read(tensor: Tensor, value: Any, expected: Any) -> None:
         (BYTES, [[[1, 2]], [[3, 128]]], OutOfRange, "x[1][0][1]: 128 given"),
         (BYTES, [[[1, 2], [3, 4]]] * 2, ShapeMismatch, "x[0]: a list of 2 given"),
         (BOOLS, [1], InvalidRequest, "x[0]: a number given; expected true or false"),
-        (STATE, ["NaN", 1], NonFiniteState, "x[0]: nan given; this state must be finite"),
+        (STATE, ["NaN", 1], NonFiniteState, "x[0]: NaN given; this state must be finite"),
         (CACHE, ["nan", 1], InvalidRequest, "x[0]: a string given; expected a number"),
     ],
 )

@@ -57,7 +57,7 @@ def test_a_sound_artifact_reads_as_it_was_written(folder: Path) -> None:
     """Manifest, programs, golden example and initial values come back."""
     artifact = _open(folder)
     artifact.verify()
-    assert replace(artifact.manifest, files={}) == MANIFEST
+    assert replace(artifact.manifest, files={}, sha256=None) == MANIFEST
     assert artifact.read("model.onnx") == b"program"
     assert artifact.golden()["input.x"].tolist() == [0, 1, 2, 3]
     assert artifact.initial()["h"].tolist() == [[1, 1]]
@@ -143,11 +143,42 @@ def test_a_manifest_of_another_kind_is_refused(folder: Path, change: Change, say
         _open(folder)
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000])
 def test_a_manifest_that_is_none_is_refused(folder: Path, text: bytes) -> None:
     """What is not JSON, or not an object, is an ArtifactError like any other."""
     (folder / MANIFEST_FILE).write_bytes(text)
     with pytest.raises(ArtifactError, match="tiny/1"):
+        _open(folder)
+
+
+def test_a_changed_byte_of_a_manifest_is_found(folder: Path) -> None:
+    """Whatever bit of the manifest is flipped, the artifact is refused: most say something else."""
+    data = (folder / MANIFEST_FILE).read_bytes()
+    for index in range(len(data)):
+        changed = bytearray(data)
+        changed[index] ^= 1
+        (folder / MANIFEST_FILE).write_bytes(changed)
+        with pytest.raises(ArtifactError, match="tiny/1"):
+            _open(folder)
+
+
+def test_a_manifest_without_a_sum_of_its_own_is_read(folder: Path) -> None:
+    """A manifest that was written by hand, or by an older exporter, is no less of one."""
+    data = json.loads((folder / MANIFEST_FILE).read_text())
+    del data["sha256"]
+    (folder / MANIFEST_FILE).write_text(json.dumps(data))
+    assert _open(folder).manifest.state_id == MANIFEST.state_id
+
+
+def test_a_manifest_that_is_no_plain_file_is_refused(folder: Path) -> None:
+    """A pipe would be waited for without end; a link leads out of the folder."""
+    (folder / MANIFEST_FILE).rename(folder / "elsewhere")
+    os.mkfifo(folder / MANIFEST_FILE)
+    with pytest.raises(ArtifactError, match="not a plain file"):
+        _open(folder)
+    (folder / MANIFEST_FILE).unlink()
+    (folder / MANIFEST_FILE).symlink_to(folder / "elsewhere")
+    with pytest.raises(ArtifactError, match="not a plain file"):
         _open(folder)
 
 

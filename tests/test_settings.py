@@ -59,6 +59,12 @@ def test_sizes_have_units() -> None:
         ("MODEL_REPOSITORY", ""),
         ("LOG_LEVEL", "loud"),
         ("DEADLINE_S", "inf"),
+        # Each of these would fail later: at the start, at the end, or at the first session.
+        ("KEEP_ALIVE_S", "inf"),
+        ("DRAIN_DELAY_S", "inf"),
+        ("DRAIN_TIMEOUT_S", "1e30"),
+        ("TTL_S", "1e400"),
+        ("MAX_TTL_S", "1e13"),
     ],
 )
 def test_bad_value_is_named(name: str, value: str) -> None:

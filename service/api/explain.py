@@ -131,9 +131,11 @@ def _check_finite(array: Array, flat: list[Any], shape: Shape, where: str) -> No
     given = flat[bad[0]]
     index = "".join(f"[{each}]" for each in np.unravel_index(int(bad[0]), array.shape))
     if math.isfinite(given):
-        raise NonFiniteInput(f"{where}{index}: {given!r} is beyond {shape.dtype}")
+        error = NonFiniteState if shape.is_state else NonFiniteInput
+        raise error(f"{where}{index}: {given!r} is beyond {shape.dtype}")
     if shape.finite:
-        raise NonFiniteState(f"{where}{index}: {given} given; this state must be finite")
+        word = next(word for word, value in WORDS.items() if str(value) == str(given))
+        raise NonFiniteState(f"{where}{index}: {word} given; this state must be finite")
 
 
 def _is_number(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """`POST /v1/models/{model}/infer`: whole sequences, nothing kept."""
 
 import asyncio
+from collections.abc import Coroutine
 from collections.abc import Sequence as Ordered
 from dataclasses import dataclass
 from typing import Any
@@ -38,11 +39,16 @@ class _Work:
 
 
 class InferRoute:
-    """Runs whole sequences, each from its own state."""
+    """Runs whole sequences, each from its own state.
 
-    def __init__(self, catalog: Catalog, codecs: Codecs) -> None:
+    `max_at_once`: how many of one request may be in a model's queue together; a request with more
+    would never fit a queue, or leave no room in it for anybody else.
+    """
+
+    def __init__(self, catalog: Catalog, codecs: Codecs, *, max_at_once: int) -> None:
         self._catalog = catalog
         self._codecs = codecs
+        self._max_at_once = max_at_once
 
     def __repr__(self) -> str:
         return f"<InferRoute {self._catalog!r}>"
@@ -64,7 +70,7 @@ class InferRoute:
                 f"{media.value} holds one sequence; {len(work.sequences)} given",
                 hint=f"send Accept: {Media.JSON.value}",
             )
-        results = await _run(loaded, work, exchange.deadline())
+        results = await _run(loaded, work, exchange.deadline(), self._max_at_once)
         return _write(loaded, codec, results, media)
 
     def _check_steps(self, work: _Work) -> None:
@@ -118,26 +124,31 @@ def _read(exchange: Exchange, loaded: Loaded, codec: Codec, given: Media) -> _Wo
     return _Work([codec.inputs.read_tensors(entries)], [row], with_state)
 
 
-async def _run(loaded: Loaded, work: _Work, deadline: float) -> Ordered[Result]:
-    infers = [
-        loaded.engine.infer(
+async def _run(loaded: Loaded, work: _Work, deadline: float, max_at_once: int) -> Ordered[Result]:
+    def infer(index: int) -> Coroutine[Any, Any, Result]:
+        sequence = work.sequences[index]
+        return loaded.engine.infer(
             sequence.inputs,
             sequence.num_steps,
             deadline=deadline,
-            state=row,
+            state=work.rows[index],
             wants_state=work.with_state,
         )
-        for sequence, row in zip(work.sequences, work.rows, strict=True)
-    ]
-    if len(infers) == 1:
-        return [await infers[0]]
-    tasks = [asyncio.ensure_future(each) for each in infers]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        raise
+
+    count = len(work.sequences)
+    if count == 1:
+        return [await infer(0)]
+    results: list[Result] = []
+    for start in range(0, count, max_at_once):
+        part = range(start, min(start + max_at_once, count))
+        tasks = [asyncio.ensure_future(infer(index)) for index in part]
+        try:
+            results += await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            raise
+    return results
 
 
 def _write(loaded: Loaded, codec: Codec, results: Ordered[Result], media: Media) -> Answer:

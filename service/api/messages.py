@@ -14,6 +14,9 @@ MAX_PAGE = 1000
 
 SessionId = Annotated[str, Field(pattern=ID_PATTERN)]
 Position = Annotated[int, Field(ge=0, lt=2**63)]
+# Where a session may be put. Steps take it further, and must be able to name where it stands then.
+MAX_PLACE = 2**53 - 1
+Place = Annotated[int, Field(ge=0, le=MAX_PLACE)]
 Ttl = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 
@@ -30,7 +33,7 @@ class OpenSession(Body):
     version: Annotated[int, Field(ge=1)] | None = Field(None, description="Absent: the highest.")
     session_id: SessionId | None = Field(None, description="Absent: 128 random bits in hex.")
     state: dict[str, Any] | None = Field(None, description="Absent: the model's initial values.")
-    position: Position = 0
+    position: Place = 0
     ttl_s: Ttl | None = Field(None, description="Idle time after which the session expires.")
 
 
@@ -46,7 +49,7 @@ class WriteState(Body):
     """Sets a session's state and where it stands."""
 
     state: dict[str, Any]
-    position: Position
+    position: Place
 
 
 class Empty(Body):
@@ -79,7 +82,8 @@ def invalid(errors: Any, fields: list[str]) -> InvalidRequest:
     first = errors[0]
     where = ".".join(str(part) for part in first["loc"]) or "the body"
     if first["type"] == "extra_forbidden":
-        return InvalidRequest(f"{where}: unknown field given; expected one of {', '.join(fields)}")
+        known = f"one of {', '.join(fields)}" if fields else "none"
+        return InvalidRequest(f"{where}: unknown field given; expected {known}")
     if first["type"] == "missing":
         return InvalidRequest(f"{where}: nothing given; expected one of {', '.join(fields)}")
     message = first["msg"].replace("Input should", "it should")

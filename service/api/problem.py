@@ -14,6 +14,9 @@ CONTENT_TYPE = "application/problem+json"
 
 _HEADER: Header = (b"content-type", CONTENT_TYPE.encode())
 
+# A detail repeats what was given, and that may be as long as a body.
+_MAX_DETAIL_CHARACTERS = 1000
+
 
 def describe(error: CarouselError, *, is_step: bool) -> dict[str, object]:
     """The members of the problem; those of a step say whether the state may have moved."""
@@ -22,7 +25,7 @@ def describe(error: CarouselError, *, is_step: bool) -> dict[str, object]:
         "title": error.title,
         "status": error.status,
         "code": error.code,
-        "detail": error.detail,
+        "detail": _shortened(error.detail),
     }
     if error.hint is not None:
         members["hint"] = error.hint
@@ -53,3 +56,10 @@ def unexpected(error: BaseException, *, where: str) -> CarouselError:
     )
     hidden.advanced = "unknown"
     return hidden
+
+
+def _shortened(detail: str) -> str:
+    if len(detail) <= _MAX_DETAIL_CHARACTERS:
+        return detail
+    half = _MAX_DETAIL_CHARACTERS // 2
+    return f"{detail[:half]} ... {detail[-half:]}"

@@ -7,7 +7,7 @@ from service.api.codec import Codec
 from service.api.document import may_hold_bools
 from service.api.exchange import read_position
 from service.api.media import Media, media_for
-from service.api.messages import WriteState, read_body
+from service.api.messages import MAX_PLACE, WriteState, read_body
 from service.api.outputs import state_names
 from service.api.parts import Given, Tenant
 from service.api.responses import json_response
@@ -63,8 +63,12 @@ def _read(body: bytes, codec: Codec, request: Request) -> WriteState:
     position = request.headers.get("carousel-position")
     if position is None:
         raise InvalidRequest("Carousel-Position: nothing given; expected where the state stands")
-    state = codec.states.read_tensors(parse_tensors(body))
-    return WriteState(state=dict(state), position=read_position(position.encode("latin-1")))
+    stands = read_position(position.encode("latin-1"))
+    if stands > MAX_PLACE:
+        raise InvalidRequest(
+            f"Carousel-Position: {stands} given; a session may be put at {MAX_PLACE} at most"
+        )
+    return WriteState(state=dict(codec.states.read_tensors(parse_tensors(body))), position=stands)
 
 
 def _media_for(request: Request) -> Media:

@@ -10,13 +10,20 @@ from models.row import Array
 from service.engine.catalog import Catalog
 from service.engine.engine import Engine
 from service.engine.loaded import Loaded
-from service.errors import InvalidRequest, NotStreamable, PreconditionFailed, SessionExists
+from service.errors import (
+    InvalidRequest,
+    ModelMismatch,
+    NotStreamable,
+    PreconditionFailed,
+    SessionExists,
+)
 from service.sessions.answers import Fork, SessionInfo, SessionPage, StateRead
 from service.sessions.commits import Committer, new_revision
+from service.sessions.etag import check_match, etag
 from service.sessions.lookup import Held, Lookup
 from service.sessions.record import Head, Key, Record
 from service.sessions.stepper import Stepper
-from service.sessions.stores.base import Outcome, Store, Write
+from service.sessions.stores.base import Outcome, Store, Tombstone, Write
 
 # A session that expired is kept this long before it is swept: above any deadline and the difference
 # between two machines' clocks.
@@ -113,7 +120,7 @@ class Sessions:
         async with self._hold(tenant, session_id) as held:
             head, state = held.record.head, held.record.state
             values = held.session.loaded.layout.unpack(state)
-            return StateRead(position=head.position, state=values, etag=_etag(head))
+            return StateRead(position=head.position, state=values, etag=etag(head))
 
     async def write_state(
         self,
@@ -172,17 +179,17 @@ class Sessions:
         return Fork(position=source.head.position, sessions=sessions)
 
     async def delete(self, tenant: str, session_id: str, *, if_match: str | None = None) -> None:
-        """End a session; its id may be opened again. Raises PreconditionFailed."""
-        async with self._hold(tenant, session_id) as held:
-            outcome = Outcome.LOST
-            while outcome is Outcome.LOST:
-                head = held.record.head
-                _check_match(if_match, head)
+        """End a session; its id may be opened again. Raises PreconditionFailed.
+
+        Also one whose model is gone: nothing else can be done with it, and it takes up room.
+        """
+        try:
+            async with self._hold(tenant, session_id) as held:
                 self._lookup.table.drop(held.session)
-                outcome = await self.store.delete(head.key, head.revision)
-                if outcome is Outcome.LOST:
-                    # Another server wrote it meanwhile: what it wrote is what must match.
-                    held.record = await self._lookup.reload(held.session)
+                await self._delete(held.record, session_id, if_match)
+        except ModelMismatch:
+            record = await self.store.load((tenant, session_id))
+            await self._delete(record, session_id, if_match)
 
     async def sweep(self) -> None:
         """Bury sessions that expired a while ago, and forget old tombstones; call it now and
@@ -198,11 +205,23 @@ class Sessions:
     def _hold(self, tenant: str, session_id: str) -> AbstractAsyncContextManager[Held]:
         return self._lookup.hold(tenant, session_id, time.monotonic() + self._deadline_s)
 
+    async def _delete(
+        self, record: Record | Tombstone | None, session_id: str, if_match: str | None
+    ) -> None:
+        outcome = Outcome.LOST
+        while outcome is Outcome.LOST:
+            head = self._lookup.require_live(record, session_id).head
+            check_match(if_match, head)
+            outcome = await self.store.delete(head.key, head.revision)
+            if outcome is Outcome.LOST:
+                # Another server wrote it meanwhile: what it wrote is what must match.
+                record = await self.store.load(head.key)
+
     async def _overwrite(
         self, held: Held, row: bytes, position: int, if_match: str | None
     ) -> SessionInfo:
         head = held.record.head
-        _check_match(if_match, head)
+        check_match(if_match, head)
         now = self._clock()
         after = replace(
             head,
@@ -265,23 +284,6 @@ class Sessions:
             last_used_at=head.used_at,
             expires_at=head.expires_at,
             state_bytes=state_bytes,
-        )
-
-
-def _etag(head: Head) -> str:
-    return f'"{head.revision.hex()}"'
-
-
-def _check_match(if_match: str | None, head: Head) -> None:
-    """RFC 9110 section 13.1.1: `*` or a list of strong tags."""
-    if if_match is None:
-        return
-    tags = [tag.strip() for tag in if_match.split(",")]
-    if "*" not in tags and _etag(head) not in tags:
-        raise PreconditionFailed(
-            "If-Match names another revision than the session's",
-            hint="read the state again for its ETag",
-            position=head.position,
         )
 
 
