@@ -6,6 +6,9 @@ from service.api.media import Media
 
 Header = tuple[bytes, bytes]
 
+# What the last answer on a connection says; whoever writes it closes the connection after it.
+LAST_ANSWER: Header = (b"connection", b"close")
+
 _CONTENT_TYPE: dict[Media, Header] = {
     media: (b"content-type", media.content_type) for media in Media
 }

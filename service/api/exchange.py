@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from service.api.media import Media, media_of
-from service.errors import InvalidRequest, NotFound
+from service.errors import InvalidRequest, NotFound, UnsupportedMediaType
 
 _MAX_TIMEOUT_MS = 3_600_000
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
@@ -26,6 +26,11 @@ class Exchange:
     @property
     def media(self) -> Media:
         """The encoding of the body; raises UnsupportedMediaType."""
+        coding = self.headers.get(b"content-encoding", b"identity")
+        if coding != b"identity":
+            raise UnsupportedMediaType(
+                f"Content-Encoding: {coding.decode('latin-1')!r} given; bodies come as they are"
+            )
         return media_of(self.headers.get(b"content-type"))
 
     @property

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from service.api.answer import Answer, Header
+from service.api.answer import LAST_ANSWER, Answer, Header
 from service.engine.request import Request
 
 if TYPE_CHECKING:
@@ -54,18 +54,17 @@ class Express:
         self._request = None
         protocol = self._protocol
         if answer is not None and not self.disconnected:
-            defaults = protocol.server_state.default_headers
-            protocol.write_now(_render(answer, defaults, keep_alive=self.keep_alive))
-            if not self.keep_alive:
+            if not self.keep_alive and LAST_ANSWER not in answer.headers:
+                answer.headers.append(LAST_ANSWER)
+            protocol.write_now(_render(answer, protocol.server_state.default_headers))
+            if answer.headers[-1] is LAST_ANSWER:
                 protocol.transport.close()
         protocol.on_response_complete()
 
 
-def _render(answer: Answer, defaults: Sequence[Header], *, keep_alive: bool) -> bytes:
+def _render(answer: Answer, defaults: Sequence[Header]) -> bytes:
     parts = [_STATUS_LINES[answer.status]]
     for name, value in (*defaults, *answer.headers):
         parts += (name, b": ", value, b"\r\n")
-    if not keep_alive:
-        parts.append(b"connection: close\r\n")
     parts += (b"content-length: %d\r\n\r\n" % len(answer.body), answer.body)
     return b"".join(parts)

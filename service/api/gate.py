@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.api.answer import Answer, Header
+from service.api.answer import LAST_ANSWER, Answer, Header
 from service.api.body import Bodies, Disconnected
 from service.api.exchange import Exchange
 from service.api.guard import Guard
@@ -104,6 +104,8 @@ class Gate:
         if answer is None:
             self._traffic.count(match.template, CLIENT_GONE, time.monotonic() - started)
             return
+        if self._lifecycle.phase is Phase.REFUSING:
+            answer.headers.append(LAST_ANSWER)
         await _send(answer, send)
         self._traffic.count(match.template, answer.status, time.monotonic() - started)
 
@@ -123,6 +125,8 @@ class Gate:
 
         def reply(answer: Answer | None) -> None:
             status = CLIENT_GONE if answer is None else answer.status
+            if answer is not None and self._lifecycle.phase is Phase.REFUSING:
+                answer.headers.append(LAST_ANSWER)
             self._lifecycle.answered()
             self._traffic.count(match.template, status, time.monotonic() - started)
             send(answer)
@@ -186,7 +190,7 @@ class Gate:
     async def _call_control(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The control plane: admitted, bounded and counted as the data plane is."""
         started = time.monotonic()
-        sent = _Sent(send)
+        sent = _Sent(send, self._lifecycle)
         body = b""
         try:
             headers = dict(scope["headers"])
@@ -217,13 +221,16 @@ class Gate:
 class _Sent:
     """Passes an answer on and remembers its status; 0 until there is one."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, lifecycle: Lifecycle) -> None:
         self._send = send
+        self._lifecycle = lifecycle
         self.status = 0
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self._lifecycle.phase is Phase.REFUSING:
+                message["headers"] = [*message["headers"], LAST_ANSWER]
         await self._send(message)
 
 

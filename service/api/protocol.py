@@ -12,6 +12,7 @@ import asyncio
 import time
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.express import Express
@@ -51,7 +52,15 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what came, unless it belongs to a body."""
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
+            return
         if self._held_body is not None:
             # The body is not whole yet: the usual way bounds the time that it may take.
             self._go_usual_way()
@@ -70,7 +79,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self.head_since = None
+        if self.parser.should_upgrade():
+            return  # `_decline_upgrade` reads it again
         if self._may_be_express():
             self._held_body = b""
         else:
@@ -78,6 +88,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
+        self.head_since = None
         if self._held_body is None:
             super().on_body(body)
         else:
@@ -85,6 +96,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        if self.parser.should_upgrade():
+            return
+        self.head_since = None
         if self._held_body is not None:
             if self._begin(self._held_body):
                 self._held_body = None
@@ -165,3 +179,22 @@ class Protocol(HttpToolsProtocol):
 
     def _unset_keepalive_if_required(self) -> None:
         """The timer stays; see `on_response_complete`."""
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Read the head again without its offer of another protocol, and then what follows it.
+
+        Java's HttpClient offers h2c with its first request on a connection; a server declines by
+        answering (RFC 9110 section 7.8). llhttp takes what follows such a head for the other
+        protocol, and the body would be lost.
+        """
+        method, url, headers = self.parser.get_method(), self.url, self.headers
+        last = any(name == b"connection" and b"close" in value.lower() for name, value in headers)
+        parts = [method, b" ", url, b" HTTP/1.1\r\n"]
+        for name, value in headers:
+            if name not in (b"connection", b"upgrade", b"http2-settings"):
+                parts += (name, b": ", value, b"\r\n")
+        if last:
+            parts.append(b"connection: close\r\n")
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"".join([*parts, b"\r\n", rest]))

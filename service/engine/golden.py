@@ -20,6 +20,7 @@ def replay_golden(
     """
     spec = artifact.manifest.spec
     golden = artifact.golden()
+    _check_dtypes(spec, golden)
     num_rows, num_steps = _sizes(spec, golden)
     pool = backend.make_pool(num_rows)
     slots = list(range(num_rows))
@@ -43,6 +44,20 @@ def replay_golden(
     for state, value in zip(spec.states, host.unpack(_stack(after)), strict=True):
         if not state.fixed:
             _compare(state.name, value, golden[f"state_out.{state.name}"], tolerance)
+
+
+def _check_dtypes(spec: ModelSpec, golden: dict[str, Array]) -> None:
+    """Programs are picky about dtypes, so a spec that differs from its example is wrong."""
+    named: list[tuple[str, TensorSpec]] = [
+        *((f"input.{each.name}", each) for each in spec.sent_inputs),
+        *((f"output.{each.name}", each) for each in spec.outputs),
+        *((f"state.{each.name}", each) for each in spec.states),
+    ]
+    for name, each in named:
+        if golden[name].dtype != each.dtype:
+            raise BackendRefused(
+                f"golden example: {name} is {golden[name].dtype}, the manifest says {each.dtype}"
+            )
 
 
 def _sizes(spec: ModelSpec, golden: dict[str, Array]) -> tuple[int, int]:
