@@ -51,7 +51,8 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what came, unless it belongs to a body."""
+        """Count what is nothing but head; a piece that holds other things too is not counted."""
+        head_since = self.head_since
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -64,7 +65,7 @@ class Protocol(HttpToolsProtocol):
         if self._held_body is not None:
             # The body is not whole yet: the usual way bounds the time that it may take.
             self._go_usual_way()
-        if self.head_since is not None:
+        if head_since is not None and self.head_since == head_since:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("The headers are too long.")
