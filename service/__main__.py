@@ -69,7 +69,8 @@ def _calm_collector() -> None:
     """Take what was loaded out of the garbage collector's sight, and let it look more rarely.
 
     A step makes a dozen objects that live until the session's next ones: with the interpreter's own
-    thresholds the collector walks all sessions again and again, and takes a third of the time.
+    thresholds the collector walks all sessions again and again: a fifth of a step's time in
+    sessions and engine, 23 us against 18 (128 sessions in one process, without HTTP).
     """
     gc.collect()
     gc.freeze()

@@ -264,7 +264,7 @@ def test_a_full_memory_store_refuses_sessions_and_not_steps() -> None:
     """429 for what is new, nothing is evicted, and sessions that are there go on."""
 
     async def scenario() -> None:
-        async with Rig(store=FaultyStore(max_bytes=6000)) as rig:
+        async with Rig(store=FaultyStore(max_bytes=3000)) as rig:
             opened: list[str] = []
             with suppress(SessionLimit):
                 while len(opened) < 100:
