@@ -49,7 +49,7 @@ ARG PIP_EXTRA_INDEX_URL=
 COPY --from=lists /build/torch.txt ./
 RUN pip install -c constraints.txt -r torch.txt
 
-# What all three images share: a user without rights, a folder for models, nothing else writable.
+# What all three images share: a user without rights, and a folder for models.
 FROM base AS runtime
 RUN groupadd --gid 10001 carousel \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin carousel \
@@ -68,9 +68,14 @@ ENTRYPOINT ["carousel-export"]
 CMD ["--help"]
 
 # Listens on all addresses, so it refuses to start without CAROUSEL_API_KEY, unless CAROUSEL_INSECURE=on.
+# Sessions are kept in /data, the one place that has to be writable. Mount a volume there by name: one
+# without a name is another for each container.
 FROM runtime AS serve
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /data
 ENV CAROUSEL_HOST=0.0.0.0 \
-    CAROUSEL_PORT=8000
+    CAROUSEL_PORT=8000 \
+    CAROUSEL_DATA_DIR=/data
+VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-c", \
     "import os, urllib.request as web; \

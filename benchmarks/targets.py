@@ -2,6 +2,7 @@
 
 import http.client
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,7 +41,7 @@ class Target(Protocol):
 
 
 class Carousel:
-    """The service: memory store, ONNX program."""
+    """The service: ONNX program, whichever store it was started with."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -60,7 +61,7 @@ class Carousel:
 
     def check(self, load: Load) -> None:
         for count, reply in zip(load.counts, load.last, strict=True):
-            position = _position(self._encoding, reply.head, reply.body)
+            position = read_position(self._encoding, reply.head, reply.body)
             if position != count:
                 raise LoadError(f"a session answered {count} steps stands at {position}")
 
@@ -69,13 +70,14 @@ class Carousel:
             call(self.server, "DELETE", f"/v1/sessions/{each}")
         self._ids.clear()
 
-    def metric(self, name: str, model: str) -> float:
-        """A sample of /metrics by its full name, of one model."""
+    def metric(self, name: str, model: str = "") -> float:
+        """A sample of /metrics by its full name; `model`: of one model."""
         for line in get_text(self.server, "/metrics").splitlines():
             key, _, value = line.rpartition(" ")
-            if key.startswith(name + "{") and f'model="{model}"' in key:
+            found, _, labels = key.partition("{")
+            if found == name and (not model or f'model="{model}"' in labels):
                 return float(value)
-        raise LoadError(f"/metrics has no {name} of {model}")
+        raise LoadError(f"/metrics has no {name} {model and 'of ' + model}")
 
 
 class Naive:
@@ -163,7 +165,7 @@ def _streams(
 ) -> list[Stream]:
     return [
         Stream(
-            tuple(_http(server.port, path, case, frame) for frame in frames),
+            cycle([_http(server.port, path, case, frame) for frame in frames]),
             num_kept if row in keep else 0,
         )
         for row, (path, frames) in enumerate(zip(paths, case.inputs(), strict=True))
@@ -182,7 +184,8 @@ def _http(port: int, path: str, case: Case, frame: Floats) -> bytes:
     return head.encode() + body
 
 
-def _position(encoding: str, head: bytes, body: bytes) -> int:
+def read_position(encoding: str, head: bytes, body: bytes) -> int:
+    """Where a reply says that its session stands; its headers in lower case."""
     if encoding == "json":
         return int(orjson.loads(body)["position"])
     name = b"\r\ncarousel-position: "
@@ -192,9 +195,9 @@ def _position(encoding: str, head: bytes, body: bytes) -> int:
     return int(head[at + len(name) :].split(b"\r\n", 1)[0])
 
 
-def serve_arguments(repository: Path) -> tuple[str, ...]:
+def serve_arguments(repository: Path, store: str = "memory") -> tuple[str, ...]:
     """How the service is started for all measurements."""
-    service = ("service", "--host", "127.0.0.1", "--store", "memory", "--program", "onnx")
+    service = ("service", "--host", "127.0.0.1", "--store", store, "--program", "onnx")
     return (*service, "--model-repository", str(repository))
 
 

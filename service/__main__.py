@@ -36,19 +36,21 @@ def main() -> None:
 
 async def _serve(app: App) -> None:
     settings = app.settings
-    sock = listen(settings.host, settings.port)
-    server = Server(app.gate, keep_alive_s=settings.keep_alive_s)
-    server.install_signals(
-        lambda: app.drain(settings.drain_delay_s, settings.drain_timeout_s), app.refresh
-    )
-    url = _url(settings, sock.getsockname()[1])
-    log.info("listening at %s; %r", url, settings)
-    starting = asyncio.create_task(_start(app, url))
-    starting.add_done_callback(lambda task: _end_if_failed(task, server))
-    await server.serve(sockets=[sock])
-    if not starting.cancelled() and starting.done() and starting.exception() is not None:
-        await starting
-    await app.stop()
+    try:
+        sock = listen(settings.host, settings.port)
+        server = Server(app.gate, keep_alive_s=settings.keep_alive_s)
+        server.install_signals(
+            lambda: app.drain(settings.drain_delay_s, settings.drain_timeout_s), app.refresh
+        )
+        url = _url(settings, sock.getsockname()[1])
+        log.info("listening at %s; %r", url, settings)
+        starting = asyncio.create_task(_start(app, url))
+        starting.add_done_callback(lambda task: _end_if_failed(task, server))
+        await server.serve(sockets=[sock])
+        if not starting.cancelled() and starting.done() and starting.exception() is not None:
+            await starting
+    finally:
+        await app.stop()
     log.info("ended; accepted requests left unanswered: %d", app.lifecycle.num_accepted)
 
 

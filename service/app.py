@@ -6,11 +6,12 @@ from contextlib import suppress
 from typing import Literal
 
 from models.repository import Repository, RepositoryError
+from service.address import parse_address
 from service.api.body import Bodies
 from service.api.bulk import BulkRoute
 from service.api.codec import Codecs
 from service.api.control import create_control
-from service.api.figures import engine_figures, session_figures, traffic_figures
+from service.api.figures import engine_figures, session_figures, store_figures, traffic_figures
 from service.api.gate import DataRoute, Gate
 from service.api.guard import Guard
 from service.api.infer import InferRoute
@@ -25,8 +26,10 @@ from service.engine.loaded import LoadOptions
 from service.errors import SettingError
 from service.metrics import Metrics
 from service.option import PREFIX
+from service.sessions.health import Health
 from service.sessions.sessions import Sessions
-from service.sessions.stores.memory import MemoryStore
+from service.sessions.stores.base import Store
+from service.sessions.stores.choose import open_store
 from service.settings import Settings
 
 log = logging.getLogger("carousel.service")
@@ -37,15 +40,18 @@ SWEEP_S = 30.0
 class App:
     """A service: `gate` is its ASGI callable. Owned by one event loop from `start` to `stop`."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, sessions: Sessions) -> None:
+    def __init__(
+        self, settings: Settings, catalog: Catalog, sessions: Sessions, health: Health
+    ) -> None:
         self.settings = settings
         self.catalog = catalog
         self.sessions = sessions
+        self.health = health
         self.lifecycle = Lifecycle()
         self.traffic = Traffic()
         self.gate = self._make_gate()
         self._refreshing = asyncio.Lock()
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
         return f"<App {self.lifecycle!r} {self.catalog!r} {self.sessions!r}>"
@@ -53,7 +59,13 @@ class App:
     async def start(self) -> None:
         """Load the models; requests may come in meanwhile, and /readyz says no."""
         await self.refresh()
-        self._sweeper = asyncio.create_task(self._sweep())
+        served = {each.name for each in self.catalog.current()}
+        for name in sorted(self.settings.memory_models - served):
+            log.warning("%sMODEL_STORE names %s, which is not served now", PREFIX, name)
+        self._tasks = [
+            asyncio.create_task(self._sweep()),
+            asyncio.create_task(self.health.watch()),
+        ]
         if self.lifecycle.phase is Phase.LOADING:
             self.lifecycle.phase = Phase.READY
 
@@ -85,13 +97,14 @@ class App:
             log.error("ended with %d requests unanswered", self.lifecycle.num_accepted)
 
     async def stop(self) -> None:
-        """End the engines, after what they were given."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        """End the engines, after what they were given, and the store, after what it was."""
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._sweeper
+                await task
         for loaded in self.catalog.all():
             await loaded.engine.stop()
+        await self.sessions.store.close()
 
     async def _sweep(self) -> None:
         while True:
@@ -113,9 +126,11 @@ class App:
             sessions=self.sessions,
             codecs=codecs,
             lifecycle=self.lifecycle,
+            health=self.health,
             metrics=self._make_metrics(),
             max_ttl_s=settings.max_ttl_s,
         )
+        guard = Guard(settings.api_key, settings.host_names)
         control = create_control(parts)
         control.state.schema = create_schema(control)
         return Gate(
@@ -126,7 +141,7 @@ class App:
                 DataRoute(INFER_VERSION, infer),
             ],
             control,
-            guard=Guard(settings.api_key, settings.host_names),
+            guard=guard,
             bodies=self._make_bodies(),
             lifecycle=self.lifecycle,
             traffic=self.traffic,
@@ -145,11 +160,12 @@ class App:
         metrics.add(lambda: traffic_figures(self.traffic, self.lifecycle))
         metrics.add(lambda: engine_figures(self.catalog))
         metrics.add(lambda: session_figures(self.sessions))
+        metrics.add(lambda: store_figures(self.sessions.store.stats, self.health))
         return metrics
 
 
 def create_app(settings: Settings) -> App:
-    """A service by its settings, not yet started; raises SettingError."""
+    """A service by its settings, not yet started, and its store open; raises SettingError."""
     if not settings.model_repository.is_dir():
         raise SettingError(
             PREFIX + "MODEL_REPOSITORY",
@@ -166,15 +182,29 @@ def create_app(settings: Settings) -> App:
         chunk_s=settings.chunk_ms / 1000,
     )
     catalog = Catalog(Repository(settings.model_repository), options)
+    # Last of all that may be refused: nothing is left open then.
+    store = _open_store(settings)
     sessions = Sessions(
-        MemoryStore(max_bytes=settings.store_bytes),
+        store,
         catalog,
         ttl_s=settings.ttl_s,
         tombstone_s=settings.tombstone_s,
         deadline_s=settings.deadline_s,
         max_waiting=settings.queue_requests,
     )
-    return App(settings, catalog, sessions)
+    return App(settings, catalog, sessions, Health(store))
+
+
+def _open_store(settings: Settings) -> Store:
+    return open_store(
+        parse_address(settings.store),
+        data_dir=settings.data_dir,
+        durability=settings.durability,
+        store_bytes=settings.store_bytes,
+        memory_models=settings.memory_models,
+        redis_password=settings.redis_password,
+        redis_unsafe=settings.redis_unsafe,
+    )
 
 
 def _choose_device(wanted: Literal["cpu", "cuda", "auto"]) -> Literal["cpu", "cuda"]:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +22,16 @@ _BOOLS |= {"0": False, "false": False, "no": False, "off": False}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """What a setting may be, besides its kind. A `secret` is never a flag: command lines are
-    public.
+    public. `check` raises ValueError with words that may be shown. A `repeated` flag adds up, by
+    comma.
     """
 
     choices: tuple[str, ...] = ()
     low: float = 0
     high: float = math.inf
     secret: bool = False
+    repeated: bool = False
+    check: Callable[[str], object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,7 @@ class Option:
 
     def parse(self, text: str, source: str) -> Value:
         """The value that `text` says; raises SettingError, naming `source`, where it came from."""
+        self._check(text.strip(), source)
         try:
             value = self._convert(text.strip())
         except (ValueError, OverflowError):
@@ -96,6 +101,14 @@ class Option:
         noun = "a number of bytes, as 64MB," if self.is_bytes else noun
         above = "" if self.bounds.high == math.inf else f" to {self.bounds.high:.15g}"
         return f"{noun} from {self.bounds.low:.15g}{above}"
+
+    def _check(self, text: str, source: str) -> None:
+        if self.bounds.check is None:
+            return
+        try:
+            self.bounds.check(text)
+        except ValueError as error:
+            raise SettingError(source, str(error)) from None
 
     def _convert(self, text: str) -> Value:
         if self.kind is bool:

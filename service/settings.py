@@ -5,17 +5,17 @@ A field is a flag of `carousel-serve` (`max_steps` is `--max-steps`) and an envi
 table is held against the same fields.
 """
 
-import argparse
 import difflib
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from service.address import parse_address
 from service.errors import SettingError
+from service.flags import make_parser
 from service.option import PREFIX, Bounds, Option, Value
 
 MIN_KEY_CHARACTERS = 16
@@ -26,11 +26,23 @@ _T = TypeVar("_T")
 _SERVICE_LINK = re.compile(PREFIX + r"(SERVICE_(HOST|PORT\w*)|PORT_[0-9]+_\w+)")
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp)://.*")
 
+_MODEL_STORE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=memory")
+
 
 def _setting(default: _T, meaning: str, group: str = "", bounds: Bounds = Bounds()) -> _T:  # noqa: B008, frozen
     """A field of Settings; `group` opens a group of `--help` and of the README's table."""
     metadata = {"meaning": meaning, "group": group, "bounds": bounds}
     return field(default=default, metadata=metadata, repr=not bounds.secret)
+
+
+def _memory_models(text: str) -> frozenset[str]:
+    """The models that `model_store` names; raises ValueError."""
+    pieces = [each.strip() for each in text.split(",") if each.strip()]
+    found = {each: _MODEL_STORE.fullmatch(each) for each in pieces}
+    wrong = [each for each, match in found.items() if match is None]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is not NAME=memory, with the name of a model")
+    return frozenset(match[1] for match in found.values() if match is not None)
 
 
 _ABOVE_ZERO = Bounds(low=1)
@@ -72,9 +84,29 @@ class Settings:
     )
     threads: int = _setting(1, "threads that one run of a model may use", bounds=_ABOVE_ZERO)
 
-    store: Literal["memory"] = _setting(
-        "memory", "where sessions are kept", "Sessions", Bounds(choices=("memory",))
+    store: str = _setting(
+        "sqlite",
+        "where sessions are kept: memory, sqlite, sqlite:PATH, redis://HOST:PORT/DB, rediss://..., "
+        "unix:///SOCKET",
+        "Sessions",
+        Bounds(check=parse_address),
     )
+    data_dir: Path = _setting(  # noqa: RUF009, what it returns is a dataclass field
+        Path("data"), "folder of sessions.sqlite"
+    )
+    durability: Literal["process", "disk"] = _setting(
+        "process",
+        "what a step in sqlite survives: a crash of the process, or a power cut too",
+        bounds=Bounds(choices=("process", "disk")),
+    )
+    model_store: str = _setting(
+        "",
+        "models whose sessions stay in memory: NAME=memory, several by comma or flag",
+        bounds=Bounds(check=_memory_models, repeated=True),
+    )
+    redis_password: str = _setting("", "password of the Redis server", bounds=Bounds(secret=True))
+    redis_password_file: str = _setting("", "file that holds the password")
+    redis_unsafe: bool = _setting(False, "use a Redis that may lose or evict sessions")
     ttl_s: float = _setting(
         3600.0, "sessions that say no other expire when idle for this long", bounds=_ABOVE_ZERO
     )
@@ -132,6 +164,11 @@ class Settings:
     print_curl: bool = _setting(True, "print two curl lines at the start")
 
     @property
+    def memory_models(self) -> frozenset[str]:
+        """The models of `model_store`."""
+        return _memory_models(self.model_store)
+
+    @property
     def host_names(self) -> tuple[str, ...]:
         """The names of `allowed_hosts`."""
         return tuple(each.strip() for each in self.allowed_hosts.split(",") if each.strip())
@@ -165,16 +202,19 @@ def load_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
 
     `--help`, `--version` and unknown flags end the process, as argparse does it.
     """
-    flags = vars(_parser().parse_args(arguments))
+    flags = vars(make_parser(options()).parse_args(arguments))
     values: dict[str, Value] = {}
     for each in options():
         given = flags.get(each.name)
         variable = environ.get(each.variable)
         if given is not None:
+            given = ",".join(given) if each.bounds.repeated else given
             values[each.name] = given if each.kind is bool else each.parse(given, each.flag)
         elif variable is not None and not _SERVICE_LINK_VALUE.fullmatch(variable):
             values[each.name] = each.parse(variable, each.variable)
-    settings = Settings(**_with_key(values))  # type: ignore[arg-type]  # typed by each field's kind
+    _take_key(values)
+    _take_password(values)
+    settings = Settings(**values)  # type: ignore[arg-type]  # typed by each field's kind
     _check(settings)
     return settings
 
@@ -191,17 +231,23 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _with_key(values: dict[str, Value]) -> dict[str, Value]:
-    """The values with the key read from its file, and the key checked."""
-    source, file = PREFIX + "API_KEY", values.get("api_key_file")
-    if file:
-        if "api_key" in values:
-            raise SettingError(source, f"set together with {source}_FILE: keep one of them")
-        source += "_FILE"
-        try:
-            values["api_key"] = Path(str(file)).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise SettingError(source, f"{file} cannot be read as text") from None
+def _take_file(values: dict[str, Value], name: str) -> str:
+    """Read a secret from its file, if it is said to be in one; the name of where it came from."""
+    source, file = PREFIX + name.upper(), values.get(name + "_file")
+    if not file:
+        return source
+    if name in values:
+        raise SettingError(source, f"set together with {source}_FILE: keep one of them")
+    source += "_FILE"
+    try:
+        values[name] = Path(str(file)).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise SettingError(source, f"{file} cannot be read as text") from None
+    return source
+
+
+def _take_key(values: dict[str, Value]) -> None:
+    source = _take_file(values, "api_key")
     key = str(values.get("api_key", "x" * MIN_KEY_CHARACTERS))
     if len(key) < MIN_KEY_CHARACTERS or not all("!" <= letter <= "~" for letter in key):
         raise SettingError(
@@ -209,7 +255,19 @@ def _with_key(values: dict[str, Value]) -> dict[str, Value]:
             f"a key is {MIN_KEY_CHARACTERS} or more visible ASCII characters; "
             "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes one",
         )
-    return values
+
+
+def _take_password(values: dict[str, Value]) -> None:
+    """The password from its file or out of the address, which is logged."""
+    source = _take_file(values, "redis_password")
+    if source.endswith("_FILE") and not values["redis_password"]:
+        raise SettingError(source, f"{values['redis_password_file']} holds no password")
+    address = parse_address(str(values["store"])) if "store" in values else None
+    if address is not None and address.password:
+        if values.get("redis_password"):
+            raise SettingError(source, f"set besides one in {PREFIX}STORE: keep one of them")
+        values["redis_password"] = address.password
+        values["store"] = str(address)
 
 
 def _check(settings: Settings) -> None:
@@ -224,35 +282,3 @@ def _check(settings: Settings) -> None:
             PREFIX + "TTL_S",
             f"{settings.ttl_s:g} is above {PREFIX}MAX_TTL_S, {settings.max_ttl_s:g}",
         )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="carousel-serve",
-        description="Serves the models of a repository over HTTP, with their hidden state.",
-        epilog=f"Each flag is also a variable: --max-steps is {PREFIX}MAX_STEPS, and a flag wins. "
-        f"The API key is a variable only, {PREFIX}API_KEY, or a file.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"carousel-serve {_version()}")
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for each in options():
-        if not each.flag:
-            continue
-        if each.group not in groups:
-            groups[each.group] = parser.add_argument_group(each.group)
-        text = each.meaning + (f" (default: {each.shown_default})" if each.shown_default else "")
-        if each.kind is bool:
-            action = argparse.BooleanOptionalAction
-            groups[each.group].add_argument(each.flag, action=action, default=None, help=text)
-        else:
-            metavar = "|".join(each.bounds.choices) or each.name.rsplit("_", 1)[-1].upper()
-            groups[each.group].add_argument(each.flag, metavar=metavar, help=text)
-    return parser
-
-
-def _version() -> str:
-    try:
-        return version("carousel-serving")
-    except PackageNotFoundError:
-        return "(from a checkout)"

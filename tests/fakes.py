@@ -22,7 +22,7 @@ from service.engine.slots import Slots
 from service.errors import StoreUnavailable
 from service.sessions.commits import new_revision
 from service.sessions.record import Head, Key, Record
-from service.sessions.stores.base import Done, Outcome, Tombstone, Write
+from service.sessions.stores.base import Done, Found, Outcome, Store, Write
 from service.sessions.stores.memory import MemoryStore
 
 WITNESS = ModelSpec(
@@ -148,7 +148,8 @@ class FlakyPool(NumpyPool):
 
 
 class FaultyStore:
-    """MemoryStore as a test wants it: shared, slow, away, or written to by another process.
+    """A store, in memory unless given, as a test wants it: shared, slow, away, or written to by
+    another process.
 
     `lose`: the next commit is answered StoreUnavailable, the write done (`after`) or not
     (`before`). `away`: every other call raises StoreUnavailable. Between `hold` and `release`
@@ -158,9 +159,10 @@ class FaultyStore:
 
     name = "faulty"
 
-    def __init__(self, *, shared: bool = False, max_bytes: int = 1 << 30) -> None:
-        self.memory = MemoryStore(max_bytes)
-        self.shared = shared
+    def __init__(self, inner: Store | None = None, *, shared: bool = False) -> None:
+        self.inner = inner if inner is not None else MemoryStore(1 << 30)
+        self.stats = self.inner.stats
+        self.shared = shared or self.inner.shared
         self.lose: Literal["before", "after"] | None = None
         self.away = False
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
@@ -194,39 +196,44 @@ class FaultyStore:
             self._commit(writes, done)
 
     async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
-        """As MemoryStore."""
+        """As the store within."""
         await self._before()
-        return await self.memory.write(writes, atomic=atomic)
+        return await self.inner.write(writes, atomic=atomic)
 
-    async def load(self, key: Key) -> Record | Tombstone | None:
-        """As MemoryStore, after letting others run."""
+    async def load(self, key: Key) -> Found:
+        """As the store within, after letting others run."""
         await asyncio.sleep(0)
         self._here()
-        return await self.memory.load(key)
+        return await self.inner.load(key)
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
-        """As MemoryStore."""
+        """As the store within."""
         await self._before()
-        return await self.memory.delete(key, base)
+        return await self.inner.delete(key, base)
 
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
     ) -> list[tuple[Head, int]]:
-        """As MemoryStore."""
+        """As the store within."""
         self._here()
-        return await self.memory.page(tenant, model, after, limit, now)
+        return await self.inner.page(tenant, model, after, limit, now)
 
     async def expire(self, expired_before: float, buried_before: float) -> list[Key]:
-        """As MemoryStore."""
+        """As the store within."""
         self._here()
-        return await self.memory.expire(expired_before, buried_before)
+        return await self.inner.expire(expired_before, buried_before)
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable while away."""
+        self._here()
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """As the store within."""
+        await self.inner.close()
 
     async def record(self, session_id: str, tenant: str = "") -> Record:
         """What the store holds, whatever the sessions believe."""
-        found = await self.memory.load((tenant, session_id))
+        found = await self.inner.load((tenant, session_id))
         assert isinstance(found, Record)
         return found
 
@@ -234,24 +241,25 @@ class FaultyStore:
         """Another process moves a session of the witness to a running sum and a position."""
         old = await self.record(session_id)
         row = np.full(2, total, np.float32).tobytes().ljust(len(old.state), b"\0")
-        head = replace(old.head, revision=new_revision(), position=position, replies=())
-        assert await self.memory.write([Write(old.head.revision, Record(head, row))]) == [
+        head = replace(old.head, revision=new_revision(), position=position, replies=b"")
+        assert await self.inner.write([Write(old.head.revision, Record(head, row))]) == [
             Outcome.WRITTEN
         ]
 
     async def vanish(self, session_id: str) -> None:
         """Another process deletes a session."""
         old = await self.record(session_id)
-        assert await self.memory.delete(old.head.key, old.head.revision) is Outcome.WRITTEN
+        assert await self.inner.delete(old.head.key, old.head.revision) is Outcome.WRITTEN
 
     def _commit(self, writes: Sequence[Write], done: Done) -> None:
         lose, self.lose = self.lose, None
+        lost = StoreUnavailable("the store went away")
         if lose == "after":
-            self.memory.commit(writes, lambda outcomes: None)
-        if lose is not None:
-            done(StoreUnavailable("the store went away"))
+            self.inner.commit(writes, lambda outcomes: done(lost))
+        elif lose == "before":
+            done(lost)
         else:
-            self.memory.commit(writes, done)
+            self.inner.commit(writes, done)
 
     async def _before(self) -> None:
         meanwhile, self.meanwhile = self.meanwhile, None

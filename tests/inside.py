@@ -10,6 +10,7 @@ import httpx
 from service.api.guard import TENANT
 from service.api.lifecycle import Phase
 from service.app import App
+from service.sessions.health import Health
 from service.settings import Settings
 from tests.rig import Rig, play
 
@@ -22,7 +23,8 @@ class Service:
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
-        self.app = App(SETTINGS, rig.catalog, rig.sessions)
+        self.health = Health(rig.store, rig.clock)
+        self.app = App(SETTINGS, rig.catalog, rig.sessions, self.health)
         self.app.lifecycle.phase = Phase.READY
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app.gate), base_url="http://localhost"

@@ -1,10 +1,15 @@
-"""The real program, started as its own process on a free port, for tests over a socket."""
+"""The real program, started as its own process on a free port, for tests over a socket.
+
+Each process keeps its sessions in a data folder of its own, gone with it; a test that wants to find
+them again says `--data-dir` or `--store`, which win.
+"""
 
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -21,15 +26,16 @@ PATIENCE_S = 30.0
 
 def run_to_end(arguments: Sequence[str], env: Mapping[str, str] | None = None) -> "Ended":
     """Start the program where it is expected to end by itself at once."""
-    done = subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
-        cwd=ROOT,
-        env=clean_env(env),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "service", *arguments],
+            cwd=ROOT,
+            env=_own_env(folder, env),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
@@ -51,19 +57,24 @@ def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept | dict(extra or {})
 
 
+def _own_env(folder: str, extra: Mapping[str, str] | None) -> dict[str, str]:
+    return clean_env({"CAROUSEL_DATA_DIR": folder} | dict(extra or {}))
+
+
 class Live:
     """A running service; ended by its process id, whatever the test did."""
 
     def __init__(
         self, repository: Path, *arguments: str, env: Mapping[str, str] | None = None
     ) -> None:
+        self._data = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "service", "--port", "0"),
                 *("--model-repository", str(repository), *arguments),
             ],
             cwd=ROOT,
-            env=clean_env(env),
+            env=_own_env(self._data.name, env),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -104,6 +115,7 @@ class Live:
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
+        self._data.cleanup()
 
     def wait_for(self, text: str) -> str:
         """The next log line that holds `text`."""

@@ -10,6 +10,7 @@ import pytest
 from service.api.guard import TENANT
 from service.sessions.record import Record
 from service.sessions.stores.base import Write
+from service.sessions.stores.memory import MemoryStore
 from tests.client import RAW, refused
 from tests.fakes import FaultyStore
 from tests.inside import ONE, Service, serve
@@ -109,7 +110,7 @@ def test_full_store_is_a_limit() -> None:
         refused(answer, 429, "session_limit")
         assert answer.headers["retry-after"]
 
-    serve(scenario, Rig(store=FaultyStore(max_bytes=10)))
+    serve(scenario, Rig(store=FaultyStore(MemoryStore(10))))
 
 
 def test_poisoned_state_is_refused() -> None:
@@ -165,7 +166,7 @@ def test_corrupt_state_is_told() -> None:
         await service.open("s")
         old = await store.record("s", TENANT)
         short = Record(replace(old.head, revision=bytes(16)), old.state[:-4])
-        await store.memory.write([Write(old.head.revision, short)])
+        await store.inner.write([Write(old.head.revision, short)])
         assert refused(await service.step("s"), 500, "state_corrupt")["advanced"] is False
 
     serve(scenario, Rig(store=store))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.settings import Settings, unknown_variables
+from service.settings import Settings, load_settings, unknown_variables
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ("cpu", "gpu", "export")
@@ -103,6 +103,25 @@ def test_image_alone_refuses_to_be_open(image: str) -> None:
     variables = _variables(image)
     assert variables["CAROUSEL_HOST"] == "0.0.0.0"
     assert not {"CAROUSEL_INSECURE", "CAROUSEL_API_KEY"} & variables.keys()
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_sessions_are_kept_on_a_volume(image: str) -> None:
+    """Where sessions are written by default is a volume that the image's user owns alone; the
+    exporter has none.
+    """
+    volumes = _all(image, "VOLUME")
+    if image not in SERVERS:
+        assert volumes == ["/models"]
+        return
+    settings = load_settings(["--insecure"], _variables(image))
+    assert (settings.store, settings.data_dir) == ("sqlite", Path("/data"))
+    assert volumes == ["/models", "/data"]
+    (made,) = [rest for rest in _all(image, "RUN") if rest.endswith(" /data")]
+    assert {"--owner=10001", "--group=10001", "--mode=0700"} <= set(made.split())
+    # What is changed below a volume after its line is lost.
+    words = [(word, rest) for stage in _lineage(image) for word, rest in stage.instructions]
+    assert words.index(("RUN", made)) < words.index(("VOLUME", "/data"))
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -217,16 +236,30 @@ def test_compose_takes_rights_and_bounds_use(name: str) -> None:
 
 
 def test_compose_fills_the_volume_before_it_serves() -> None:
-    """The one-shot service writes the volume; the service waits for it and only reads."""
+    """The one-shot service writes the models' volume; the service waits for it and only reads."""
     assert LOCAL["models"]["build"]["target"] == "export"
     assert LOCAL["models"]["command"][:3] == ["--zoo", "all", "--if-missing"]
     assert LOCAL["models"]["restart"] == "no"
     assert LOCAL["models"]["volumes"] == ["models:/models"]
-    assert LOCAL["carousel"]["volumes"] == ["models:/models:ro"]
+    assert "models:/models:ro" in LOCAL["carousel"]["volumes"]
     assert LOCAL["carousel"]["build"]["target"] == "cpu"
     assert LOCAL["carousel"]["depends_on"] == {
         "models": {"condition": "service_completed_successfully"}
     }
+
+
+@pytest.mark.parametrize("services", [LOCAL, PUBLIC])
+def test_compose_keeps_sessions(services: dict[str, Any]) -> None:
+    """A named volume, writable on a read-only root, holds what the image writes; the service has
+    no other.
+    """
+    assert services["carousel"]["volumes"] == ["models:/models:ro", "sessions:/data"]
+    assert services["models"]["volumes"] == ["models:/models"]
+    assert _variables("cpu")["CAROUSEL_DATA_DIR"] == "/data"
+    assert {"CAROUSEL_STORE", "CAROUSEL_DATA_DIR"} & services["carousel"]["environment"].keys() == (
+        set()
+    )
+    assert _compose("docker-compose.yml")["volumes"].keys() == {"models", "sessions"}
 
 
 def test_compose_is_local_without_a_key() -> None:

@@ -4,9 +4,11 @@ import asyncio
 import os
 import tracemalloc
 
+import numpy as np
 import pytest
 
-from service.sessions.record import Head, Record, Reply, SavedArray
+from service.sessions.record import Head, Origin, Record
+from service.sessions.reply import add_reply
 from service.sessions.stores.base import Write
 from service.sessions.stores.memory import MemoryStore
 
@@ -17,29 +19,12 @@ def _writes(num_replies: int) -> list[Write]:
     """New sessions with states of 320 bytes and replies of 80; nothing in them is shared."""
     writes: list[Write] = []
     for index in range(NUM_SESSIONS):
-        replies = tuple(
-            Reply(
-                base,
-                base + 1,
-                os.urandom(16),
-                (SavedArray("output", "<f4", (1, 20), os.urandom(80)),),
-                80,
-            )
-            for base in range(num_replies)
-        )
-        head = Head(
-            ("default", os.urandom(16).hex()),
-            "model",
-            1,
-            "state",
-            os.urandom(16),
-            1000 + index,
-            1.0 * index,
-            2.0 * index,
-            3600.0,
-            replies,
-            80 * num_replies,
-        )
+        replies = b""
+        for base in range(num_replies):
+            replies = add_reply(replies, base, base + 1, {}, {"output": np.zeros(20, np.float32)})
+        key = ("default", os.urandom(16).hex())
+        origin = Origin(key, "model", "state", 1.0 * index, 3600.0)
+        head = Head(origin, 1, os.urandom(16), 1000 + index, 2.0 * index, replies)
         writes.append(Write(None, Record(head, os.urandom(320))))
     return writes
 

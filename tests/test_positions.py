@@ -1,38 +1,44 @@
 """The position rules of API.md section 4, first alone, then where another process writes too."""
 
+import numpy as np
 import pytest
 
+from models.row import Array
 from service.errors import (
     PositionConflict,
     ReplyNotKept,
 )
 from service.sessions.positions import find_repeat
-from service.sessions.record import Head, Reply, SavedArray
+from service.sessions.record import Head, Origin
+from service.sessions.reply import MAX_REPLY_BYTES, Reply, add_reply, digest
 
-SAME, OTHER = b"same inputs", b"other inputs"
-
-
-def _reply(base: int, *, kept: bool = True) -> Reply:
-    saved = (SavedArray("y", "<f4", (1,), b"\0\0\0\0"),)
-    return Reply(base, base + 1, SAME, saved if kept else None, 4 if kept else 0)
+SAME, OTHER = (np.array([value], np.float32) for value in (1, 2))
+KEPT, TOO_LARGE = np.zeros(1, np.float32), np.zeros(MAX_REPLY_BYTES + 1, np.uint8)
 
 
-def _head(position: int, *replies: Reply) -> Head:
-    return Head(("", "s"), "m", 1, "w", b"r" * 16, position, 0.0, 0.0, 60.0, replies)
+def _head(*bases: int, output: Array = KEPT) -> Head:
+    """A session whose last steps, of one time step each, started there."""
+    replies = b""
+    for base in bases:
+        replies = add_reply(replies, base, base + 1, {"x": SAME}, {"y": output})
+    origin = Origin(("", "s"), "m", "w", 0.0, 60.0)
+    return Head(origin, 1, b"r" * 16, bases[-1] + 1, 0.0, replies)
 
 
 def _judge(
     head: Head,
     position: int | None,
-    inputs: bytes = SAME,
+    inputs: Array = SAME,
     *,
     commit: bool = True,
     return_state: bool = False,
 ) -> Reply | None:
-    return find_repeat(head, position, lambda: inputs, commit=commit, return_state=return_state)
+    return find_repeat(
+        head, position, lambda: digest({"x": inputs}), commit=commit, return_state=return_state
+    )
 
 
-HEAD = _head(7, _reply(4), _reply(5), _reply(6))
+HEAD = _head(4, 5, 6)
 
 
 @pytest.mark.parametrize("position", [None, 7])
@@ -81,7 +87,7 @@ def test_the_state_is_kept_for_the_very_last_step_only() -> None:
 
 def test_a_reply_too_large_to_keep_says_so() -> None:
     """The step was done and its outputs are gone: 409 reply_not_kept, not a conflict."""
-    head = _head(7, _reply(6, kept=False))
+    head = _head(6, output=TOO_LARGE)
     with pytest.raises(ReplyNotKept) as caught:
         _judge(head, 6)
     assert caught.value.fields == {"position": 7}

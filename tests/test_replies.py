@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.row import Array
 from service.errors import PositionConflict, ReplyNotKept
-from service.sessions.record import Head, Reply, digest, keep_replies, make_reply
+from service.sessions.reply import Reply, add_reply, digest, num_replies, unpack_replies
 from tests.rig import LAYOUT, Rig, play, sums
 
 KB = 1 << 10
@@ -20,13 +20,34 @@ def _output(nbytes: int) -> dict[str, Array]:
 
 def _keep(sizes: list[int]) -> tuple[Reply, ...]:
     """The replies that are kept after steps whose outputs had these sizes."""
-    replies: tuple[Reply, ...] = ()
-    nbytes = 0
+    replies = b""
     for base, size in enumerate(sizes):
-        head = Head(("", "s"), "m", 1, "w", b"", base, 0.0, 0.0, 1.0, replies, nbytes)
-        replies, nbytes = keep_replies(head, make_reply(base, base + 1, {}, _output(size)))
-        assert nbytes == sum(reply.nbytes for reply in replies)
-    return replies
+        replies = add_reply(replies, base, base + 1, {}, _output(size))
+    kept = unpack_replies(replies)
+    assert num_replies(replies) == len(kept)
+    return kept
+
+
+def test_a_reply_is_unpacked_as_it_was_given() -> None:
+    """Names, dtypes, shapes and values of every output; base, position and the inputs' digest."""
+    outputs: dict[str, Array] = {
+        "y": np.arange(6, dtype=np.float32).reshape(3, 2),
+        "größe": np.array([True, False]),
+        "none": np.zeros((0, 4), np.int64),
+        "half": np.array([[1.5]], np.float16),
+    }
+    inputs: dict[str, Array] = {"x": np.arange(3)}
+    first = add_reply(b"", 2**40, 2**40 + 3, inputs, outputs)
+    both = add_reply(first, 2**40 + 3, 2**40 + 4, {}, {"y": np.array([7.0])})
+    older, last = unpack_replies(both)
+    assert (older.base, older.position, older.digest) == (2**40, 2**40 + 3, digest(inputs))
+    assert older.outputs is not None
+    assert last.outputs is not None
+    assert list(older.outputs) == list(outputs)
+    for name, expected in outputs.items():
+        np.testing.assert_array_equal(older.outputs[name], expected, strict=True)
+    np.testing.assert_array_equal(last.outputs["y"], np.array([7.0]), strict=True)
+    assert not older.outputs["y"].flags.writeable
 
 
 def test_up_to_eight_small_replies_are_kept() -> None:
@@ -50,7 +71,8 @@ def test_the_last_reply_is_kept_up_to_a_megabyte() -> None:
 def test_a_megabyte_is_counted_over_all_outputs() -> None:
     """Several outputs share the megabyte."""
     half = np.zeros(MB // 2 + 1, np.uint8)
-    assert make_reply(0, 1, {}, {"a": half, "b": half}).outputs is None
+    (reply,) = unpack_replies(add_reply(b"", 0, 1, {}, {"a": half, "b": half}))
+    assert reply.outputs is None
 
 
 @given(st.lists(st.sampled_from([1, 400, 2 * KB, 5 * KB, 2 * MB]), min_size=1, max_size=24))

@@ -7,6 +7,8 @@ that may be replayed, when it expires. Every answer is compared with it.
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import hypothesis.strategies as st
@@ -28,6 +30,10 @@ from service.errors import (
     SessionNotFound,
     StoreUnavailable,
 )
+from service.sessions.stores.base import Store
+from service.sessions.stores.memory import MemoryStore
+from service.sessions.stores.sqlite import SqliteStore
+from tests.fakes import FaultyStore
 from tests.rig import LAYOUT, Rig, sums
 
 TTL_S = 60.0
@@ -76,19 +82,35 @@ class _Model:
 class SessionMachine(RuleBasedStateMachine):
     """Open, step, retry, look, fork, reset, write, delete, wait, crash; few slots, few ids."""
 
+    def make_store(self) -> Store:
+        """The store, as the last one left it where it is durable."""
+        return MemoryStore(1 << 30)
+
     @initialize(num_slots=st.integers(2, 6), shared=st.booleans())
     def start(self, num_slots: int, shared: bool) -> None:
         """A fresh service."""
         self.loop = asyncio.new_event_loop()
-        self.rig = Rig(num_slots=num_slots, shared=shared, ttl_s=TTL_S)
+        self.num_slots = num_slots
+        self.shared = shared
+        self.rig = self.make_rig()
         self.run(self.rig.__aenter__())
         self.live: dict[str, _Model] = {}
         self.expired: set[str] = set()
 
+    def make_rig(self) -> Rig:
+        """A service on the store."""
+        store = FaultyStore(self.make_store(), shared=self.shared)
+        return Rig(store=store, num_slots=self.num_slots, ttl_s=TTL_S)
+
+    def stop(self) -> None:
+        """The service and its store stop, and no slot leaked."""
+        self.run(self.rig.__aexit__(None, None, None))
+        self.run(self.rig.store.close())
+
     def teardown(self) -> None:
-        """Everything stops, and no slot leaked."""
+        """Everything stops."""
         if hasattr(self, "loop"):
-            self.run(self.rig.__aexit__(None, None, None))
+            self.stop()
             self.loop.close()
 
     def run(self, work: Awaitable[T]) -> T:
@@ -266,10 +288,46 @@ class SessionMachine(RuleBasedStateMachine):
             assert self.run(self.rig.total(session_id)) == model.total
 
 
-TestSessions = SessionMachine.TestCase
-TestSessions.settings = settings(
-    max_examples=40,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+class DurableMachine(SessionMachine):
+    """The same where sessions outlive the service."""
+
+    @rule()
+    def restart(self) -> None:
+        """A new service on the same store finds every session, reply and tombstone."""
+        now = self.rig.clock.now
+        self.stop()
+        self.rig = self.make_rig()
+        self.rig.clock.now = now
+        self.run(self.rig.__aenter__())
+
+
+class SqliteMachine(DurableMachine):
+    """On a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+
+    def make_store(self) -> Store:
+        """The file, opened again."""
+        return SqliteStore(Path(self.folder.name) / "sessions.sqlite")
+
+    def teardown(self) -> None:
+        """And the file is gone."""
+        super().teardown()
+        self.folder.cleanup()
+
+
+def _settings(max_examples: int) -> settings:
+    return settings(
+        max_examples=max_examples,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+
+TestOnMemory = SessionMachine.TestCase
+TestOnMemory.settings = _settings(40)
+TestOnSqlite = SqliteMachine.TestCase
+TestOnSqlite.settings = _settings(40)

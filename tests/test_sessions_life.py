@@ -14,6 +14,7 @@ from service.errors import (
     SessionLimit,
     SessionNotFound,
 )
+from service.sessions.stores.memory import MemoryStore
 from tests.fakes import FaultyStore
 from tests.rig import Rig, play, sums, witness_engine, witness_model
 
@@ -264,7 +265,7 @@ def test_a_full_memory_store_refuses_sessions_and_not_steps() -> None:
     """429 for what is new, nothing is evicted, and sessions that are there go on."""
 
     async def scenario() -> None:
-        async with Rig(store=FaultyStore(max_bytes=3000)) as rig:
+        async with Rig(store=FaultyStore(MemoryStore(2500))) as rig:
             opened: list[str] = []
             with suppress(SessionLimit):
                 while len(opened) < 100:

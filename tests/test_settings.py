@@ -21,6 +21,8 @@ def test_defaults_are_the_contract() -> None:
     assert settings == Settings()
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert (settings.ttl_s, settings.max_ttl_s, settings.tombstone_s) == (3600, 2592000, 86400)
+    assert (settings.store, settings.data_dir) == ("sqlite", Path("data"))
+    assert (settings.durability, settings.redis_unsafe) == ("process", False)
     assert (settings.queue_requests, settings.max_steps) == (4096, 10_000)
     assert (settings.deadline_s, settings.chunk_ms, settings.drain_delay_s) == (30, 5, 0)
 
@@ -56,6 +58,12 @@ def test_sizes_have_units() -> None:
         ("POOL_BYTES", "64 parsecs"),
         ("INSECURE", "perhaps"),
         ("STORE", "redis"),
+        ("DATA_DIR", ""),
+        ("DURABILITY", "none"),
+        ("MODEL_STORE", "lstm"),
+        ("MODEL_STORE", "lstm=sqlite"),
+        ("MODEL_STORE", "=memory"),
+        ("REDIS_UNSAFE", "maybe"),
         ("MODEL_REPOSITORY", ""),
         ("LOG_LEVEL", "loud"),
         ("DEADLINE_S", "inf"),
@@ -72,6 +80,17 @@ def test_bad_value_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingError, match=rf"^CAROUSEL_{name}: .*{value}") as raised:
         load_settings([], {f"CAROUSEL_{name}": value})
     assert "is not" in str(raised.value)
+
+
+def test_models_in_memory_add_up() -> None:
+    """`--model-store` may be said several times, and names models by comma; the variable too."""
+    flags = ["--model-store", "a=memory", "--model-store", "b-1.2=memory, c=memory,"]
+    assert load_settings(flags, {}).memory_models == {"a", "b-1.2", "c"}
+    variable = {"CAROUSEL_MODEL_STORE": "c=memory,d=memory"}
+    assert load_settings([], variable).memory_models == {"c", "d"}
+    assert load_settings(["--model-store", "a=memory"], variable).memory_models == {"a"}
+    with pytest.raises(SettingError, match=r"^--model-store: 'b' is not NAME=memory"):
+        load_settings(["--model-store", "a=memory", "--model-store", "b"], {})
 
 
 def test_bad_flag_is_named() -> None:

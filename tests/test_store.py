@@ -1,22 +1,28 @@
 """What every store promises, and what sessions do with its outcomes.
 
-The suite runs over each store in STORES; a store is made by a callable that is given a folder.
+The suite runs over each store in STORES, made by a callable that is given a folder, and over Redis,
+which needs a server as well.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+import numpy as np
 import pytest
 
 from service.errors import SessionLimit
 from service.sessions.commits import new_revision
-from service.sessions.record import Head, Record, Reply, SavedArray
+from service.sessions.record import Head, Origin, Record
+from service.sessions.reply import add_reply
 from service.sessions.stores.base import Outcome, Store, Tombstone, Write
 from service.sessions.stores.memory import MemoryStore
+from service.sessions.stores.redis import RedisStore
+from service.sessions.stores.sqlite import SqliteStore
 from tests.fakes import PATIENCE_S
+from tests.redis_server import RedisServer, require_redis
 from tests.rig import Rig, play, sequence, settle, sums
 
 WRITTEN, LOST, GONE = Outcome.WRITTEN, Outcome.LOST, Outcome.GONE
@@ -28,12 +34,29 @@ def _memory(folder: Path) -> Store:
     return MemoryStore(1 << 20)
 
 
-STORES: dict[str, MakeStore] = {"memory": _memory}
+def _sqlite(folder: Path) -> Store:
+    return SqliteStore(folder / "sessions.sqlite")
 
 
-@pytest.fixture(params=sorted(STORES))
+STORES: dict[str, MakeStore] = {"memory": _memory, "sqlite": _sqlite}
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server that the tests of this file share."""
+    require_redis()
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(params=[*sorted(STORES), "redis"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
     """Makes the store under test; to be called on the event loop."""
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("redis")
+        with server.client() as client:
+            client.flushall()
+        return lambda: RedisStore(server.url)
     return lambda: STORES[request.param](tmp_path)
 
 
@@ -46,23 +69,10 @@ def _record(
     model: str = "m",
     state: bytes = b"\1" * 16,
 ) -> Record:
-    replies = (
-        Reply(3, 4, b"d" * 16, (SavedArray("y", "<f4", (1, 2), b"\0" * 8),), 8),
-        Reply(4, 9, b"e" * 16, None, 0),
-    )
-    head = Head(
-        (tenant, session_id),
-        model,
-        1,
-        "w",
-        new_revision(),
-        position,
-        900.0,
-        used_at,
-        60.0,
-        replies,
-        8,
-    )
+    replies = add_reply(b"", 3, 4, {}, {"y": np.zeros((1, 2), np.float32)})
+    replies = add_reply(replies, 4, 9, {"x": np.zeros(3)}, {"y": np.zeros(2 << 20, np.uint8)})
+    origin = Origin((tenant, session_id), model, "w", 900.0, 60.0)
+    head = Head(origin, 1, new_revision(), position, used_at, replies)
     return Record(head, state)
 
 
@@ -230,7 +240,7 @@ def test_memory_counts_what_it_holds() -> None:
     """Deleting and shrinking give room back: a full store takes a session again."""
 
     async def scenario() -> None:
-        store = MemoryStore(3000)
+        store = MemoryStore(2500)
         big = _record("a", state=b"\0" * 1500)
         await store.write([Write(None, big)])
         with pytest.raises(SessionLimit):

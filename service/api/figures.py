@@ -7,7 +7,9 @@ from service.api.traffic import BOUNDS_S, Traffic
 from service.engine.catalog import Catalog
 from service.engine.loaded import Loaded
 from service.metrics import Figure, Histogram
+from service.sessions.health import Health
 from service.sessions.sessions import Sessions
+from service.sessions.stores.base import StoreStats
 
 _LABELS = ("model", "version")
 _MEANINGS = {
@@ -65,6 +67,21 @@ def session_figures(sessions: Sessions) -> Iterator[Figure | Histogram]:
     """Sessions in memory."""
     meaning = "Sessions that are in memory"
     yield _total("carousel_sessions_resident", meaning, sessions.num_in_memory)
+
+
+def store_figures(stats: StoreStats, health: Health) -> Iterator[Figure | Histogram]:
+    """What the session store wrote, and whether it is there."""
+    counted = (
+        ("commits", "Commits, each of one or many rows", stats.commits),
+        ("rows", "Sessions written by commits", stats.rows),
+        ("commit_seconds", "Time spent in commits", stats.seconds),
+        ("failures", "Commits that failed", stats.failures),
+    )
+    for name, meaning, value in counted:
+        yield Figure(f"carousel_store_{name}", meaning, "counter", values={(): value})
+    meaning = "Time of the slowest commit since the start"
+    yield _total("carousel_store_slowest_commit_seconds", meaning, stats.slowest_s)
+    yield _total("carousel_store_up", "0 while the store is away", float(health.is_up))
 
 
 def _label(loaded: Loaded) -> tuple[str, ...]:

@@ -38,6 +38,11 @@ class Lifecycle:
         """Whether the end has begun."""
         return self.phase in (Phase.LEAVING, Phase.REFUSING)
 
+    @property
+    def is_refusing(self) -> bool:
+        """Whether nothing new is taken."""
+        return self.phase is Phase.REFUSING
+
     def accept(self) -> None:
         """One more request to answer."""
         self.num_accepted += 1

@@ -34,7 +34,10 @@ async def livez(given: Given) -> Response:
     summary="Whether to send requests here",
 )
 async def readyz(given: Given) -> Response:
-    """Lists the artifacts that were found and are refused, while the others are served."""
+    """Not while models are loaded, while the service ends, nor when the session store has been away
+    for some seconds. Lists the artifacts that were found and are refused, while the others are
+    served.
+    """
     refused = [
         {"model": each.name, "version": each.version, "reason": each.reason}
         for each in given.catalog.refused
@@ -60,4 +63,6 @@ def _readiness(given: Parts) -> str:
         return "draining"
     if given.lifecycle.phase is Phase.LOADING:
         return "loading"
+    if not given.health.is_up:
+        return "store unavailable"
     return "ready" if given.catalog.current() else "no model"

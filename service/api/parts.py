@@ -9,6 +9,7 @@ from service.api.codec import Codecs
 from service.api.lifecycle import Lifecycle
 from service.engine.catalog import Catalog
 from service.metrics import Metrics
+from service.sessions.health import Health
 from service.sessions.sessions import Sessions
 
 
@@ -20,6 +21,7 @@ class Parts:
     sessions: Sessions
     codecs: Codecs
     lifecycle: Lifecycle
+    health: Health
     metrics: Metrics
     max_ttl_s: float
 

@@ -112,7 +112,7 @@ class RefusedView(BaseModel):
 class Readiness(BaseModel):
     """Whether to send requests here."""
 
-    status: Literal["ready", "loading", "draining", "no model"]
+    status: Literal["ready", "loading", "draining", "store unavailable", "no model"]
     refused: list[RefusedView]
 
 

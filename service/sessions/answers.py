@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.row import Array
+from service.engine.loaded import Loaded
+from service.sessions.record import Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,3 +57,12 @@ class Fork:
 
     position: int
     sessions: tuple[SessionInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Where a stream begins: the session, its head with the recorded replies, and its model."""
+
+    info: SessionInfo
+    head: Head
+    loaded: Loaded

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from service.engine.engine import Deliver
 from service.engine.request import Request
-from service.errors import StoreUnavailable
-from service.sessions.record import Head, Record, keep_replies, make_reply
+from service.errors import StateCorrupt, StoreUnavailable
+from service.sessions.record import Head, Record
+from service.sessions.reply import add_reply
 from service.sessions.session import Session
 from service.sessions.stores.base import Outcome, Store, Write
 
@@ -66,20 +67,15 @@ class Committer:
         assert isinstance(ticket, Ticket)
         assert request.state_out is not None
         before = ticket.session.head
-        reply = make_reply(before.position, ticket.position, request.inputs, request.outputs)
-        replies, replies_bytes = keep_replies(before, reply)
         after = Head(
-            before.key,
-            before.model,
+            before.origin,
             ticket.session.loaded.version,
-            before.state_id,
             revision,
             ticket.position,
-            before.created_at,
             now,
-            before.ttl_s,
-            replies,
-            replies_bytes,
+            add_reply(
+                before.replies, before.position, ticket.position, request.inputs, request.outputs
+            ),
         )
         ticket.after = after
         return Write(before.revision, Record(after, request.state_out))
@@ -91,5 +87,7 @@ def _mark(requests: Sequence[Request], outcomes: Sequence[Outcome] | StoreUnavai
             request.error = StoreUnavailable(outcomes.detail, hint=outcomes.hint)
         return
     for request, outcome in zip(requests, outcomes, strict=True):
-        if outcome is not Outcome.WRITTEN:
+        if outcome is Outcome.DAMAGED:
+            request.error = StateCorrupt("the store cannot read what it holds of the session")
+        elif outcome is not Outcome.WRITTEN:
             request.error = WriteLost()

@@ -16,7 +16,7 @@ from service.errors import (
 )
 from service.sessions.record import Head, Record
 from service.sessions.session import Session
-from service.sessions.stores.base import Store, Tombstone
+from service.sessions.stores.base import Damaged, Found, Store, Tombstone
 from service.sessions.table import SessionTable
 
 
@@ -74,12 +74,17 @@ class Lookup:
         self.table.add(session)
         return session
 
-    def require_live(self, record: Record | Tombstone | None, session_id: str) -> Record:
-        """The record itself; raises SessionExpired or SessionNotFound where there is none to
-        use.
+    def require_live(self, record: Found, session_id: str) -> Record:
+        """The record itself; raises SessionExpired, SessionNotFound or StateCorrupt where there is
+        none to use.
         """
         if record is None:
             raise SessionNotFound(f"there is no session {session_id!r}")
+        if isinstance(record, Damaged):
+            raise StateCorrupt(
+                f"what the store holds of session {session_id!r} is damaged",
+                hint="delete the session and open it again; its id is free then",
+            )
         if isinstance(record, Tombstone) or record.head.expires_at <= self.clock():
             raise SessionExpired(
                 f"session {session_id!r} was idle for longer than its time to live",
@@ -148,7 +153,7 @@ class Lookup:
         """The model that a record goes on with; raises ModelMismatch or StateCorrupt."""
         loaded = self.successor(record.head)
         if len(record.state) != loaded.layout.nbytes:
-            session_id = record.head.key[1]
+            session_id = record.head.id
             raise StateCorrupt(f"the stored state of session {session_id!r} has the wrong size")
         return loaded
 

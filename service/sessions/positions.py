@@ -5,7 +5,8 @@ Pure.
 from collections.abc import Callable
 
 from service.errors import PositionConflict, ReplyNotKept
-from service.sessions.record import Head, Reply
+from service.sessions.record import Head
+from service.sessions.reply import Reply, unpack_replies
 
 
 def find_repeat(
@@ -35,7 +36,7 @@ def find_repeat(
         raise ReplyNotKept(
             "the step was done, and its outputs were too large to keep", position=head.position
         )
-    if return_state and reply is not head.replies[-1]:
+    if return_state and reply.position != head.position:
         raise ReplyNotKept(
             "the step was done; the state after it is kept for the very last step only",
             position=head.position,
@@ -43,8 +44,34 @@ def find_repeat(
     return reply
 
 
+def replies_after(head: Head, position: int) -> tuple[Reply, ...]:
+    """The recorded replies of the steps after `position`, oldest first; none if it is the
+    session's own.
+
+    Raises PositionConflict for a position the session has not reached, and ReplyNotKept where a
+    reply is missing: it was not kept, or `position` is inside a step.
+    """
+    if position == head.position:
+        return ()
+    if position > head.position:
+        raise PositionConflict(
+            f"position {position} given; the session stands at {head.position}",
+            position=head.position,
+        )
+    replies = unpack_replies(head.replies)
+    bases = [each.base for each in replies]
+    if position not in bases:
+        raise ReplyNotKept(
+            f"the replies after position {position} are not all kept", position=head.position
+        )
+    found = replies[bases.index(position) :]
+    if any(each.outputs is None for each in found):
+        raise ReplyNotKept("a reply was too large to keep", position=head.position)
+    return found
+
+
 def _recorded(head: Head, position: int) -> Reply | None:
-    for reply in reversed(head.replies):
+    for reply in reversed(unpack_replies(head.replies)):
         if reply.base == position:
             return reply
     return None

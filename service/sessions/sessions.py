@@ -1,5 +1,6 @@
 """The door to sessions: open, step, read, write, fork, reset, delete, list."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,25 +10,29 @@ from dataclasses import replace
 from models.row import Array
 from service.engine.catalog import Catalog
 from service.engine.engine import Engine
-from service.engine.loaded import Loaded
 from service.errors import (
     InvalidRequest,
     ModelMismatch,
     NotStreamable,
     PreconditionFailed,
     SessionExists,
+    StateCorrupt,
 )
-from service.sessions.answers import Fork, SessionInfo, SessionPage, StateRead
+from service.sessions.answers import Fork, Resume, SessionInfo, SessionPage, StateRead
 from service.sessions.commits import Committer, new_revision
 from service.sessions.etag import check_match, etag
 from service.sessions.lookup import Held, Lookup
+from service.sessions.opening import Opener
 from service.sessions.record import Head, Key, Record
 from service.sessions.stepper import Stepper
-from service.sessions.stores.base import Outcome, Store, Tombstone, Write
+from service.sessions.stores.base import Damaged, Found, Outcome, Store, Write
 
 # A session that expired is kept this long before it is swept: above any deadline and the difference
 # between two machines' clocks.
 SWEEP_GRACE_S = 60.0
+# A session that was idle for this long leaves memory at the next sweep; a step brings it back.
+IDLE_S = 60.0
+_AT_ONCE = 500
 
 
 class Sessions:
@@ -46,11 +51,11 @@ class Sessions:
     ) -> None:
         self.store = store
         self._catalog = catalog
-        self._ttl_s = ttl_s
         self._tombstone_s = tombstone_s
         self._deadline_s = deadline_s
         self._clock = clock
         self._lookup = Lookup(store, catalog, clock, max_waiting=max_waiting)
+        self._opener = Opener(self._lookup, ttl_s, clock)
         self._committer = Committer(store, clock)
         self.peek = self._lookup.peek
         self.find = self._lookup.find
@@ -95,8 +100,8 @@ class Sessions:
             raise NotStreamable(f"{model} takes whole sequences only: {reason}", reason=reason)
         row = loaded.initial_row if state is None else loaded.layout.pack(state)
         key = (tenant, session_id if session_id is not None else secrets.token_hex(16))
-        record = Record(self._head(key, loaded, position, ttl_s), row)
-        taken = await self._create([record])
+        record = self._opener.record(key, loaded, row, position, ttl_s)
+        taken = await self._opener.create([record])
         if taken:
             info = self._info(taken[0].head, len(taken[0].state))
             raise SessionExists(f"the session {key[1]!r} exists already", session=_fields(info))
@@ -106,6 +111,13 @@ class Sessions:
         """The session, once the step that is running is done."""
         async with self._hold(tenant, session_id) as held:
             return self._info(held.record.head, len(held.record.state))
+
+    async def resume(self, tenant: str, session_id: str) -> Resume:
+        """Where a stream of the session begins, once the step that is running is done."""
+        async with self._hold(tenant, session_id) as held:
+            head = held.record.head
+            info = self._info(head, len(held.record.state))
+            return Resume(info=info, head=head, loaded=held.session.loaded)
 
     async def page(
         self, tenant: str, *, model: str | None = None, limit: int = 100, after: str | None = None
@@ -164,14 +176,13 @@ class Sessions:
             raise InvalidRequest("session_ids names an id twice; expected ids that differ")
         async with self._hold(tenant, session_id) as held:
             loaded, source = held.session.loaded, held.record
-            lives_s = ttl_s if ttl_s is not None else source.head.ttl_s
+            lives_s = ttl_s if ttl_s is not None else source.head.origin.ttl_s
+            at = source.head.position
             records = [
-                Record(
-                    self._head((tenant, each), loaded, source.head.position, lives_s), source.state
-                )
+                self._opener.record((tenant, each), loaded, source.state, at, lives_s)
                 for each in ids
             ]
-            taken = await self._create(records)
+            taken = await self._opener.create(records)
         if taken:
             infos = [_fields(self._info(each.head, len(each.state))) for each in taken]
             raise SessionExists(f"{len(taken)} of the ids are taken", sessions=list(infos))
@@ -181,21 +192,27 @@ class Sessions:
     async def delete(self, tenant: str, session_id: str, *, if_match: str | None = None) -> None:
         """End a session; its id may be opened again. Raises PreconditionFailed.
 
-        Also one whose model is gone: nothing else can be done with it, and it takes up room.
+        Also one whose model is gone or that is damaged: nothing else can be done with it, and it
+        takes up room.
         """
+        key = (tenant, session_id)
         try:
             async with self._hold(tenant, session_id) as held:
                 self._lookup.table.drop(held.session)
-                await self._delete(held.record, session_id, if_match)
-        except ModelMismatch:
-            record = await self.store.load((tenant, session_id))
-            await self._delete(record, session_id, if_match)
+                await self._delete(key, held.record, if_match)
+        except (ModelMismatch, StateCorrupt):
+            await self._delete(key, await self.store.load(key), if_match)
 
     async def sweep(self) -> None:
-        """Bury sessions that expired a while ago, and forget old tombstones; call it now and
-        then.
+        """Give up idle sessions in memory, bury those that expired a while ago, and forget old
+        tombstones; call it now and then.
         """
         now = self._clock()
+        table = self._lookup.table
+        while True:
+            if not table.retire_idle(now - IDLE_S, _AT_ONCE):
+                break
+            await asyncio.sleep(0)
         keys = await self.store.expire(now - SWEEP_GRACE_S, now - self._tombstone_s)
         for key in keys:
             session = self._lookup.table.get(key)
@@ -205,17 +222,19 @@ class Sessions:
     def _hold(self, tenant: str, session_id: str) -> AbstractAsyncContextManager[Held]:
         return self._lookup.hold(tenant, session_id, time.monotonic() + self._deadline_s)
 
-    async def _delete(
-        self, record: Record | Tombstone | None, session_id: str, if_match: str | None
-    ) -> None:
+    async def _delete(self, key: Key, found: Found, if_match: str | None) -> None:
         outcome = Outcome.LOST
         while outcome is Outcome.LOST:
-            head = self._lookup.require_live(record, session_id).head
-            check_match(if_match, head)
-            outcome = await self.store.delete(head.key, head.revision)
+            if isinstance(found, Damaged) and if_match is None:
+                revision = found.revision
+            else:
+                head = self._lookup.require_live(found, key[1]).head
+                check_match(if_match, head)
+                revision = head.revision
+            outcome = await self.store.delete(key, revision)
             if outcome is Outcome.LOST:
                 # Another server wrote it meanwhile: what it wrote is what must match.
-                record = await self.store.load(head.key)
+                found = await self.store.load(key)
 
     async def _overwrite(
         self, held: Held, row: bytes, position: int, if_match: str | None
@@ -229,13 +248,14 @@ class Sessions:
             revision=new_revision(),
             position=position,
             used_at=now,
-            replies=(),
-            replies_bytes=0,
+            replies=b"",
         )
         record = Record(after, row)
         # Dropped first: should the store fail now, nobody may trust what is in memory.
         self._lookup.table.drop(held.session)
         outcomes = await self.store.write([Write(head.revision, record)])
+        if outcomes[0] is Outcome.DAMAGED:
+            raise StateCorrupt(f"the store cannot read what it holds of session {head.id!r}")
         if outcomes[0] is not Outcome.WRITTEN:
             # Another server wrote it meanwhile: what it wrote is what must match.
             held.record = await self._lookup.reload(held.session)
@@ -244,43 +264,14 @@ class Sessions:
             return await self._overwrite(held, row, position, if_match)
         return self._info(after, len(row))
 
-    async def _create(self, records: Sequence[Record]) -> list[Record]:
-        """Write new sessions, all or none; returns the live ones that stand in their way.
-
-        An expired session that was not swept yet stands in nobody's way: it is written over.
-        """
-        while True:
-            writes: list[Write] = []
-            taken: list[Record] = []
-            for record in records:
-                there = await self.store.load(record.head.key)
-                if isinstance(there, Record) and there.head.expires_at > self._clock():
-                    taken.append(there)
-                base = there.head.revision if isinstance(there, Record) else None
-                writes.append(Write(base, record))
-            if taken:
-                return taken
-            outcomes = await self.store.write(writes, atomic=True)
-            if all(outcome is Outcome.WRITTEN for outcome in outcomes):
-                return []
-
-    def _head(self, key: Key, loaded: Loaded, position: int, ttl_s: float | None) -> Head:
-        now = self._clock()
-        lives_s = ttl_s if ttl_s is not None else self._ttl_s
-        revision = new_revision()
-        state_id = loaded.state_id
-        return Head(
-            key, loaded.name, loaded.version, state_id, revision, position, now, now, lives_s
-        )
-
     def _info(self, head: Head, state_bytes: int) -> SessionInfo:
         served = self._catalog.successor(head.model, head.version, head.state_id)
         return SessionInfo(
-            session_id=head.key[1],
+            session_id=head.id,
             model=head.model,
             version=served.version if served is not None else head.version,
             position=head.position,
-            created_at=head.created_at,
+            created_at=head.origin.created_at,
             last_used_at=head.used_at,
             expires_at=head.expires_at,
             state_bytes=state_bytes,

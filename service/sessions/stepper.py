@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from models.row import Array
 from service.engine.request import NO_SLOT, Abandoned, Request
-from service.errors import StoreUnavailable
+from service.errors import StateCorrupt, StoreUnavailable
 from service.sessions.answers import StepReply
 from service.sessions.commits import Ticket, WriteLost
 from service.sessions.lookup import Lookup
 from service.sessions.positions import find_repeat
-from service.sessions.record import Head, Reply, digest
+from service.sessions.record import Head
+from service.sessions.reply import Reply, digest
 from service.sessions.session import Session
 
 
@@ -202,7 +203,7 @@ class Stepper:
                 if ticket.done is not None:
                     ticket.done(request)
                 return
-            if isinstance(request.error, WriteLost | StoreUnavailable):
+            if isinstance(request.error, WriteLost | StoreUnavailable | StateCorrupt):
                 self._table.drop(session)
             if isinstance(request.error, WriteLost):
                 request.error = Abandoned()
@@ -260,5 +261,4 @@ def _reply(session: Session, step: Step, request: Request) -> StepReply:
 
 def _replay(reply: Reply, state: Mapping[str, Array] | None) -> StepReply:
     assert reply.outputs is not None
-    outputs = {each.name: each.load() for each in reply.outputs}
-    return StepReply(outputs=outputs, position=reply.position, state=state, replayed=True)
+    return StepReply(outputs=reply.outputs, position=reply.position, state=state, replayed=True)

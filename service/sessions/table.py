@@ -1,6 +1,7 @@
 """The sessions that are in memory: a cache in front of the store, bounded by the pools.
 
 A session is here while it is busy, while it has a slot, or for a short while after it was loaded.
+One that is idle for long enough leaves, whether its slot is needed or not.
 """
 
 from collections import OrderedDict
@@ -80,6 +81,21 @@ class SessionTable:
         slot, session.slot = session.slot, NO_SLOT
         if slot != NO_SLOT:
             session.loaded.engine.release(slot)
+
+    def retire_idle(self, used_before: float, limit: int) -> bool:
+        """Give up sessions that nobody has used since a time, `limit` at most; False when none is
+        left. What is idle takes room in the store alone.
+        """
+        for idle in (self._loose, *self._resting.values()):
+            while idle:
+                session = next(iter(idle))
+                if session.head.used_at > used_before:
+                    break
+                if limit == 0:
+                    return True
+                self.drop(session)
+                limit -= 1
+        return False
 
     def forget_engine(self, engine: Engine) -> None:
         """Drop the idle sessions of a model that is no longer served."""

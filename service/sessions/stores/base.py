@@ -10,11 +10,14 @@ from service.sessions.record import Head, Key, Record
 
 
 class Outcome(Enum):
-    """What became of one write: it counts, somebody else wrote first, or the session is gone."""
+    """What became of one write: it counts, somebody else wrote first, the session is gone, or the
+    store cannot read where it would be.
+    """
 
     WRITTEN = auto()
     LOST = auto()
     GONE = auto()
+    DAMAGED = auto()
 
 
 @dataclass(slots=True)
@@ -32,6 +35,34 @@ class Tombstone:
     expired_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A session whose bytes are not what was written; it can be deleted by its revision."""
+
+    revision: bytes
+
+
+Found = Record | Tombstone | Damaged | None
+
+
+@dataclass(slots=True)
+class StoreStats:
+    """What a store's writing has come to: commits (each of one or many rows) and their seconds."""
+
+    commits: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    slowest_s: float = 0.0
+    failures: int = 0
+
+    def committed(self, rows: int, seconds: float) -> None:
+        """Count a commit."""
+        self.commits += 1
+        self.rows += rows
+        self.seconds += seconds
+        self.slowest_s = max(self.slowest_s, seconds)
+
+
 # Called once, from any thread, with an outcome per write, or with the error after which none is
 # known.
 Done = Callable[[Sequence[Outcome] | StoreUnavailable], None]
@@ -47,6 +78,7 @@ class Store(Protocol):
     name: str
     # Whether other processes write here too: then a cached session is no ground for a refusal.
     shared: bool
+    stats: StoreStats
 
     def commit(self, writes: Sequence[Write], done: Done) -> None:
         """Write the rows of one batch, each with its own outcome, then call `done`.
@@ -61,7 +93,7 @@ class Store(Protocol):
         Raises SessionLimit if a new session does not fit.
         """
 
-    async def load(self, key: Key) -> Record | Tombstone | None:
+    async def load(self, key: Key) -> Found:
         """The session, also one that has expired and was not swept yet."""
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
@@ -78,6 +110,9 @@ class Store(Protocol):
         """Turn sessions that expired before a time into tombstones, and drop tombstones older than
         the other; returns the sessions' keys.
         """
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable while the store cannot do its work."""
 
     async def close(self) -> None:
         """Finish what was begun and let go of everything."""

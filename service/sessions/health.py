@@ -1,0 +1,68 @@
+"""Whether the store can be reached: it is asked once a second, and one blip changes nothing."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from service.sessions.stores.base import Store
+
+log = logging.getLogger("carousel.store")
+
+AWAY_S = 3.0
+
+
+class Health:
+    """A store is away once it has not answered for `AWAY_S`; one answer, and it is back.
+
+    `clock`: seconds that only go up. `pause_s` lies between two questions, and each may take
+    `patience_s`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        pause_s: float = 1.0,
+        patience_s: float = 2.0,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._pause_s = pause_s
+        self._patience_s = patience_s
+        self._failing_since: float | None = None
+        self._is_told = False
+
+    def __repr__(self) -> str:
+        return f"<Health {'up' if self.is_up else 'away'} {self._store.name}>"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the store is there, as far as is known."""
+        return self._failing_since is None or self._clock() - self._failing_since < AWAY_S
+
+    async def watch(self) -> None:
+        """Ask for ever."""
+        while True:
+            await self.check()
+            await asyncio.sleep(self._pause_s)
+
+    async def check(self) -> None:
+        """Ask once."""
+        began = self._clock()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._store.ping()
+        except Exception as error:
+            # Whatever went wrong, the store did not say that it can work.
+            if self._failing_since is None:
+                self._failing_since = began
+            if not self.is_up and not self._is_told:
+                self._is_told = True
+                log.error("the session store is away: %s", str(error) or type(error).__name__)
+        else:
+            self._failing_since = None
+            if self._is_told:
+                self._is_told = False
+                log.info("the session store is back")

@@ -1,0 +1,58 @@
+"""Brings new sessions into the store: what is opened, and what is forked."""
+
+from collections.abc import Callable, Sequence
+
+from service.engine.loaded import Loaded
+from service.errors import StateCorrupt
+from service.sessions.commits import new_revision
+from service.sessions.lookup import Lookup
+from service.sessions.record import Head, Key, Origin, Record
+from service.sessions.stores.base import Damaged, Found, Outcome, Write
+
+
+class Opener:
+    """Makes records and writes them where nothing stands in the way. Owned by the event loop."""
+
+    def __init__(self, lookup: Lookup, ttl_s: float, clock: Callable[[], float]) -> None:
+        self._lookup = lookup
+        self._store = lookup.store
+        self._ttl_s = ttl_s
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Opener {self._store!r}>"
+
+    def record(
+        self, key: Key, loaded: Loaded, row: bytes, position: int, ttl_s: float | None
+    ) -> Record:
+        """A session as it is when it is opened; `ttl_s` None: the service's own."""
+        now = self._clock()
+        lives_s = ttl_s if ttl_s is not None else self._ttl_s
+        origin = Origin(key, loaded.name, loaded.state_id, now, lives_s)
+        return Record(Head(origin, loaded.version, new_revision(), position, now), row)
+
+    async def create(self, records: Sequence[Record]) -> list[Record]:
+        """Write new sessions, all or none; returns the live ones that stand in their way.
+
+        An expired session that was not swept yet stands in nobody's way: it is written over. Raises
+        SessionLimit, and StateCorrupt for an id whose session is damaged.
+        """
+        while True:
+            found = [await self._store.load(each.head.key) for each in records]
+            taken = [each for each in found if self._is_live(each)]
+            if taken:
+                return [self._lookup.require_live(each, "") for each in taken]
+            writes = [
+                Write(there.head.revision if isinstance(there, Record) else None, record)
+                for there, record in zip(found, records, strict=True)
+            ]
+            outcomes = await self._store.write(writes, atomic=True)
+            if Outcome.DAMAGED in outcomes:
+                raise StateCorrupt("the store cannot read where the session would be kept")
+            if all(outcome is Outcome.WRITTEN for outcome in outcomes):
+                return []
+
+    def _is_live(self, found: Found) -> bool:
+        if isinstance(found, Damaged):
+            return True
+        return isinstance(found, Record) and found.head.expires_at > self._clock()

@@ -1,0 +1,128 @@
+"""The recorded replies of a session's last steps, packed: one run of bytes in memory and in stores.
+
+A step adds one and drops what is beyond the bounds; only a repeat looks inside.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from math import prod
+from struct import Struct
+
+import numpy as np
+
+from models.row import Array
+
+MAX_REPLIES = 8
+MAX_REPLIES_BYTES = 4 << 10
+MAX_REPLY_BYTES = 1 << 20
+
+# How many replies follow, and how many bytes of outputs they hold together.
+_ALL = Struct("<BI")
+# One reply: its bytes, this included, and its bytes of outputs; base, position, digest, outputs.
+_SIZES = Struct("<II")
+_ENTRY = Struct("<IIqq16sB")
+# One output: bytes of its name and of its dtype's, dimensions. Then the names, each dimension, and
+# the values.
+_LABEL = Struct("<HBB")
+_NOT_KEPT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A recorded reply: the step from `base` to `position` with inputs of this digest.
+
+    `outputs` is None when they were too large to keep; `nbytes` is their size.
+    """
+
+    base: int
+    position: int
+    digest: bytes
+    outputs: Mapping[str, Array] | None
+    nbytes: int
+
+
+def add_reply(
+    replies: bytes,
+    base: int,
+    position: int,
+    inputs: Mapping[str, Array],
+    outputs: Mapping[str, Array],
+) -> bytes:
+    """The replies to keep after a step, oldest first: its own always, and before it as many of
+    `replies` as are small enough together. Outputs beyond 1 MiB are left out, and the reply says
+    so.
+    """
+    nbytes = sum(array.nbytes for array in outputs.values())
+    parts: list[bytes] = []
+    num_outputs = _NOT_KEPT
+    if nbytes > MAX_REPLY_BYTES:
+        nbytes = 0
+    else:
+        num_outputs = len(outputs)
+        for name, array in outputs.items():
+            parts += _label(name, array.dtype, array.shape), array.tobytes()
+    body = b"".join(parts)
+    size = _ENTRY.size + len(body)
+    entry = _ENTRY.pack(size, nbytes, base, position, digest(inputs), num_outputs)
+    count, total, offset = 0, nbytes, 0
+    if replies:
+        count, older = _ALL.unpack_from(replies)
+        total, offset = total + older, _ALL.size
+    while count and (count == MAX_REPLIES or total > MAX_REPLIES_BYTES):
+        dropped, dropped_bytes = _SIZES.unpack_from(replies, offset)
+        count, total, offset = count - 1, total - dropped_bytes, offset + dropped
+    return b"".join((_ALL.pack(count + 1, total), replies[offset:], entry, body))
+
+
+def num_replies(replies: bytes) -> int:
+    """How many replies are packed here."""
+    return replies[0] if replies else 0
+
+
+def unpack_replies(replies: bytes) -> tuple[Reply, ...]:
+    """The replies, oldest first; their arrays are read-only views of `replies`."""
+    found: list[Reply] = []
+    offset = _ALL.size
+    for _ in range(num_replies(replies)):
+        size, nbytes, base, position, key, num_outputs = _ENTRY.unpack_from(replies, offset)
+        outputs = None
+        if num_outputs != _NOT_KEPT:
+            outputs = _unpack_outputs(replies, offset + _ENTRY.size, num_outputs)
+        found.append(Reply(base, position, key, outputs, nbytes))
+        offset += size
+    return tuple(found)
+
+
+def digest(inputs: Mapping[str, Array]) -> bytes:
+    """What tells decoded inputs apart: names, dtypes, shapes and values, however encoded."""
+    parts: list[bytes] = []
+    for name in sorted(inputs) if len(inputs) > 1 else inputs:
+        array = inputs[name]
+        parts += _label(name, array.dtype, array.shape), array.tobytes()
+    return blake2b(b"".join(parts), digest_size=16).digest()
+
+
+def _unpack_outputs(replies: bytes, offset: int, num_outputs: int) -> dict[str, Array]:
+    outputs: dict[str, Array] = {}
+    for _ in range(num_outputs):
+        name_size, dtype_size, ndim = _LABEL.unpack_from(replies, offset)
+        offset += _LABEL.size
+        name = replies[offset : offset + name_size].decode()
+        offset += name_size
+        dtype = np.dtype(replies[offset : offset + dtype_size].decode())
+        offset += dtype_size
+        shape = tuple(np.frombuffer(replies, "<u8", ndim, offset).tolist())
+        offset += 8 * ndim
+        outputs[name] = np.frombuffer(replies, dtype, prod(shape), offset).reshape(shape)
+        offset += outputs[name].nbytes
+    return outputs
+
+
+@lru_cache(maxsize=1024)
+def _label(name: str, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> bytes:
+    """What stands before an array's values; the dtype's name says its byte order."""
+    text, kind = name.encode(), dtype.str.encode()
+    dimensions = np.asarray(shape, "<u8").tobytes()
+    return _LABEL.pack(len(text), len(kind), len(shape)) + text + kind + dimensions

@@ -1,0 +1,101 @@
+"""What the Redis store's reading thread does: all sessions that are asked for in one round trip."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from service.errors import CarouselError, StoreUnavailable
+from service.sessions.record import Key
+from service.sessions.stores.base import Damaged, Found
+from service.sessions.stores.redis_keys import session_key
+from service.sessions.stores.redis_link import RedisLink, WrongType
+from service.sessions.stores.redis_value import unpack
+
+log = logging.getLogger("carousel.store")
+
+# Sessions that are read in one round trip: their states are in memory together.
+_LOADS = 128
+
+
+@dataclass(slots=True, eq=False)
+class Load:
+    """A session that is asked for."""
+
+    key: Key
+    future: "asyncio.Future[Found]"
+
+
+@dataclass(slots=True, eq=False)
+class Errand:
+    """Whatever else is read: `run` with the reader's connection."""
+
+    run: Callable[[RedisLink], object]
+    future: "asyncio.Future[Any]"
+
+
+class RedisReader:
+    """Owns the connection that reads, and that the sweep writes on. `handle` is a lane's."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    def __repr__(self) -> str:
+        return f"<RedisReader {self._link!r}>"
+
+    def handle(self, jobs: list[Load | Errand]) -> None:
+        """Sessions first, as requests wait for them; then each errand."""
+        loads = [job for job in jobs if isinstance(job, Load)]
+        for first in range(0, len(loads), _LOADS):
+            some = loads[first : first + _LOADS]
+            found = self._try(partial(_load, jobs=some))
+            results = found if isinstance(found, list) else [found] * len(some)
+            tell([job.future for job in some], results)
+        for job in jobs:
+            if isinstance(job, Errand):
+                tell([job.future], [self._try(job.run)])
+
+    def _try(self, run: Callable[[RedisLink], object]) -> object:
+        try:
+            return run(self._link)
+        except CarouselError as error:
+            return error
+        except Exception:
+            log.exception("the session store failed to read")
+            return StoreUnavailable("the session store failed")
+
+
+def tell(futures: "Sequence[asyncio.Future[Any]]", results: Sequence[object]) -> None:
+    """Resolve futures of one event loop from another thread, with one wake-up of the loop."""
+    try:
+        futures[0].get_loop().call_soon_threadsafe(_resolve, futures, results)
+    except RuntimeError:
+        # The event loop was closed under a server that is being killed: nobody is left to tell.
+        log.warning("an answer of the store came after the event loop had ended")
+
+
+def _resolve(futures: "Sequence[asyncio.Future[Any]]", results: Sequence[object]) -> None:
+    for future, result in zip(futures, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, StoreUnavailable):
+            # One of its own for everybody: where it is raised it gathers what it passed through.
+            future.set_exception(StoreUnavailable(result.detail, hint=result.hint))
+        elif isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+def _load(link: RedisLink, jobs: Sequence[Load]) -> list[Found]:
+    # One MGET would say of a key of another kind that nothing is there.
+    values = link.read([(b"GET", session_key(job.key)) for job in jobs])
+    found: list[Found] = []
+    for job, value in zip(jobs, values, strict=True):
+        if isinstance(value, WrongType):
+            found.append(Damaged(b""))
+        else:
+            found.append(None if value is None else unpack(job.key, value))
+    return found

@@ -1,0 +1,203 @@
+"""Sessions in an SQLite file: durable in one process, without another service to run.
+
+One thread writes: all that comes in while a transaction is under way goes into the next. A second
+one reads, and a third checkpoints, each with its own connection (SQLite's write-ahead log lets them
+go on beside the writer).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import apsw
+
+from service.errors import CarouselError
+from service.sessions.record import Head, Key
+from service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
+from service.sessions.stores.lane import Lane
+from service.sessions.stores.sealed import Damage
+from service.sessions.stores.sqlite_checkpoint import Checkpointer
+from service.sessions.stores.sqlite_file import FORMAT, Durability, SqliteFile
+from service.sessions.stores.sqlite_rows import SessionRows
+from service.sessions.stores.sqlite_writer import Job, Writer, settle, unavailable
+
+log = logging.getLogger("carousel.store")
+
+T = TypeVar("T")
+
+# Rows that a sweep looks at in one transaction: commits of steps wait for no longer than that.
+_SWEEP_ROWS = 200
+
+
+class SqliteStore:
+    """One file, owned by this process. Raises SettingError where the file cannot be used.
+
+    `durability`: `process` survives the end of the process, also by SIGKILL; `disk` waits for the
+    disk at each commit and survives the machine's end as well.
+    """
+
+    name = "sqlite"
+    shared = False
+
+    def __init__(self, path: Path, *, durability: Durability = "process") -> None:
+        self.stats = StoreStats()
+        self._file = SqliteFile(path, durability)
+        self._rows = SessionRows(self._file.connect())
+        self._writer = Writer(self._file.connect(), self.stats)
+        self._checkpointer = Checkpointer(self._file.connect(), self._writer)
+        self._writing = Lane("store writer", self._writer.handle)
+        self._reading = Lane("store reader", self._read)
+
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self._file!r} commits={self.stats.commits}>"
+
+    def commit(self, writes: Sequence[Write], done: Done) -> None:
+        """Write the rows of a batch in the next transaction."""
+        settle = cast(Callable[[object], None], done)
+        self._writing.put(Job(partial(SessionRows.put_all, writes=writes), settle, writes))
+
+    async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        """Write; raises StoreUnavailable."""
+        return await self._ask(
+            self._writing,
+            partial(SessionRows.put_all, writes=writes, atomic=atomic),
+            writes if len(writes) == 1 else (),
+        )
+
+    async def load(self, key: Key) -> Found:
+        """The session as the last transaction left it."""
+        return await self._ask(self._reading, partial(SessionRows.find, key=key))
+
+    async def delete(self, key: Key, base: bytes) -> Outcome:
+        """Delete by revision."""
+        return await self._ask(self._writing, lambda rows: rows.delete(key, base))
+
+    async def page(
+        self, tenant: str, model: str | None, after: str | None, limit: int, now: float
+    ) -> list[tuple[Head, int]]:
+        """Live sessions in order of id; damaged ones are left out and logged."""
+        found: list[tuple[Head, int]] = []
+        at = after or ""
+        while len(found) < limit:
+            wanted = limit - len(found)
+            heads, at = await self._ask(
+                self._reading, partial(_heads, tenant=tenant, model=model, after=at, limit=wanted)
+            )
+            found += [each for each in heads if each[0].expires_at > now]
+            if not at:
+                break
+        return found
+
+    async def expire(self, expired_before: float, buried_before: float) -> list[Key]:
+        """Bury the expired a few at a time, so that commits go on between."""
+        buried: list[Key] = []
+        at: tuple[float, int] | None = (float("-inf"), 0)
+        while at is not None:
+            keys, at = await self._ask(
+                self._writing, partial(_bury, after=at, expired_before=expired_before)
+            )
+            buried += keys
+        while await self._ask(self._writing, lambda rows: rows.forget(buried_before, _SWEEP_ROWS)):
+            pass
+        return buried
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable if the file cannot be read or, after a failure, written."""
+        if self._writer.failing:
+            await self._ask(
+                self._writing, lambda rows: rows.connection.pragma("user_version", FORMAT)
+            )
+        else:
+            await self._ask(self._reading, lambda rows: rows.connection.pragma("user_version"))
+
+    async def close(self) -> None:
+        """Commit what is under way and give the file up."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._reading.close()
+        self._writing.close()
+        self._checkpointer.close()
+        self._rows.connection.close()
+        self._writer.close()
+        self._file.close()
+
+    async def _ask(
+        self, lane: Lane[Job], run: Callable[[SessionRows], T], writes: Sequence[Write] = ()
+    ) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def tell(result: object) -> None:
+            loop.call_soon_threadsafe(_resolve, future, result)
+
+        lane.put(Job(run, tell, writes))
+        return await future
+
+    def _read(self, jobs: list[Job]) -> None:
+        """The reader's turn: every job sees what the last transaction left."""
+        for job in jobs:
+            try:
+                result: object = job.run(self._rows)
+            except CarouselError as error:
+                result = error
+            except apsw.Error as error:
+                result = unavailable(error)
+            except Exception as error:
+                log.exception("the session store failed to read")
+                result = unavailable(error)
+            settle(job, result)
+
+
+def _heads(
+    rows: SessionRows, tenant: str, model: str | None, after: str, limit: int
+) -> tuple[list[tuple[Head, int]], str]:
+    """Heads and state bytes of the next sessions, and the id to go on after; "" at the end."""
+    heads: list[tuple[Head, int]] = []
+    names = rows.names(tenant, model, after, limit)
+    for place, name in names:
+        try:
+            sealed = rows.head(place)
+        except Damage:
+            log.warning("session %r is damaged and left out of the list", name)
+            continue
+        if sealed is not None:
+            heads.append((sealed.head, sealed.state_bytes))
+    return heads, names[-1][1] if len(names) == limit else ""
+
+
+def _bury(
+    rows: SessionRows, after: tuple[float, int], expired_before: float
+) -> tuple[list[Key], tuple[float, int] | None]:
+    """Bury what has expired of the next sessions that are due; where to go on, None at the end."""
+    buried: list[Key] = []
+    found = rows.due(after, expired_before, _SWEEP_ROWS)
+    for place, _ in found:
+        try:
+            sealed = rows.head(place)
+        except Damage:
+            # It stays, to be deleted by whoever owns it.
+            continue
+        if sealed is None:
+            continue
+        if sealed.head.expires_at <= expired_before:
+            rows.bury(place, sealed.head)
+            buried.append(sealed.head.key)
+        else:
+            rows.postpone(place, sealed.head.expires_at)
+    if len(found) < _SWEEP_ROWS:
+        return buried, None
+    place, due = found[-1]
+    return buried, (due, place)
+
+
+def _resolve(future: "asyncio.Future[Any]", result: object) -> None:
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

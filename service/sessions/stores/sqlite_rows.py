@@ -1,0 +1,191 @@
+"""Sessions as rows of an SQLite connection: what the store's threads read and write.
+
+Nothing here begins or ends a transaction. Every statement is run to its end (`get`, `fetchall`):
+one that is left half way keeps its transaction open. Damage that SQLite itself finds comes out of
+the writing methods as apsw.CorruptError, for the caller to find the row at fault.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import apsw
+
+from service.errors import StateCorrupt
+from service.sessions.record import Head, Key
+from service.sessions.stores.base import Damaged, Found, Outcome, Tombstone, Write
+from service.sessions.stores.sealed import Damage, SealedHead, seal, unseal, unseal_head
+
+log = logging.getLogger("carousel.store")
+
+_UPDATE = "UPDATE session SET revision = ?, head = ?, state = ? WHERE id = ? AND revision = ?"
+_REPLACE = (
+    "UPDATE session SET model = ?, due = ?, revision = ?, head = ?, state = ? "
+    "WHERE tenant = ? AND name = ? AND revision = ? RETURNING id"
+)
+_INSERT = (
+    "INSERT INTO session (tenant, name, model, due, revision, head, state) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_UNBURY = "DELETE FROM tombstone WHERE tenant = ? AND name = ?"
+_REVISION = "SELECT revision FROM session WHERE tenant = ? AND name = ?"
+_LOAD = "SELECT id, revision, head, state FROM session WHERE tenant = ? AND name = ?"
+_TOMBSTONE = "SELECT expired_at FROM tombstone WHERE tenant = ? AND name = ?"
+_DELETE = "DELETE FROM session WHERE tenant = ? AND name = ? AND revision = ?"
+# Both are answered from an index alone, so that a damaged row stops nobody who only passes it.
+_NAMES = "SELECT id, name FROM session WHERE tenant = ? AND name > ? ORDER BY name LIMIT ?"
+_NAMES_OF_MODEL = (
+    "SELECT id, name FROM session WHERE tenant = ? AND model = ? AND name > ? ORDER BY name LIMIT ?"
+)
+_DUE = "SELECT id, due FROM session WHERE (due, id) > (?, ?) AND due <= ? ORDER BY due, id LIMIT ?"
+_HEAD = "SELECT revision, head FROM session WHERE id = ?"
+_POSTPONE = "UPDATE session SET due = ? WHERE id = ?"
+_REMOVE = "DELETE FROM session WHERE id = ?"
+_BURY = "INSERT OR REPLACE INTO tombstone (tenant, name, expired_at) VALUES (?, ?, ?)"
+_FORGET = (
+    "DELETE FROM tombstone WHERE (tenant, name) IN "
+    "(SELECT tenant, name FROM tombstone WHERE expired_at <= ? LIMIT ?)"
+)
+
+
+class SessionRows:
+    """The tables through one connection; used by one thread at a time."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self._cursor = connection.cursor()
+
+    def __repr__(self) -> str:
+        return f"<SessionRows changes={self.connection.total_changes()}>"
+
+    def renew(self) -> None:
+        """Begin with a fresh cursor, whatever the last one was in the middle of."""
+        self._cursor.close(True)
+        self._cursor = self.connection.cursor()
+
+    def put_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        """Write each row by compare-and-set; `atomic`: all of them or none."""
+        if atomic:
+            outcomes = [self._foresee(write) for write in writes]
+            if any(outcome is not Outcome.WRITTEN for outcome in outcomes):
+                return outcomes
+        return [self.put(write) for write in writes]
+
+    def put(self, write: Write) -> Outcome:
+        """Write a row by compare-and-set."""
+        record = write.record
+        head = record.head
+        origin = head.origin
+        sealed = seal(record)
+        if write.base is None:
+            return self._insert(head, sealed, record.state)
+        if origin.place:
+            self._cursor.execute(
+                _UPDATE, (head.revision, sealed, record.state, origin.place, write.base)
+            )
+            return Outcome.WRITTEN if self.connection.changes() else self._missed(head.key)
+        values = (head.model, head.expires_at, head.revision, sealed, record.state)
+        place = self._cursor.execute(_REPLACE, (*values, *head.key, write.base)).get
+        if place is None:
+            return self._missed(head.key)
+        origin.place = place
+        return Outcome.WRITTEN
+
+    def find(self, key: Key) -> Found:
+        """The session, its tombstone, or what is left of it; raises StateCorrupt if nothing of it
+        can be read.
+        """
+        try:
+            row = self._cursor.execute(_LOAD, key).get
+            if row is None:
+                expired_at = self._cursor.execute(_TOMBSTONE, key).get
+                return None if expired_at is None else Tombstone(expired_at)
+        except apsw.CorruptError:
+            return self._find_damaged(key)
+        place, revision, head, state = row
+        try:
+            record = unseal(revision, head, state)
+        except Damage:
+            return Damaged(revision)
+        if record.head.key != key:
+            return Damaged(revision)
+        record.head.origin.place = place
+        return record
+
+    def delete(self, key: Key, base: bytes) -> Outcome:
+        """Delete by revision."""
+        self._cursor.execute(_DELETE, (*key, base))
+        return Outcome.WRITTEN if self.connection.changes() else self._missed(key)
+
+    def names(
+        self, tenant: str, model: str | None, after: str, limit: int
+    ) -> list[tuple[int, str]]:
+        """Places and ids of a tenant's sessions, in order of id."""
+        if model is None:
+            found = self._cursor.execute(_NAMES, (tenant, after, limit))
+        else:
+            found = self._cursor.execute(_NAMES_OF_MODEL, (tenant, model, after, limit))
+        return cast(list[tuple[int, str]], found.fetchall())
+
+    def head(self, place: int) -> SealedHead | None:
+        """The head at a place; None if there is none any more. Raises Damage."""
+        try:
+            row = self._cursor.execute(_HEAD, (place,)).get
+        except apsw.CorruptError as error:
+            raise Damage("SQLite cannot read it") from error
+        return None if row is None else unseal_head(*row)
+
+    def due(self, after: tuple[float, int], until: float, limit: int) -> list[tuple[int, float]]:
+        """Places of sessions that may have expired by `until`, and the times they were due."""
+        found = self._cursor.execute(_DUE, (*after, until, limit)).fetchall()
+        return cast(list[tuple[int, float]], found)
+
+    def bury(self, place: int, head: Head) -> None:
+        """Turn a session into a tombstone."""
+        self._cursor.execute(_REMOVE, (place,))
+        self._cursor.execute(_BURY, (*head.key, head.expires_at))
+
+    def postpone(self, place: int, due: float) -> None:
+        """Look at a session again when it is due."""
+        self._cursor.execute(_POSTPONE, (due, place))
+
+    def forget(self, buried_before: float, limit: int) -> int:
+        """Drop tombstones; returns how many."""
+        self._cursor.execute(_FORGET, (buried_before, limit))
+        return self.connection.changes()
+
+    def all_heads(self) -> Iterator[tuple[int, str, str]]:
+        """Place, tenant and id of every session, from the index of names."""
+        yield from self.connection.execute(
+            "SELECT id, tenant, name FROM session INDEXED BY session_by_name"
+        )
+
+    def _insert(self, head: Head, sealed: bytes, state: bytes) -> Outcome:
+        values = (*head.key, head.model, head.expires_at, head.revision, sealed, state)
+        self._cursor.execute(_INSERT, values)
+        if not self.connection.changes():
+            return Outcome.LOST
+        head.origin.place = self.connection.last_insert_rowid()
+        self._cursor.execute(_UNBURY, head.key)
+        return Outcome.WRITTEN
+
+    def _foresee(self, write: Write) -> Outcome:
+        revision = self._cursor.execute(_REVISION, write.record.head.key).get
+        if revision is None:
+            return Outcome.WRITTEN if write.base is None else Outcome.GONE
+        return Outcome.WRITTEN if revision == write.base else Outcome.LOST
+
+    def _missed(self, key: Key) -> Outcome:
+        return Outcome.GONE if self._cursor.execute(_REVISION, key).get is None else Outcome.LOST
+
+    def _find_damaged(self, key: Key) -> Damaged:
+        try:
+            revision = self._cursor.execute(_REVISION, key).get
+        except apsw.CorruptError:
+            revision = None
+        if revision is None:
+            raise StateCorrupt(
+                f"the store's file is damaged where session {key[1]!r} would be",
+                hint="carousel-sessions check, with the service stopped, says what is left",
+            )
+        return Damaged(revision)

@@ -1,0 +1,124 @@
+"""What the SQLite store's writing thread does: one transaction for all that has come in."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import apsw
+
+from service.errors import StateCorrupt, StoreUnavailable
+from service.sessions.stores.base import Outcome, StoreStats, Write
+from service.sessions.stores.sqlite_rows import SessionRows
+
+log = logging.getLogger("carousel.store")
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """What a thread of the store is asked: `run` on its rows, and `settle` with what came of it,
+    the result or an error.
+
+    `writes`, where it only writes: they are tried one by one if they fail together.
+    """
+
+    run: Callable[[SessionRows], object]
+    settle: Callable[[object], None]
+    writes: Sequence[Write] = ()
+
+
+class Writer:
+    """Owns the connection that writes. `handle` is a lane's; the rest may be read anywhere."""
+
+    def __init__(self, connection: apsw.Connection, stats: StoreStats) -> None:
+        self.failing = False
+        self.connection = connection
+        # Called between two transactions, once.
+        self.between: Callable[[], None] | None = None
+        self._stats = stats
+        self._rows = SessionRows(connection)
+
+    def __repr__(self) -> str:
+        return f"<Writer failing={self.failing} {self._stats!r}>"
+
+    def handle(self, jobs: list[Job]) -> None:
+        """One transaction; where SQLite finds damage, one for each row."""
+        began = time.perf_counter()
+        try:
+            results = self._transact(jobs)
+        except apsw.CorruptError:
+            results = [self._alone(job) for job in jobs]
+        except Exception as error:
+            results = [self._failed(error)] * len(jobs)
+        rows = sum(len(job.writes) for job in jobs)
+        self._stats.committed(rows, time.perf_counter() - began)
+        for job, result in zip(jobs, results, strict=True):
+            settle(job, result)
+        between, self.between = self.between, None
+        if between is not None:
+            between()
+
+    def close(self) -> None:
+        """Close the connection; after the last `handle`."""
+        self.connection.close()
+
+    def _transact(self, jobs: list[Job]) -> list[object]:
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            results = [job.run(self._rows) for job in jobs]
+            connection.execute("COMMIT")
+        except BaseException:
+            self._rows.renew()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self.failing = False
+        return results
+
+    def _alone(self, job: Job) -> object:
+        """A job in a transaction of its own, and if need be each of its writes."""
+        try:
+            return self._transact([job])[0]
+        except apsw.CorruptError:
+            if not job.writes:
+                return StateCorrupt("the store's file is damaged there")
+        except Exception as error:
+            return self._failed(error)
+        outcomes: list[object] = []
+        for write in job.writes:
+            alone = Job(partial(SessionRows.put, write=write), job.settle)
+            try:
+                outcomes += self._transact([alone])
+            except apsw.CorruptError:
+                outcomes.append(Outcome.DAMAGED)
+            except Exception as error:
+                return self._failed(error)
+        return outcomes
+
+    def _failed(self, error: Exception) -> StoreUnavailable:
+        self._stats.failures += 1
+        if not self.failing:
+            known = isinstance(error, apsw.Error)
+            log.error("the session store failed: %s", error, exc_info=not known)
+        self.failing = True
+        return unavailable(error)
+
+
+def settle(job: Job, result: object) -> None:
+    """Tell whoever asked, and let nothing that happens there reach the thread."""
+    try:
+        job.settle(result)
+    except RuntimeError:
+        # The event loop was closed under a server that is being killed: nobody is left to be told.
+        log.warning("an answer of the store came after the event loop had ended")
+    except Exception:
+        log.exception("an answer of the store could not be taken")
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """What clients are told of an error of SQLite; the log has it whole."""
+    full = isinstance(error, apsw.FullError)
+    hint = "the disk that holds the sessions is full" if full else None
+    return StoreUnavailable("the session store failed", hint=hint)
