@@ -124,7 +124,12 @@ class Settings:
         10**9, "size of the memory store; beyond it 429 session_limit", bounds=_BYTES
     )
     pool_bytes: int = _setting(
-        256 * 10**6, "most memory for resident states, a model", bounds=_BYTES
+        256 * 10**6, "most memory for resident sessions, a model", bounds=_BYTES
+    )
+    resident_sessions: int = _setting(
+        16_384,
+        "most sessions in memory, a model; the others wait in the store, and a step brings them in",
+        bounds=Bounds(low=2),
     )
 
     max_body_bytes: int = _setting(16 * 10**6, "largest request body", "Limits", _ABOVE_ZERO)
@@ -222,6 +227,8 @@ def load_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Setti
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """A line for each variable that begins like a setting and is none: most likely a slip."""
     known = [each.variable for each in options()]
+    # carousel-sessions is told by it where the service is.
+    known.append(PREFIX + "URL")
     lines: list[str] = []
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in known or _SERVICE_LINK.fullmatch(name):

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 # Top layer first: a file may import from its own layer and from those behind it. Other files of the
 # service (settings, errors, metrics) are leaves and import from no layer.
-LAYERS = ("__main__", "app", "api", "sessions", "engine", "backends")
+LAYERS = ("__main__", "admin", "app", "api", "sessions", "engine", "backends")
 
 WHERE = {
     "fastapi": ("service/app.py", "service/api/", "service/__main__.py"),
@@ -96,6 +96,12 @@ def test_service_layers_point_down() -> None:
             if head == "service" and target in LAYERS and not _may_import(layer, target):
                 wrong.append(f"{path.relative_to(ROOT)}: {imported}")
     assert wrong == []
+
+
+def test_the_operators_tool_stands_beside_the_service() -> None:
+    """carousel-sessions speaks HTTP or opens a stopped store; it carries no service in it."""
+    layers = ("app", "api", "engine", "backends")
+    assert _found("service/admin", *(f"service.{each}" for each in layers)) == []
 
 
 def _may_import(layer: str, target: str) -> bool:

@@ -55,8 +55,9 @@ class SqliteFile:
     """
 
     def __init__(self, path: Path, durability: Durability = "process", *, create: bool = True):
-        # Absolute, for SQLite takes some relative names (":memory:") for something else.
-        self.path = path.absolute()
+        # Resolved, so that a link to the file has the file's lock; and absolute, for SQLite takes
+        # some relative names (":memory:") for something else.
+        self.path = path.resolve()
         self._durability = durability
         if not create and not self.path.is_file():
             raise SettingError(SETTING, f"there is no file {path}")

@@ -28,17 +28,25 @@ _INSERT = (
     "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _UNBURY = "DELETE FROM tombstone WHERE tenant = ? AND name = ?"
-_REVISION = "SELECT revision FROM session WHERE tenant = ? AND name = ?"
-_LOAD = "SELECT id, revision, head, state FROM session WHERE tenant = ? AND name = ?"
+# A flipped bit can make a text or nothing of what was bytes, so what is read is asked for as bytes.
+_BYTES = "coalesce(CAST({} AS BLOB), x'')".format
+_REVISION = f"SELECT {_BYTES('revision')} FROM session WHERE tenant = ? AND name = ?"
+_LOAD = (
+    f"SELECT id, {_BYTES('revision')}, {_BYTES('head')}, {_BYTES('state')} "
+    "FROM session WHERE tenant = ? AND name = ?"
+)
 _TOMBSTONE = "SELECT expired_at FROM tombstone WHERE tenant = ? AND name = ?"
-_DELETE = "DELETE FROM session WHERE tenant = ? AND name = ? AND revision = ?"
+_DELETE = f"DELETE FROM session WHERE tenant = ? AND name = ? AND {_BYTES('revision')} = ?"
 # Both are answered from an index alone, so that a damaged row stops nobody who only passes it.
-_NAMES = "SELECT id, name FROM session WHERE tenant = ? AND name > ? ORDER BY name LIMIT ?"
+_NAMES = (
+    f"SELECT id, {_BYTES('name')} FROM session WHERE tenant = ? AND name > ? ORDER BY name LIMIT ?"
+)
 _NAMES_OF_MODEL = (
-    "SELECT id, name FROM session WHERE tenant = ? AND model = ? AND name > ? ORDER BY name LIMIT ?"
+    f"SELECT id, {_BYTES('name')} FROM session "
+    "WHERE tenant = ? AND model = ? AND name > ? ORDER BY name LIMIT ?"
 )
 _DUE = "SELECT id, due FROM session WHERE (due, id) > (?, ?) AND due <= ? ORDER BY due, id LIMIT ?"
-_HEAD = "SELECT revision, head FROM session WHERE id = ?"
+_HEAD = f"SELECT {_BYTES('revision')}, {_BYTES('head')} FROM session WHERE id = ?"
 _POSTPONE = "UPDATE session SET due = ? WHERE id = ?"
 _REMOVE = "DELETE FROM session WHERE id = ?"
 _BURY = "INSERT OR REPLACE INTO tombstone (tenant, name, expired_at) VALUES (?, ?, ?)"
@@ -125,7 +133,8 @@ class SessionRows:
             found = self._cursor.execute(_NAMES, (tenant, after, limit))
         else:
             found = self._cursor.execute(_NAMES_OF_MODEL, (tenant, model, after, limit))
-        return cast(list[tuple[int, str]], found.fetchall())
+        rows = cast(list[tuple[int, bytes]], found.fetchall())
+        return [(place, name.decode(errors="replace")) for place, name in rows]
 
     def head(self, place: int) -> SealedHead | None:
         """The head at a place; None if there is none any more. Raises Damage."""

@@ -1,0 +1,124 @@
+"""A session as a file: its state in safetensors, and what else makes it a session in the metadata.
+
+The tensors keep the names and bytes that they have on the wire, so any reader of safetensors can
+look at them, and the file itself is what a state write sends.
+"""
+
+import json
+import math
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from safetensors import SafetensorError, safe_open
+
+from service.admin.failure import Failure
+from service.admin.identifier import is_id
+
+SUFFIX = ".safetensors"
+
+_FORMAT = "carousel_format"
+_VERSION = "1"
+_LENGTH_BYTES = 8
+_MAX_HEADER_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
+
+
+class Source(Protocol):
+    """What bytes come from."""
+
+    def read(self, num_bytes: int, /) -> bytes:
+        """The next bytes, fewer only at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived:
+    """What the metadata says of the session; `state_id` names the weights, where it is known."""
+
+    session_id: str
+    model: str
+    version: int
+    position: int
+    ttl_s: float
+    state_id: str | None = None
+
+    def metadata(self) -> dict[str, str]:
+        """Text by name, as safetensors has it."""
+        values: dict[str, object] = {
+            _FORMAT: _VERSION,
+            "session_id": self.session_id,
+            "model": self.model,
+            "version": self.version,
+            "position": self.position,
+            "ttl_s": f"{self.ttl_s:.15g}",
+            "state_id": self.state_id,
+        }
+        return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def write_archive(file: BinaryIO, state: Source, about: Archived) -> None:
+    """Copy a safetensors body into `file`, with metadata; raises Failure if it is none."""
+    length = int.from_bytes(state.read(_LENGTH_BYTES), "little")
+    header = state.read(length) if length <= _MAX_HEADER_BYTES else b""
+    try:
+        tensors = json.loads(header)
+    except (ValueError, RecursionError):
+        tensors = None
+    if not isinstance(tensors, dict):
+        raise Failure("the service answered a state that is not safetensors")
+    written = _header(tensors, about.metadata())
+    file.write(len(written).to_bytes(_LENGTH_BYTES, "little"))
+    file.write(written)
+    while data := state.read(_CHUNK_BYTES):
+        file.write(data)
+
+
+def read_archive(path: Path) -> Archived:
+    """What a file says of its session, once its tensors are all there; raises Failure."""
+    try:
+        # To open a pipe would wait for whoever writes into it.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Failure(f"{path} cannot be read: it is no ordinary file")
+        with safe_open(path, framework="numpy") as file:
+            metadata: Mapping[str, str] = file.metadata() or {}
+    except OSError as error:
+        raise Failure(f"{path} cannot be read: {error.strerror or error}") from None
+    except SafetensorError:
+        raise Failure(f"{path} is not a safetensors file, or not a whole one") from None
+    if metadata.get(_FORMAT) != _VERSION:
+        found = metadata.get(_FORMAT)
+        raise Failure(
+            f"{path} was not written by carousel-sessions export"
+            if found is None
+            else f"{path} has the format {found!r}; expected {_VERSION}"
+        )
+    try:
+        return _read_metadata(metadata)
+    except KeyError as error:
+        raise Failure(f"{path} does not say its {error.args[0]}") from None
+    except ValueError:
+        raise Failure(f"{path} says of itself what no session can be") from None
+
+
+def _read_metadata(metadata: Mapping[str, str]) -> Archived:
+    """Raises KeyError for what is missing and ValueError for what cannot be."""
+    about = Archived(
+        session_id=metadata["session_id"],
+        model=metadata["model"],
+        version=int(metadata["version"]),
+        position=int(metadata["position"]),
+        ttl_s=float(metadata["ttl_s"]),
+        state_id=metadata.get("state_id"),
+    )
+    if not is_id(about.session_id) or about.position < 0 or not 0 < about.ttl_s < math.inf:
+        raise ValueError
+    return about
+
+
+def _header(tensors: Mapping[str, object], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors header; the offsets in it count from its end, and it is padded to 8 bytes."""
+    named = {"__metadata__": dict(metadata)} | dict(tensors)
+    text = json.dumps(named, separators=(",", ":")).encode()
+    return text + b" " * (-len(text) % 8)

@@ -1,0 +1,162 @@
+"""The verbs that ask a running service."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from service.admin.archive import SUFFIX, Archived
+from service.admin.failure import Failure, Refused, Usage
+from service.admin.identifier import check_id
+from service.admin.listing import list_json, list_lines, session_json, session_lines
+from service.admin.say import say, say_failure
+from service.admin.sessions import Session, Sessions
+from service.admin.table import shown_bytes
+from service.admin.transfer import Target, export_session, files_of, import_session
+
+_MODEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,127})(?:/([1-9][0-9]{0,8}))?")
+_GONE = ("session_not_found", "session_expired")
+
+Item = TypeVar("Item")
+
+
+def list_sessions(sessions: Sessions, options: argparse.Namespace) -> int:
+    """`list`."""
+    limit = None if options.all else options.limit
+    pages = sessions.pages(options.model, limit, options.after)
+    for text in (list_json if options.json else list_lines)(pages):
+        sys.stdout.write(text)
+    return 0
+
+
+def show_session(sessions: Sessions, options: argparse.Namespace) -> int:
+    """`show`."""
+    session = sessions.show(check_id(options.id))
+    if options.json:
+        sys.stdout.write(session_json(session) + "\n")
+    else:
+        sys.stdout.writelines(session_lines(session))
+    return 0
+
+
+def export_sessions(sessions: Sessions, options: argparse.Namespace) -> int:
+    """`export`."""
+    if (options.id is None) is (options.all is None):
+        raise Usage("export: name one session, or a folder with --all")
+    if options.all is not None:
+        if options.output is not None:
+            raise Usage("export: --output names one file; --all has its own folder")
+        return _export_all(sessions, options.all, options.model)
+    if options.model is not None:
+        raise Usage("export: --model goes with --all")
+    name = check_id(options.id)
+    path = options.output if options.output is not None else Path(name + SUFFIX)
+    say(_exported(export_session(sessions, name, path), path))
+    return 0
+
+
+def import_sessions(sessions: Sessions, options: argparse.Namespace) -> int:
+    """`import`."""
+    source, name = options.source, None if options.id is None else check_id(options.id)
+    target = None if options.model is None else _target(options.model)
+    if not source.is_dir():
+        made = import_session(
+            sessions, source, session_id=name, target=target, replace=options.replace
+        )
+        say(_imported(made, source))
+        return 0
+    if name is not None:
+        raise Usage("import: --id names one session; a folder may hold many")
+
+    def bring(path: Path) -> str:
+        made = import_session(sessions, path, target=target, replace=options.replace)
+        return _imported(made, path)
+
+    return _each(files_of(source), bring, "imported")
+
+
+def delete_sessions(sessions: Sessions, options: argparse.Namespace) -> int:
+    """`delete`."""
+    names = list(dict.fromkeys(check_id(each) for each in options.ids))
+    if not options.yes:
+        _ask(f"delete {', '.join(names)}?")
+
+    def drop(name: str) -> str:
+        sessions.delete(name)
+        return f"deleted {name}"
+
+    return _each(names, drop, "deleted")
+
+
+def _export_all(sessions: Sessions, folder: Path, model: str | None) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"{folder} cannot be made: {error.strerror}") from None
+
+    def take(name: str) -> str | None:
+        path = folder / (name + SUFFIX)
+        try:
+            return _exported(export_session(sessions, name, path), path)
+        except Refused as error:
+            if error.code not in _GONE:
+                raise
+            say(f"{name} was there and is gone")
+            return None
+
+    names = (
+        each.session_id
+        for page in sessions.pages(model, limit=None, after=None)
+        for each in page.sessions
+    )
+    return _each(names, take, "exported")
+
+
+def _each(items: Iterable[Item], act: Callable[[Item], str | None], word: str) -> int:
+    """Do all there is to do, say what came of each, and go on after a failure of one."""
+    done = failed = 0
+    for item in items:
+        try:
+            line = act(item)
+        except Failure as error:
+            if error.ends_all:
+                raise
+            failed += 1
+            say_failure(error)
+            continue
+        if line is not None:
+            done += 1
+            say(line)
+    say(f"{word} {done}" + (f", failed {failed}" if failed else ""))
+    return Failure.exit_code if failed else 0
+
+
+def _ask(question: str) -> None:
+    """Go on at a yes; raises Failure otherwise."""
+    if not sys.stdin.isatty():
+        raise Usage("delete: nobody is there to be asked; --yes deletes without a question")
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise Failure("nothing was deleted")
+
+
+def _target(text: str) -> Target:
+    found = _MODEL.fullmatch(text)
+    if found is None:
+        raise Usage(f"--model: {text!r} is not NAME or NAME/VERSION")
+    return Target(found[1], int(found[2]) if found[2] else None, forced=True)
+
+
+def _exported(about: Archived, path: Path) -> str:
+    size = shown_bytes(path.stat().st_size)
+    return f"exported {about.session_id} at position {about.position} to {path} ({size})"
+
+
+def _imported(made: Session, path: Path) -> str:
+    place = f"{made.model}/{made.version} at position {made.position}"
+    return f"imported {made.session_id} from {path}: {place}"

@@ -1,0 +1,72 @@
+"""The session file of a stopped service: held against a start meanwhile, and known by its size."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from service.admin.failure import Failure
+from service.errors import SettingError
+from service.sessions.stores.sqlite_file import SqliteFile
+from service.sessions.stores.sqlite_salvage import Salvage
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes of the file and of the log beside it."""
+
+    file: int
+    log: int
+
+
+class SessionFile:
+    """An open file that no service has; `sizes` are those before it was opened."""
+
+    def __init__(self, file: SqliteFile, sizes: Sizes) -> None:
+        self.path = file.path
+        self.sizes = sizes
+        self._file = file
+        self.rows = Salvage(file.connect())
+
+    def __repr__(self) -> str:
+        return f"<SessionFile {self.path}>"
+
+    def renew(self) -> apsw.Connection:
+        """A connection on which nothing is under way, in the place of the one before."""
+        self.rows.connection.close(force=True)
+        self.rows = Salvage(self._file.connect())
+        return self.rows.connection
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[SessionFile]:
+    """The file, this process's own until the end of the block; raises Failure."""
+    sizes = measure(path)
+    try:
+        owned = SqliteFile(path, "disk", create=False)
+    except SettingError as error:
+        raise Failure(str(error).removeprefix(f"{error.setting}: ")) from None
+    try:
+        file = SessionFile(owned, sizes)
+        try:
+            yield file
+        finally:
+            file.rows.connection.close(force=True)
+    except apsw.Error as error:
+        raise Failure(f"{path} cannot be used: {error}") from None
+    finally:
+        owned.close()
+
+
+def measure(path: Path) -> Sizes:
+    """The sizes as they are now, 0 for what is not there."""
+    return Sizes(*(_size(Path(f"{path}{end}")) for end in ("", "-wal")))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,65 @@
+"""A table for people: columns aligned, rows printed as they come."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from service.admin.failure import visible
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's head, and whether it holds numbers, which stand to the right."""
+
+    head: str
+    right: bool = False
+
+
+class Table:
+    """Lays out rows page by page. A column only ever gets wider, so that a long list is printed
+    while it comes, and its pages stand in line unless a later one needs more room.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._widths = [len(each.head) for each in columns]
+        self._has_head = False
+
+    def __repr__(self) -> str:
+        return f"<Table {[each.head for each in self._columns]}>"
+
+    def lines(self, rows: Iterable[Sequence[str]]) -> Iterator[str]:
+        """The lines of a page, the first with the columns' heads before it."""
+        page = [[visible(cell) for cell in row] for row in rows]
+        for row in page:
+            self._widths = [
+                max(width, len(cell)) for width, cell in zip(self._widths, row, strict=True)
+            ]
+        if not self._has_head:
+            page.insert(0, [each.head for each in self._columns])
+            self._has_head = True
+        return map(self._line, page)
+
+    def _line(self, row: Sequence[str]) -> str:
+        cells = (
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for column, width, cell in zip(self._columns, self._widths, row, strict=True)
+        )
+        return "  ".join(cells).rstrip() + "\n"
+
+
+def shown_bytes(count: int) -> str:
+    """A size in decimal units."""
+    if count < 1000:
+        return f"{count} B"
+    size = count / 1000
+    for unit in ("kB", "MB", "GB"):
+        if round(size, 1) < 1000:
+            return f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def shown_time(text: str) -> str:
+    """A time of RFC 3339 to the second, in UTC."""
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

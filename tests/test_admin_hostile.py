@@ -1,0 +1,473 @@
+"""`carousel-sessions` where something is wrong: one clear line, an exit code, no half files."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save, save_file
+
+from tests.admin import PROBLEM, Stranger, http, line_of, run_tool, tool_command
+from tests.client import MODEL
+from tests.live import PATIENCE_S, ROOT, Live, clean_env
+
+KEY = "a-key-of-the-tests-42"
+VERBS = ("list", "show", "export", "import", "delete", "check", "vacuum")
+INFO = (
+    b'{"session_id": "s", "model": "m", "version": 1, "position": 3, '
+    b'"created_at": "2026-01-01T00:00:00.000Z", "last_used_at": "2026-01-01T00:00:00.000Z", '
+    b'"expires_at": "2026-01-01T01:00:00.000Z", "state_bytes": 4000}'
+)
+TIMELESS = INFO.replace(b"2026-01-01T01:00:00.000Z", b"soon")
+TENSOR_BODY = save({"state.h": np.zeros(1000, np.float32)})
+METADATA = {
+    "carousel_format": "1",
+    "session_id": "new",
+    "model": MODEL,
+    "version": "1",
+    "position": "5",
+    "ttl_s": "60",
+}
+
+
+@pytest.fixture(scope="module")
+def guarded(repository: Path) -> Iterator[Live]:
+    """A service with a key."""
+    with Live(repository, env={"CAROUSEL_API_KEY": KEY}) as service:
+        yield service
+
+
+def closed_url() -> str:
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def problem(status: int, code: str, detail: str) -> bytes:
+    """A refusal as a service would send it."""
+    return http(
+        status, PROBLEM, b'{"code": "%b", "detail": "%b"}' % (code.encode(), detail.encode())
+    )
+
+
+@pytest.mark.parametrize("verb", [(), *((verb,) for verb in VERBS)])
+def test_help(verb: tuple[str, ...]) -> None:
+    """The tool and each verb explain themselves."""
+    ended = run_tool(*verb, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("usage: carousel-sessions")
+    if not verb:
+        for each in VERBS:
+            assert f"\n    {each} " in ended.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("serve",),
+        ("show",),
+        ("delete", "--yes"),
+        ("list", "--limit", "0"),
+        ("list", "--limit", "x"),
+        ("list", "--limit", "5", "--all"),
+        ("list", "--timeout", "nan"),
+        ("list", "--timeout", "0"),
+        ("list", "--mod", "m"),
+        ("export",),
+        ("export", "a", "--all", "folder"),
+        ("export", "--all", "folder", "--output", "file"),
+        ("export", "a", "--model", "m"),
+        ("import", "file", "--model", "a/b"),
+        ("import", ".", "--id", "a"),
+        ("import", "file", "--id", ""),
+        ("list", "--api-key-file", "/nonexistent/key"),
+        ("list", "--api-key-file", "/dev/null"),
+        ("check",),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """What cannot be meant ends with 2 before anybody is asked anything."""
+    ended = run_tool(*arguments, url=closed_url(), cwd=tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines()[-1].startswith("carousel-sessions"), ended.err
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", " ", "foo", "127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://:80"),
+        *("http://127.0.0.1:0", "http://127.0.0.1:99999", "http://127.0.0.1:x", "http://a b"),
+        *("http://a\nb", "http://..", "http://user:pass@127.0.0.1", "http://h\u00f6st"),
+        *("http://127.0.0.1/?a=1", "http://[::1", "http://a..b", f"http://{'a' * 64}"),
+    ],
+)
+def test_wrong_address(url: str) -> None:
+    """What is no address is refused as such."""
+    ended = run_tool("list", "--url", url, url=closed_url())
+    assert ended.code == (3 if url == "" else 2)
+    assert line_of(ended).startswith("http://127.0.0.1:" if url == "" else "--url: ")
+
+
+def test_nobody_there() -> None:
+    """A port where nobody listens and a name that nobody has: 3, with the address."""
+    for url in (closed_url(), "http://no-such-host.invalid:8000"):
+        ended = run_tool("list", "--url", url)
+        assert ended.code == 3
+        assert line_of(ended).startswith(f"{url} cannot be reached: ")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(200, "text/html", b"<h1>It works!</h1>"),
+        http(200, "application/json", b"[]"),
+        http(200, "application/json", b'{"sessions": [{"session_id": "s"}], "next": null}'),
+        http(200, "application/json", b'{"sessions": [' + INFO + b'], "next": 5}'),
+        http(200, "application/json", b'{"sessions": [' + TIMELESS + b'], "next": null}'),
+        http(200, "application/json", b'{"sessions": [], "next": ""}' + b" " * 10, length=10**6),
+        http(200, "application/json", b'{"sessions": ' + b"[" * 10**5),
+        http(404, "text/html", b"<h1>no</h1>"),
+        http(302, "text/html", b"", more="Location: https://elsewhere.example/\r\n"),
+        http(500, PROBLEM, b'{"detail": "no code"}'),
+        http(500, PROBLEM, b"[]"),
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n",
+        b"",
+    ],
+)
+def test_stranger(answer: bytes) -> None:
+    """What answers and is not Carousel is told from it: 3, and no traceback."""
+    with Stranger({"/v1/sessions?limit=100": answer}) as stranger:
+        ended = run_tool("list", url=stranger.url)
+    assert ended.code == 3
+    assert stranger.url in line_of(ended)
+
+
+def test_answer_that_never_comes() -> None:
+    """--timeout bounds the wait."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        ended = run_tool("list", "--timeout", "0.2", url=url)
+    assert ended.code == 3
+    assert "--timeout" in line_of(ended)
+
+
+def test_path_of_a_proxy() -> None:
+    """An address may have a path in front of the service's own."""
+    answer = http(200, "application/json", b'{"sessions": [' + INFO + b'], "next": null}')
+    with Stranger({"/carousel/v1/sessions?limit=100": answer}) as stranger:
+        ended = run_tool("list", "--url", f"{stranger.url}/carousel/")
+    assert ended.code == 0
+    assert "m/1" in ended.out
+
+
+def test_next_that_leads_nowhere() -> None:
+    """A list whose next is the page itself comes to an end."""
+    page = http(200, "application/json", b'{"sessions": [' + INFO + b'], "next": "s"}')
+    answers = {"/v1/sessions?limit=1000": page, "/v1/sessions?limit=1000&after=s": page}
+    with Stranger(answers) as stranger:
+        assert run_tool("list", "--all", url=stranger.url).code == 3
+
+
+def test_key(guarded: Live, tmp_path: Path) -> None:
+    """The key comes from the environment or a file; without it or with another one: 1, no key
+    shown.
+    """
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_text(f"{KEY}\n")
+    wrong.write_text("another-key-of-16-letters")
+    for arguments, env in (
+        ((), {"CAROUSEL_API_KEY": KEY}),
+        ((), {"CAROUSEL_API_KEY_FILE": str(right)}),
+        (("--api-key-file", right), {"CAROUSEL_API_KEY": "wrong"}),
+    ):
+        assert run_tool("list", *arguments, url=guarded.url, env=env).code == 0
+    for arguments, env in (
+        ((), {}),
+        ((), {"CAROUSEL_API_KEY": "another-key-of-16-letters"}),
+        (("--api-key-file", wrong), {"CAROUSEL_API_KEY": KEY}),
+    ):
+        ended = run_tool("list", *arguments, url=guarded.url, env=env)
+        assert ended.code == 1
+        assert line_of(ended).startswith("unauthorized (401): ")
+        assert "another-key" not in ended.err
+    assert run_tool("list", url=guarded.url, env={"CAROUSEL_API_KEY": "a\nb: c"}).code == 2
+
+
+@pytest.mark.parametrize("verb", ["show", "export", "delete"])
+def test_unknown_id(live: Live, verb: str, tmp_path: Path) -> None:
+    """A session that is not there: 1, with the service's words, and no file."""
+    flags = ("--yes",) if verb == "delete" else ()
+    ended = run_tool(verb, "never-there", *flags, url=live.url, cwd=tmp_path)
+    assert ended.code == 1
+    assert line_of(ended).startswith("session_not_found (404): ")
+    assert "'never-there'" in line_of(ended)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "a b", "..", ".", "a/b", "../x", "%2e", "a?b", "a#b", "\u00e9", "a\n", "a" * 129],
+)
+def test_odd_id(live: Live, name: str, tmp_path: Path) -> None:
+    """What cannot be an id is never asked for, and deletes nothing beside it."""
+    live.client.post("/v1/sessions", json={"model": MODEL, "session_id": "beside"})
+    for arguments in (("show", name), ("export", name), ("delete", "beside", name, "--yes")):
+        ended = run_tool(*arguments, url=live.url, cwd=tmp_path)
+        assert ended.code == 2
+        assert "cannot be a session's id" in line_of(ended)
+    assert os.listdir(tmp_path) == []
+    assert live.client.delete("/v1/sessions/beside").status_code == 204
+
+
+def test_id_of_the_service_is_its_own(live: Live, tmp_path: Path) -> None:
+    """A session cannot be opened under an id that begins with v2., and the service says why."""
+    path = tmp_path / "new.safetensors"
+    save_file(state(), path, METADATA)
+    ended = run_tool("import", path, "--id", "v2.abc", url=live.url)
+    assert ended.code == 1
+    assert "v2." in line_of(ended)
+    assert run_tool("list", url=live.url).out == "no sessions\n"
+
+
+def state() -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    """Tensors of a state that the LSTM takes."""
+    return {name: np.ones((2, 20), np.float32) for name in ("state.h", "state.c")}
+
+
+def test_file_that_is_none(live: Live, tmp_path: Path) -> None:
+    """What is not a whole safetensors file of this tool opens nothing, and is named."""
+    good = tmp_path / "good"
+    save_file(state(), good, METADATA)
+    whole = good.read_bytes()
+    files = {
+        "text": b"hello, this is no tensor at all",
+        "empty": b"",
+        "cut": whole[:-1],
+        "longer": whole + b"x",
+        "huge-header": b"\xff" * 8 + b"{}",
+        "header-only": (2).to_bytes(8, "little") + b"{}",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    save_file(state(), tmp_path / "foreign")
+    for name, value in (
+        ("carousel_format", "2"),
+        ("session_id", "a b"),
+        ("version", "one"),
+        ("position", "-1"),
+        ("ttl_s", "nan"),
+    ):
+        save_file(state(), tmp_path / name, METADATA | {name: value})
+    for name in METADATA:
+        lacking = {key: value for key, value in METADATA.items() if key != name}
+        save_file(state(), tmp_path / f"without-{name}", lacking)
+    os.mkfifo(tmp_path / "pipe")
+    for name in sorted({*os.listdir(tmp_path), "missing"} - {"good"}):
+        ended = run_tool("import", tmp_path / name, url=live.url)
+        assert ended.code == 1, name
+        assert str(tmp_path / name) in line_of(ended)
+    (tmp_path / "folder").mkdir()
+    assert run_tool("import", tmp_path / "folder", url=live.url).code == 1
+    assert run_tool("list", url=live.url).out == "no sessions\n"
+    assert run_tool("import", good, url=live.url).code == 0
+    assert run_tool("delete", "new", "--yes", url=live.url).code == 0
+
+
+@pytest.mark.parametrize(
+    ("tensors", "code"),
+    [
+        ({"state.h": np.ones((2, 20), np.float32)}, "invalid_request"),
+        ({"h": np.ones((2, 20), np.float32)}, "invalid_request"),
+        (state() | {"state.c": np.ones((2, 21), np.float32)}, "shape_mismatch"),
+        (state() | {"state.c": np.ones((2, 20), np.float64)}, "shape_mismatch"),
+        (state() | {"state.c": np.full((2, 20), np.nan, np.float32)}, "non_finite_state"),
+        ({"state.h": np.zeros(5_000_000, np.float32)}, "payload_too_large"),
+    ],
+)
+def test_state_that_does_not_fit(
+    live: Live, tensors: dict[str, np.ndarray], code: str, tmp_path: Path
+) -> None:
+    """A state that the model cannot take is refused in the service's words; nothing stays open."""
+    path = tmp_path / "new.safetensors"
+    save_file(tensors, path, METADATA)
+    ended = run_tool("import", path, url=live.url)
+    assert ended.code == 1
+    assert line_of(ended).startswith(f"{code} ("), ended.err
+    assert run_tool("list", url=live.url).out == "no sessions\n"
+
+
+def test_output_that_cannot_be_written(live: Live, tmp_path: Path) -> None:
+    """A folder that is missing, a folder as the file, a file as the folder, a pipe: 1, nothing is
+    changed.
+    """
+    live.client.post("/v1/sessions", json={"model": MODEL, "session_id": "beside"})
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    before = sorted(os.listdir(tmp_path))
+    for path in ("missing/x", "folder", "file/x", "pipe"):
+        ended = run_tool("export", "beside", "--output", tmp_path / path, url=live.url)
+        assert ended.code == 1
+        assert f"{tmp_path / path} cannot be written" in line_of(ended)
+    ended = run_tool("export", "--all", tmp_path / "file", url=live.url)
+    assert ended.code == 1
+    assert sorted(os.listdir(tmp_path)) == before
+    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "pipe").is_fifo()
+    live.client.delete("/v1/sessions/beside")
+
+
+def test_full_disk_leaves_nothing(live: Live, tmp_path: Path) -> None:
+    """A file that cannot grow to its end is not there at all."""
+    live.client.post("/v1/sessions", json={"model": MODEL, "session_id": "beside"})
+    ended = run_tool("export", "beside", "--output", tmp_path / "x", url=live.url, max_bytes=512)
+    assert ended.code == 1
+    assert f"{tmp_path / 'x'} cannot be written" in line_of(ended)
+    assert os.listdir(tmp_path) == []
+    live.client.delete("/v1/sessions/beside")
+
+
+def test_export_follows_a_link(live: Live, tmp_path: Path) -> None:
+    """Where the output is a link, what it leads to is written, and it stays a link."""
+    live.client.post("/v1/sessions", json={"model": MODEL, "session_id": "beside"})
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "target")
+    assert run_tool("export", "beside", "--output", tmp_path / "link", url=live.url).code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "folder" / "target").stat().st_size > 320
+    live.client.delete("/v1/sessions/beside")
+
+
+def tensors_of(body: bytes, *, length: int | None = None) -> bytes:
+    """A state as the service sends it."""
+    return http(
+        200, "application/x-safetensors", body, length=length, more="Carousel-Position: 3\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (tensors_of(TENSOR_BODY[:2000], length=len(TENSOR_BODY)), 3),
+        (tensors_of(TENSOR_BODY[:-1]), 1),
+        (tensors_of(TENSOR_BODY[:4]), 1),
+        (tensors_of(b"\xff" * 5000), 1),
+        (tensors_of(b"\x02" + bytes(7) + b"[]"), 1),
+        (http(200, "application/json", TENSOR_BODY), 3),
+        (problem(500, "state_corrupt", "no"), 1),
+    ],
+)
+def test_broken_download_leaves_nothing(answer: bytes, code: int, tmp_path: Path) -> None:
+    """A state that does not come whole leaves what was there before, and nothing beside it."""
+    path = tmp_path / "kept"
+    path.write_text("from before")
+    answers = {
+        "/v1/sessions/s": http(200, "application/json", INFO),
+        "/v1/sessions/s/state": answer,
+    }
+    with Stranger(answers) as stranger:
+        ended = run_tool("export", "s", "--output", path, url=stranger.url)
+    assert ended.code == code
+    assert line_of(ended)
+    assert os.listdir(tmp_path) == ["kept"]
+    assert path.read_text() == "from before"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_interrupted_download_leaves_nothing(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    """Ended in the middle of a download, the tool takes its half-written file with it."""
+    answers = {
+        "/v1/sessions/s": http(200, "application/json", INFO),
+        "/v1/sessions/s/state": tensors_of(TENSOR_BODY[:2000], length=len(TENSOR_BODY)),
+    }
+    with Stranger(answers, holds=True) as stranger:
+        process = subprocess.Popen(
+            tool_command("export", "s", "--output", tmp_path / "x", "--url", stranger.url),
+            cwd=ROOT,
+            env=clean_env(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            assert stranger.answered.wait(PATIENCE_S)
+            assert len(os.listdir(tmp_path)) == 1
+            process.send_signal(number)
+            assert process.wait(PATIENCE_S) == code
+        finally:
+            process.kill()
+            process.wait(PATIENCE_S)
+    assert os.listdir(tmp_path) == []
+
+
+def test_foreign_words_are_shown_plainly() -> None:
+    """What a service says cannot move the cursor or make a second line."""
+    answers = {"/v1/sessions/s": problem(404, "x", "\\u001b[2J\\nnext \\u202e")}
+    with Stranger(answers) as stranger:
+        ended = run_tool("show", "s", url=stranger.url)
+    assert ended.code == 1
+    assert line_of(ended) == "x (404): \\x1b[2J\\nnext \\u202e"
+
+
+def test_foreign_names_make_no_paths(tmp_path: Path) -> None:
+    """An id that would lead out of the folder is not taken from a service."""
+    page = b'{"sessions": [' + INFO.replace(b'"s"', b'"../out"') + b'], "next": null}'
+    answers = {"/v1/sessions?limit=1000": http(200, "application/json", page)}
+    with Stranger(answers) as stranger:
+        ended = run_tool("export", "--all", tmp_path / "in", url=stranger.url)
+    assert ended.code == 3
+    assert os.listdir(tmp_path) == ["in"]
+
+
+def test_weights_are_compared(tmp_path: Path) -> None:
+    """Where the service names a session's weights, a state of others is not written over it."""
+    answers = {
+        "/v1/sessions/s": http(200, "application/json", INFO[:-1] + b', "state_id": "theirs"}'),
+        "/v1/sessions/s/state": tensors_of(TENSOR_BODY),
+    }
+    path = tmp_path / "s"
+    with Stranger(answers) as stranger:
+        assert run_tool("export", "s", "--output", path, url=stranger.url).code == 0
+        path.write_bytes(path.read_bytes().replace(b"theirs", b"others"))
+        ended = run_tool("import", path, "--replace", url=stranger.url)
+    assert ended.code == 1
+    assert "m/1 has other weights" in line_of(ended)
+
+
+def test_one_refusal_for_all_ends_it(tmp_path: Path) -> None:
+    """What the next session would be told as well is said once."""
+    for name in ("a", "b", "c"):
+        save_file(state(), tmp_path / f"{name}.safetensors", METADATA | {"session_id": name})
+    answers = {"/v1/sessions": problem(503, "draining", "shutting down")}
+    with Stranger(answers) as stranger:
+        ended = run_tool("import", tmp_path, url=stranger.url)
+    assert (ended.code, ended.out) == (1, "")
+    assert line_of(ended).startswith("draining (503): ")
+
+
+def test_reader_that_has_enough(live: Live) -> None:
+    """A pipe that is closed ends the tool quietly; a full disk with a line."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed, Path("/dev/full").open("wb") as full:
+        for output, code, words in ((closed, 141, b""), (full, 1, b"cannot be written")):
+            done = subprocess.run(
+                tool_command("list", "--url", live.url),
+                cwd=ROOT,
+                env=clean_env(),
+                stdout=output,
+                stderr=subprocess.PIPE,
+                timeout=PATIENCE_S,
+                check=False,
+            )
+            assert done.returncode == code
+            assert words in done.stderr
+            assert done.stderr.count(b"\n") == (1 if words else 0)
