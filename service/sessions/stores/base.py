@@ -1,6 +1,6 @@
 """What a session store is: the truth about every session, written by compare-and-set alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
@@ -93,8 +93,11 @@ class Store(Protocol):
         Raises SessionLimit if a new session does not fit.
         """
 
-    async def load(self, key: Key) -> Found:
-        """The session, also one that has expired and was not swept yet."""
+    def load(self, key: Key) -> Awaitable[Found]:
+        """The session, also one that has expired and was not swept yet.
+
+        A future where that can be, so that nobody needs a task to wait for it.
+        """
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
         """Delete the session if it still has the revision `base`, and leave no tombstone."""

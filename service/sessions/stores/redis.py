@@ -11,11 +11,12 @@ from typing import TypeVar
 
 from service.sessions.record import Head, Key
 from service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
+from service.sessions.stores.futures import tell
 from service.sessions.stores.lane import Lane
 from service.sessions.stores.redis_keys import FORMAT, FORMAT_KEY
 from service.sessions.stores.redis_link import RedisLink
 from service.sessions.stores.redis_list import MOST, Listing
-from service.sessions.stores.redis_reader import Errand, Load, RedisReader, tell
+from service.sessions.stores.redis_reader import Errand, Load, RedisReader
 from service.sessions.stores.redis_scripts import Call
 from service.sessions.stores.redis_start import check_server, make_links
 from service.sessions.stores.redis_sweep import forget, sweep
@@ -60,11 +61,11 @@ class RedisStore:
         """Write; raises StoreUnavailable."""
         return await self._change(partial(opening, writes, atomic=atomic), len(writes))
 
-    async def load(self, key: Key) -> Found:
+    def load(self, key: Key) -> "asyncio.Future[Found]":
         """The session; raises StoreUnavailable."""
         future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         self._reading.put(Load(key, future))
-        return await future
+        return future
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
         """Delete by revision."""

@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 from service.sessions.stores.redis_link import Command, RedisLink
 
 _OLDEST = (6, 2)
-_SETTINGS = (b"appendonly", b"appendfsync", b"maxmemory", b"maxmemory-policy")
+_SETTINGS = (b"appendonly", b"appendfsync", b"maxmemory-policy")
 
 # With everysec Redis answers before it writes to its file, while the sync before takes its time: a
 # kill of the process alone can lose steps as well.

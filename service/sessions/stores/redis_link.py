@@ -34,7 +34,7 @@ class WrongFormat(Exception):
 
 
 class UnknownOption(Exception):
-    """The address has a parameter that the store does not take."""
+    """The address has a parameter that the store does not take; says which."""
 
 
 class WrongType:
@@ -206,7 +206,7 @@ def _wire(url: str, password: str | None) -> Wire:
     for name in options:
         # What else the library would take changes how often and in what form things are sent.
         if name not in known and not name.startswith("ssl_"):
-            raise UnknownOption(name)
+            raise UnknownOption(f"the parameter {name!r}")
     try:
         return kind(
             **options,
@@ -219,6 +219,6 @@ def _wire(url: str, password: str | None) -> Wire:
             protocol=2,
             driver_info=None,
         )
-    except TypeError as error:
-        names = ", ".join(name for name in options if name not in known)
-        raise UnknownOption(names) from error
+    except (TypeError, RedisError) as error:
+        names = [name for name in options if name not in known]
+        raise UnknownOption(f"a parameter that cannot be used: {', '.join(names)}") from error

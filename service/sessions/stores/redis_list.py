@@ -20,7 +20,7 @@ _LOGGED = 1000
 
 
 class Listing:
-    """Used by one thread, which it is that reads."""
+    """Used by the thread that reads."""
 
     def __init__(self) -> None:
         self._logged: set[Key] = set()

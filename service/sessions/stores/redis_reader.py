@@ -10,6 +10,7 @@ from typing import Any
 from service.errors import CarouselError, StoreUnavailable
 from service.sessions.record import Key
 from service.sessions.stores.base import Damaged, Found
+from service.sessions.stores.futures import tell
 from service.sessions.stores.redis_keys import session_key
 from service.sessions.stores.redis_link import RedisLink, WrongType
 from service.sessions.stores.redis_value import unpack
@@ -65,28 +66,6 @@ class RedisReader:
         except Exception:
             log.exception("the session store failed to read")
             return StoreUnavailable("the session store failed")
-
-
-def tell(futures: "Sequence[asyncio.Future[Any]]", results: Sequence[object]) -> None:
-    """Resolve futures of one event loop from another thread, with one wake-up of the loop."""
-    try:
-        futures[0].get_loop().call_soon_threadsafe(_resolve, futures, results)
-    except RuntimeError:
-        # The event loop was closed under a server that is being killed: nobody is left to tell.
-        log.warning("an answer of the store came after the event loop had ended")
-
-
-def _resolve(futures: "Sequence[asyncio.Future[Any]]", results: Sequence[object]) -> None:
-    for future, result in zip(futures, results, strict=True):
-        if future.done():
-            continue
-        if isinstance(result, StoreUnavailable):
-            # One of its own for everybody: where it is raised it gathers what it passed through.
-            future.set_exception(StoreUnavailable(result.detail, hint=result.hint))
-        elif isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
 
 
 def _load(link: RedisLink, jobs: Sequence[Load]) -> list[Found]:

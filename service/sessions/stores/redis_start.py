@@ -29,7 +29,7 @@ def make_links(url: str, password: str | None, count: int) -> list[RedisLink]:
         return [RedisLink(address.url, secret) for _ in range(count)]
     except UnknownOption as error:
         raise SettingError(
-            _SETTING, f"the address has the parameter {error}; expected `db` or those of TLS, ssl_*"
+            _SETTING, f"the address has {error}; expected `db` or those of TLS, ssl_*"
         ) from None
     except ValueError as error:
         raise SettingError(_SETTING, str(error)) from None
@@ -47,7 +47,7 @@ def check_server(link: RedisLink, *, unsafe: bool) -> None:
             f"{link.url} is another version's: {error}; run a version that reads it, or give this "
             "one a database of its own",
         ) from None
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, UnicodeError) as error:
         raise SettingError(_SETTING, f"{link.url} {_explain(link, error)}") from None
 
 
@@ -82,7 +82,10 @@ def _explain(link: RedisLink, error: Exception) -> str:
     if isinstance(error, BusyLoadingError):
         return "is still loading its data: start again when it has"
     if isinstance(error, TimeoutError):
-        return f"did not answer within {ANSWER_S:g} s ({said}): check the address and the network"
+        return (
+            f"did not answer within {ANSWER_S:g} s ({said}): check the address, with rediss:// for "
+            "TLS and redis:// without, and the network"
+        )
     if isinstance(error, InvalidResponse):
         return f"does not answer as Redis does ({said}): check the address"
     if isinstance(error, ResponseError):

@@ -10,19 +10,18 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-import apsw
-
-from service.errors import CarouselError
 from service.sessions.record import Head, Key
 from service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
+from service.sessions.stores.futures import tell
 from service.sessions.stores.lane import Lane
 from service.sessions.stores.sealed import Damage
 from service.sessions.stores.sqlite_checkpoint import Checkpointer
 from service.sessions.stores.sqlite_file import FORMAT, Durability, SqliteFile
+from service.sessions.stores.sqlite_reader import Question, Reader
 from service.sessions.stores.sqlite_rows import SessionRows
-from service.sessions.stores.sqlite_writer import Job, Writer, settle, unavailable
+from service.sessions.stores.sqlite_writer import Job, Writer
 
 log = logging.getLogger("carousel.store")
 
@@ -45,11 +44,11 @@ class SqliteStore:
     def __init__(self, path: Path, *, durability: Durability = "process") -> None:
         self.stats = StoreStats()
         self._file = SqliteFile(path, durability)
-        self._rows = SessionRows(self._file.connect())
+        self._reader = Reader(self._file.connect())
         self._writer = Writer(self._file.connect(), self.stats)
         self._checkpointer = Checkpointer(self._file.connect(), self._writer)
         self._writing = Lane("store writer", self._writer.handle)
-        self._reading = Lane("store reader", self._read)
+        self._reading = Lane("store reader", self._reader.handle)
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self._file!r} commits={self.stats.commits}>"
@@ -61,19 +60,18 @@ class SqliteStore:
 
     async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
         """Write; raises StoreUnavailable."""
-        return await self._ask(
-            self._writing,
+        return await self._change(
             partial(SessionRows.put_all, writes=writes, atomic=atomic),
             writes if len(writes) == 1 else (),
         )
 
-    async def load(self, key: Key) -> Found:
+    def load(self, key: Key) -> "asyncio.Future[Found]":
         """The session as the last transaction left it."""
-        return await self._ask(self._reading, partial(SessionRows.find, key=key))
+        return self._ask(partial(SessionRows.find, key=key))
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
         """Delete by revision."""
-        return await self._ask(self._writing, lambda rows: rows.delete(key, base))
+        return await self._change(lambda rows: rows.delete(key, base))
 
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
@@ -84,7 +82,7 @@ class SqliteStore:
         while len(found) < limit:
             wanted = limit - len(found)
             heads, at = await self._ask(
-                self._reading, partial(_heads, tenant=tenant, model=model, after=at, limit=wanted)
+                partial(_heads, tenant=tenant, model=model, after=at, limit=wanted)
             )
             found += [each for each in heads if each[0].expires_at > now]
             if not at:
@@ -96,22 +94,18 @@ class SqliteStore:
         buried: list[Key] = []
         at: tuple[float, int] | None = (float("-inf"), 0)
         while at is not None:
-            keys, at = await self._ask(
-                self._writing, partial(_bury, after=at, expired_before=expired_before)
-            )
+            keys, at = await self._change(partial(_bury, after=at, expired_before=expired_before))
             buried += keys
-        while await self._ask(self._writing, lambda rows: rows.forget(buried_before, _SWEEP_ROWS)):
+        while await self._change(lambda rows: rows.forget(buried_before, _SWEEP_ROWS)):
             pass
         return buried
 
     async def ping(self) -> None:
         """Raises StoreUnavailable if the file cannot be read or, after a failure, written."""
         if self._writer.failing:
-            await self._ask(
-                self._writing, lambda rows: rows.connection.pragma("user_version", FORMAT)
-            )
+            await self._change(lambda rows: rows.connection.pragma("user_version", FORMAT))
         else:
-            await self._ask(self._reading, lambda rows: rows.connection.pragma("user_version"))
+            await self._ask(lambda rows: rows.connection.pragma("user_version"))
 
     async def close(self) -> None:
         """Commit what is under way and give the file up."""
@@ -121,35 +115,23 @@ class SqliteStore:
         self._reading.close()
         self._writing.close()
         self._checkpointer.close()
-        self._rows.connection.close()
+        self._reader.close()
         self._writer.close()
         self._file.close()
 
-    async def _ask(
-        self, lane: Lane[Job], run: Callable[[SessionRows], T], writes: Sequence[Write] = ()
-    ) -> T:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+    def _ask(self, run: Callable[[SessionRows], T]) -> "asyncio.Future[T]":
+        """Read something."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._reading.put(Question(run, future))
+        return future
 
-        def tell(result: object) -> None:
-            loop.call_soon_threadsafe(_resolve, future, result)
-
-        lane.put(Job(run, tell, writes))
-        return await future
-
-    def _read(self, jobs: list[Job]) -> None:
-        """The reader's turn: every job sees what the last transaction left."""
-        for job in jobs:
-            try:
-                result: object = job.run(self._rows)
-            except CarouselError as error:
-                result = error
-            except apsw.Error as error:
-                result = unavailable(error)
-            except Exception as error:
-                log.exception("the session store failed to read")
-                result = unavailable(error)
-            settle(job, result)
+    def _change(
+        self, run: Callable[[SessionRows], T], writes: Sequence[Write] = ()
+    ) -> "asyncio.Future[T]":
+        """Write something, in the next transaction."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._writing.put(Job(run, lambda result: tell([future], [result]), writes))
+        return future
 
 
 def _heads(
@@ -192,12 +174,3 @@ def _bury(
         return buried, None
     place, due = found[-1]
     return buried, (due, place)
-
-
-def _resolve(future: "asyncio.Future[Any]", result: object) -> None:
-    if future.done():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
