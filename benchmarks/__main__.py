@@ -7,7 +7,6 @@ the naive app against eager PyTorch, and writes one table to bench-results/ and 
 import argparse
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.cases import Case, all_cases, quick_cases
@@ -15,10 +14,9 @@ from benchmarks.figures import make_figures, measure_start
 from benchmarks.load import LoadError
 from benchmarks.measure import Bench, dump_results
 from benchmarks.process import Server, ServerError
+from benchmarks.progress import run_export, say
 from benchmarks.report import render
-from benchmarks.targets import Carousel, Echo, Naive, make_servers, serve_arguments
-
-_EXPORT_S = 600
+from benchmarks.targets import Carousel, Echo, Naive, Target, make_servers, serve_arguments
 
 
 def main() -> int:
@@ -26,33 +24,38 @@ def main() -> int:
     failure.
     """
     if sys.platform != "linux":
-        _say("bench: cores are assigned and processes watched through Linux's own interfaces")
+        say("bench: cores are assigned and processes watched through Linux's own interfaces")
         return 1
     options = _parse()
     results: Path = options.results
     repository = results / "model-repository"
     logs = results / "logs"
     try:
-        _export(["benchmarks.artifacts", str(repository)])
+        run_export(["benchmarks.artifacts", str(repository)])
         zoo: Path = options.model_repository
-        _export(["export", "--zoo", "all", "--if-missing", "--model-repository", str(zoo)])
+        run_export(["export", "--zoo", "all", "--if-missing", "--model-repository", str(zoo)])
         start = measure_start(Server("zoo", serve_arguments(zoo), "/readyz", logs / "zoo.log"))
-        _say(f"start to ready {start.ready_s:.2f} s, {start.resident_mb:.0f} MB resident")
+        say(f"start to ready {start.ready_s:.2f} s, {start.resident_mb:.0f} MB resident")
         servers = make_servers(repository, logs)
         try:
             for server in servers:
                 server.start()
             carousel, echo, naive = servers
             sizes: dict[Case, int] = {}
-            bench = Bench(Carousel(carousel), Naive(naive), Echo(echo, sizes), sizes)
+            targets: dict[str, Target] = {
+                "carousel": Carousel(carousel),
+                "echo": Echo(echo, sizes),
+                "naive": Naive(naive),
+            }
+            bench = Bench(targets, sizes)
             cases = quick_cases() if options.quick else all_cases()
-            measured = bench.measure(cases, options.runs, options.seconds, _say)
+            measured = bench.measure(cases, options.runs, options.seconds, say)
             figures = make_figures(measured, start, repository)
         finally:
             for server in servers:
                 server.stop()
     except (ServerError, LoadError, subprocess.SubprocessError) as error:
-        _say(f"bench: {error}")
+        say(f"bench: {error}")
         return 1
     report = render(measured, figures, options.runs, options.seconds)
     (results / "benchmark.md").write_text(report)
@@ -88,18 +91,6 @@ def _parse() -> argparse.Namespace:
     if options.seconds <= 0 or options.runs < 1:
         parser.error("--seconds must be above 0 and --runs at least 1")
     return options
-
-
-def _export(arguments: list[str]) -> None:
-    _say("python -m " + " ".join(arguments))
-    subprocess.run(
-        [sys.executable, "-m", *arguments], check=True, timeout=_EXPORT_S, stdout=sys.stderr
-    )
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

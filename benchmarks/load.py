@@ -5,10 +5,11 @@ it needs less than half of the time that the bare echo needs (the table shows it
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -24,11 +25,11 @@ class LoadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What one session sends, over and over: whole HTTP requests. `keep`: its first replies' bodies
-    wanted.
+    """What one connection sends, a whole HTTP request at a time; it ends with its last, if it has
+    one. `keep`: the bodies of its first replies wanted.
     """
 
-    requests: tuple[bytes, ...]
+    requests: Iterator[bytes]
     keep: int = 0
 
 
@@ -57,13 +58,12 @@ class Load:
 
 
 class _Connection(asyncio.Protocol):
-    """One session's connection. The hot path is `data_received`."""
+    """One stream's connection. The hot path is `data_received`."""
 
     def __init__(self, stream: Stream, finished: asyncio.Event) -> None:
-        self.requests = stream.requests
+        self.next = stream.requests.__next__
         self.keep = stream.keep
         self.finished = finished
-        self.turn = 0
         self.stopping = False
         self.lost = False
         self.sent_ns = 0
@@ -80,8 +80,9 @@ class _Connection(asyncio.Protocol):
         self.write = cast(asyncio.Transport, transport).write
 
     def start(self) -> None:
+        request = self.next()
         self.sent_ns = time.perf_counter_ns()
-        self.write(self.requests[0])
+        self.write(request)
 
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter_ns()
@@ -102,9 +103,13 @@ class _Connection(asyncio.Protocol):
         if self.stopping:
             self.finished.set()
             return
-        self.turn = turn = (self.turn + 1) % len(self.requests)
+        try:
+            request = self.next()
+        except StopIteration:
+            self.finished.set()
+            return
         self.sent_ns = time.perf_counter_ns()
-        self.write(self.requests[turn])
+        self.write(request)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -126,6 +131,36 @@ async def run_load(port: int, streams: Sequence[Stream], warmup_s: float, window
 
     Raises LoadError if the server closes a connection or leaves a step unanswered.
     """
+    async with _connected(port, streams) as connections:
+        await asyncio.sleep(warmup_s)
+        for connection in connections:
+            connection.first = len(connection.latencies)
+        began, cpu_began = time.perf_counter(), _cpu_s()
+        await asyncio.sleep(window_s)
+        latencies = _latencies(connections)
+        window = time.perf_counter() - began
+        share = (_cpu_s() - cpu_began) / window
+        for connection in connections:
+            connection.stopping = True
+        await _finish(connections, _FINISH_S)
+    return _count(connections, latencies, window, share)
+
+
+async def run_through(port: int, streams: Sequence[Stream], limit_s: float) -> Load:
+    """Drive every stream to its end; the window is all of it. Raises as `run_load`, and if it takes
+    longer than `limit_s`.
+    """
+    began, cpu_began = time.perf_counter(), _cpu_s()
+    async with _connected(port, streams) as connections:
+        await _finish(connections, limit_s)
+    window = time.perf_counter() - began
+    share = (_cpu_s() - cpu_began) / window
+    return _count(connections, _latencies(connections), window, share)
+
+
+@contextlib.asynccontextmanager
+async def _connected(port: int, streams: Sequence[Stream]) -> AsyncIterator[list[_Connection]]:
+    """A connection for each stream, its first request sent."""
     loop = asyncio.get_running_loop()
     connections = [_Connection(stream, asyncio.Event()) for stream in streams]
     transports = [await _connect(loop, connection, port) for connection in connections]
@@ -134,21 +169,22 @@ async def run_load(port: int, streams: Sequence[Stream], warmup_s: float, window
     try:
         for connection in connections:
             connection.start()
-        await asyncio.sleep(warmup_s)
-        for connection in connections:
-            connection.first = len(connection.latencies)
-        began, cpu_began = time.perf_counter(), _cpu_s()
-        await asyncio.sleep(window_s)
-        latencies = [ns for each in connections for ns in each.latencies[each.first :]]
-        window = time.perf_counter() - began
-        share = (_cpu_s() - cpu_began) / window
-        await _finish(connections)
+        yield connections
     finally:
         gc.enable()
         for transport in transports:
             transport.close()
+
+
+def _latencies(connections: Sequence[_Connection]) -> list[int]:
+    return [ns for each in connections for ns in each.latencies[each.first :]]
+
+
+def _count(
+    connections: Sequence[_Connection], latencies: list[int], window_s: float, share: float
+) -> Load:
     return Load(
-        window_s=window,
+        window_s=window_s,
         latencies_ns=latencies,
         errors=sum(each.errors for each in connections),
         first_error=next((each.first_error for each in connections if each.errors), b""),
@@ -166,15 +202,13 @@ async def _connect(
     return transport
 
 
-async def _finish(connections: Sequence[_Connection]) -> None:
-    for connection in connections:
-        connection.stopping = True
+async def _finish(connections: Sequence[_Connection], limit_s: float) -> None:
     waiting = [asyncio.ensure_future(each.finished.wait()) for each in connections]
-    _, pending = await asyncio.wait(waiting, timeout=_FINISH_S)
+    _, pending = await asyncio.wait(waiting, timeout=limit_s)
     for task in pending:
         task.cancel()
     if pending:
-        raise LoadError(f"{len(pending)} steps were not answered within {_FINISH_S:.0f} s")
+        raise LoadError(f"{len(pending)} connections were not done within {limit_s:.0f} s")
     lost = sum(each.lost for each in connections)
     if lost:
         raise LoadError(f"the server closed {lost} connections")

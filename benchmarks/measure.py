@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import median
@@ -14,11 +14,11 @@ from benchmarks.artifacts import eager_outputs
 from benchmarks.cases import Case, Floats, Size
 from benchmarks.load import Load, LoadError, run_load
 from benchmarks.process import LOAD_CORE, pinned
-from benchmarks.targets import Carousel, Echo, Naive, Target, decode
+from benchmarks.targets import Carousel, Echo, Target, decode
 
 _NUM_CHECKED = 300
-_TOLERANCE = 1e-5
-_WARMUP_S = 0.5
+TOLERANCE = 1e-5
+WARMUP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,19 @@ class Result:
         return median(run.rows or 0.0 for run in self.runs)
 
 
-class Bench:
-    """The servers under test, and the measuring of one case after another."""
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """One window of load: what the clients got, and the figures."""
 
-    def __init__(
-        self, carousel: Carousel, naive: Naive, echo: Echo, sizes: dict[Case, int]
-    ) -> None:
-        self.carousel = carousel
-        self._targets: dict[str, Target] = {"carousel": carousel, "echo": echo, "naive": naive}
+    load: Load
+    run: Run
+
+
+class Bench:
+    """The servers under test by name, and the measuring of one case after another."""
+
+    def __init__(self, targets: Mapping[str, Target], sizes: dict[Case, int]) -> None:
+        self._targets = targets
         self._reply_bytes = sizes
 
     def measure(
@@ -99,30 +104,39 @@ class Bench:
     def _run(self, name: str, target: Target, case: Case, window_s: float) -> Run:
         checked = sorted({0, case.sessions // 3, 2 * case.sessions // 3, case.sessions - 1})
         streams = target.open(case, checked, _NUM_CHECKED)
-        before, cpu_before = self._batches(name, case), target.server.cpu_s()
-        with pinned(LOAD_CORE), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            load = runner.run(run_load(target.server.port, streams, _WARMUP_S, window_s))
-        after, cpu_after = self._batches(name, case), target.server.cpu_s()
-        if load.errors:
-            raise LoadError(f"{name}: {load.errors} errors at {case}: {load.first_error[:500]!r}")
-        target.check(load)
+        window = run_load(target.server.port, streams, WARMUP_S, window_s)
+        done = drive(target, case, window)
+        target.check(done.load)
         target.close()
-        if name != "echo":
-            _check_outputs(name, case, load, checked)
-        if name == "carousel":
-            sizes = [len(each.body) for each in load.last]
+        if not isinstance(target, Echo):
+            _check_outputs(name, case, done.load, checked)
+        if isinstance(target, Carousel):
+            sizes = [len(each.body) for each in done.load.last]
             self._reply_bytes[case] = round(sum(sizes) / len(sizes))
-        rows = (after[0] - before[0]) / max(1.0, after[1] - before[1])
-        cpu_s = cpu_after - cpu_before
-        return _run_of(load, cpu_s, rows if name == "carousel" else None)
+        return done.run
 
-    def _batches(self, name: str, case: Case) -> tuple[float, float]:
-        if name != "carousel":
-            return 0.0, 0.0
-        return (
-            self.carousel.metric("carousel_model_rows_total", case.size.model),
-            self.carousel.metric("carousel_model_batches_total", case.size.model),
-        )
+
+def drive(target: Target, case: Case, load: Coroutine[None, None, Load]) -> Drive:
+    """Run a load on its core, and see what it takes of the server's; LoadError on any error."""
+    before, cpu_before = _batches(target, case), target.server.cpu_s()
+    with pinned(LOAD_CORE), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        done = runner.run(load)
+    after, cpu_after = _batches(target, case), target.server.cpu_s()
+    if done.errors:
+        name = target.server.name
+        raise LoadError(f"{name}: {done.errors} errors at {case}: {done.first_error[:500]!r}")
+    rows = (after[0] - before[0]) / max(1.0, after[1] - before[1])
+    cpu_s = cpu_after - cpu_before
+    return Drive(done, _run_of(done, cpu_s, rows if isinstance(target, Carousel) else None))
+
+
+def _batches(target: Target, case: Case) -> tuple[float, float]:
+    if not isinstance(target, Carousel):
+        return 0.0, 0.0
+    return (
+        target.metric("carousel_model_rows_total", case.size.model),
+        target.metric("carousel_model_batches_total", case.size.model),
+    )
 
 
 def _run_of(load: Load, cpu_s: float, rows: float | None) -> Run:
@@ -138,7 +152,7 @@ def _check_outputs(name: str, case: Case, load: Load, checked: Sequence[int]) ->
     for row, session in enumerate(checked):
         outputs = np.stack([decode(case, body) for body in load.kept[session]])  # (T, H)
         error = float(np.abs(outputs - expected[row, : len(outputs)]).max())
-        if not error <= _TOLERANCE:
+        if not error <= TOLERANCE:
             raise LoadError(f"{name} answers wrong at {case}: off eager PyTorch by {error:.1e}")
 
 

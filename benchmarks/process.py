@@ -44,7 +44,7 @@ class Server:
 
     def __init__(self, name: str, arguments: Sequence[str], ready: str, log: Path) -> None:
         self.name = name
-        self.port = _free_port()
+        self.port = free_port()
         self.log = log
         self._ready = ready
         self._arguments = [sys.executable, "-m", *arguments, "--port", str(self.port)]
@@ -93,6 +93,13 @@ class Server:
             process.kill()
             process.wait(_STOP_S)
 
+    def kill(self) -> None:
+        """End it by SIGKILL; it has been started."""
+        process, self._process = self._process, None
+        assert process is not None
+        process.kill()
+        process.wait(_STOP_S)
+
     def resident_mb(self) -> float:
         """Resident memory in MB (10**6 bytes)."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
@@ -102,8 +109,7 @@ class Server:
 
     def cpu_s(self) -> float:
         """Time on a core so far, all threads together: what other programs take is not in it."""
-        tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
-        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+        return cpu_s(self.pid)
 
     def has_torch(self) -> bool:
         """Whether torch's library is mapped into the process."""
@@ -124,7 +130,14 @@ class Server:
         return ":\n  " + "\n  ".join(lines) if lines else ""
 
 
-def _free_port() -> int:
+def cpu_s(pid: int) -> float:
+    """A process's time on a core so far, all threads together."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -10,7 +10,7 @@ from benchmarks.figures import Figure
 from benchmarks.measure import Result
 from benchmarks.process import can_pin
 
-_WHOLE_CORE = 0.85
+WHOLE_CORE = 0.85
 _HEADER = """\
 | model | sessions | wire | steps/s | p50 ms | p99 ms | us/step | rows/batch | echo/s | of echo \
 | echo us | naive/s | times naive | client |
@@ -30,7 +30,7 @@ def render(
     return (
         f"Carousel with the memory store and ONNX programs; median of {num_runs} runs of "
         f"{window_s:g} s, servers in turns, {placed}.\n"
-        f"{_machine()}{_busy(results)}\n\n"
+        f"{machine()}{_busy(results)}\n\n"
         "small: LSTM(10, 20, 2), medium: LSTM(256, 512, 2); a step is one request of one time "
         "step. echo: a bare ASGI callable on the same uvicorn, same sizes in and out. naive: "
         "FastAPI, pydantic, eager nn.LSTM, a dict of states (JSON, also beside binary). us: "
@@ -43,7 +43,8 @@ def render(
     )
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Where and with what it was measured."""
     tools = ", ".join(f"{name} {version(name)}" for name in ("onnxruntime", "torch", "uvicorn"))
     return (
         f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, "
@@ -58,7 +59,7 @@ def _busy(results: Sequence[Result]) -> str:
         for each in results
         if each.server == "echo" and each.case.sessions == max(SESSIONS)
     ]
-    if not shares or min(shares) > _WHOLE_CORE:
+    if not shares or min(shares) > WHOLE_CORE:
         return ""
     return (
         f" **Other programs used the cores too (the echo got {min(shares):.0%} of its own): "

@@ -46,17 +46,15 @@ def free_port() -> int:
 class RedisServer:
     """A server whose data is in `folder`; ended by its process id, whatever the test did.
 
-    `arguments` are settings as on its command line, and go before those it has here: an append-only
+    `arguments` are settings as on its command line, and win over those it has here: an append-only
     file, no snapshots, this machine only.
     """
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}"
         self._arguments = [
-            *(_PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)),
-            *("--appendonly", "yes", "--save", "", "--daemonize", "no", "--logfile", ""),
-            *arguments,
+            *(_PROGRAM, "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"),
+            *("--save", "", "--daemonize", "no", "--logfile", "", *arguments),
         ]
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -65,8 +63,18 @@ class RedisServer:
     def __repr__(self) -> str:
         return f"<RedisServer {self.url}>"
 
+    @property
+    def url(self) -> str:
+        """Its address, without a password."""
+        return f"redis://127.0.0.1:{self.port}"
+
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except AssertionError:
+            # Somebody may have taken the port, or the one that a cluster takes beside it.
+            self.port = free_port()
+            self.start()
         return self
 
     def __exit__(
@@ -82,19 +90,19 @@ class RedisServer:
         """Start it, also again after `kill`, on the same port and data; ready when this returns."""
         assert self._process is None
         self._process = subprocess.Popen(
-            self._arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*self._arguments, "--port", str(self.port)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self._lines = Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        said: list[str] = []
-        while not said or _READY not in said[-1]:
-            try:
-                line = self._lines.get(timeout=PATIENCE_S)
-            except Empty:
-                line = None
-            assert line is not None, f"Redis did not start: {said}"
-            said.append(line)
+        try:
+            self._wait_until_ready()
+        except AssertionError:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """End it without notice (SIGKILL)."""
@@ -118,6 +126,16 @@ class RedisServer:
     def client(self) -> "Redis":
         """A client of the test's own, to look and meddle behind the store's back."""
         return Redis(host="127.0.0.1", port=self.port)
+
+    def _wait_until_ready(self) -> None:
+        said: list[str] = []
+        while not said or _READY not in said[-1]:
+            try:
+                line = self._lines.get(timeout=PATIENCE_S)
+            except Empty:
+                line = None
+            assert line is not None, f"Redis did not start: {said}"
+            said.append(line)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -53,12 +53,12 @@ class Site:
         self.service = service
         self.server = server
         self.rig = service.rig
-        self._port = port
+        self.port = port
         self._lines: list[Connection] = []
 
     async def connect(self) -> Connection:
         """A new connection."""
-        self._lines.append(Connection(*await asyncio.open_connection("127.0.0.1", self._port)))
+        self._lines.append(Connection(*await asyncio.open_connection("127.0.0.1", self.port)))
         return self._lines[-1]
 
     async def open(self, session_id: str) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import parse_qsl
 
 from service.api.media import Media, media_of
@@ -10,6 +11,12 @@ from service.errors import InvalidRequest, NotFound, UnsupportedMediaType
 
 _MAX_TIMEOUT_MS = 3_600_000
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class Abandonable(Protocol):
+    """An answer on its way without a task: `abandoned` is set once its client has gone."""
+
+    abandoned: bool
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from service.api.answer import LAST_ANSWER, Answer, Header
-from service.engine.request import Request
+from service.api.exchange import Abandonable
 
 if TYPE_CHECKING:
     from service.api.protocol import Protocol
@@ -30,7 +30,7 @@ class Express:
 
     def __init__(self, protocol: "Protocol") -> None:
         self._protocol = protocol
-        self._request: Request | None = None
+        self._request: Abandonable | None = None
         self.response_complete = False
         self.disconnected = False
         self.keep_alive = True
@@ -38,7 +38,7 @@ class Express:
     def __repr__(self) -> str:
         return f"<Express complete={self.response_complete} {self._request!r}>"
 
-    def began(self, request: Request) -> None:
+    def began(self, request: Abandonable) -> None:
         """The request runs or is about to."""
         self._request = request
 

@@ -12,13 +12,14 @@ from typing import Any
 
 from service.api.answer import LAST_ANSWER, Answer, Header
 from service.api.body import Bodies, Disconnected
-from service.api.exchange import Exchange
+from service.api.exchange import Abandonable, Exchange
 from service.api.guard import Guard
 from service.api.lifecycle import Lifecycle, Phase
-from service.api.problem import problem, unexpected
+from service.api.oip.fault import error_answer
+from service.api.problem import unexpected
+from service.api.streams.desk import Desk
 from service.api.traffic import CLIENT_GONE, Traffic
 from service.api.watch import Receive, Watch
-from service.engine.request import Request
 from service.errors import CarouselError, MethodNotAllowed
 
 Scope = MutableMapping[str, Any]
@@ -28,10 +29,12 @@ Handler = Callable[[Exchange], Awaitable[Answer]]
 # Told the answer once it is there; None where the client has gone.
 Reply = Callable[[Answer | None], None]
 # Starts an answer that needs no task; None where it needs one, and then nothing was begun.
-Begin = Callable[[Exchange, Reply], Request | None]
+Begin = Callable[[Exchange, Reply], Abandonable | None]
 
 # Static pages and probes: they hold no data.
-OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
+OPEN_PATHS = frozenset(
+    {"/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"}
+)
 OPEN_FOLDER = "/docs/"
 # What a service answers while it is loading or draining.
 _WATCHED_PATHS = OPEN_PATHS | {"/metrics"}
@@ -74,9 +77,12 @@ class Gate:
         lifecycle: Lifecycle,
         traffic: Traffic,
         deadline_s: float,
+        desk: Desk | None = None,
     ) -> None:
+        # Where WebSockets are taken; the connection asks for it.
+        self.desk = desk
         self._routes = {
-            (len(parts), parts[-1]): _Match(route)
+            (len(parts), parts[1], parts[-1]): _Match(route)
             for route in routes
             for parts in [route.template.split("/")]
         }
@@ -111,7 +117,7 @@ class Gate:
 
     def begin(
         self, path: str, headers: Sequence[Header], body: bytes, send: Reply
-    ) -> Request | None:
+    ) -> Abandonable | None:
         """Start answering a POST that needs no task; `send` is called later, on the loop.
 
         None where it does not work, for whatever reason: nothing was begun then, and `__call__`
@@ -143,7 +149,9 @@ class Gate:
         return request
 
     def _find(self, parts: list[str]) -> _Match | None:
-        match = self._routes.get((len(parts), parts[-1]))
+        if len(parts) < 2:
+            return None
+        match = self._routes.get((len(parts), parts[1], parts[-1]))
         if match is not None:
             for index, word in match.words:
                 if parts[index] != word:
@@ -169,7 +177,7 @@ class Gate:
                 Exchange(tenant, parts, scope["query_string"], headers, body, self._deadline_s)
             )
         except CarouselError as error:
-            return problem(error, is_step=True)
+            return error_answer(scope["path"], error, is_step=True)
         except Disconnected:
             return None
         except asyncio.CancelledError:
@@ -177,7 +185,8 @@ class Gate:
                 raise
             return None
         except Exception as error:
-            return problem(unexpected(error, where=match.template), is_step=True)
+            hidden = unexpected(error, where=match.template)
+            return error_answer(scope["path"], hidden, is_step=True)
         finally:
             self._end(task, body)
 
@@ -206,12 +215,13 @@ class Gate:
             finally:
                 self._lifecycle.answered()
         except CarouselError as error:
-            await _send(problem(error), sent)
+            await _send(error_answer(scope["path"], error), sent)
         except Disconnected:
             pass
         except Exception as error:
             if not sent.status:
-                await _send(problem(unexpected(error, where="the control plane")), sent)
+                hidden = unexpected(error, where="the control plane")
+                await _send(error_answer(scope["path"], hidden), sent)
         finally:
             self._bodies.release(body)
             status = sent.status or CLIENT_GONE

@@ -17,11 +17,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.express import Express
 from service.api.gate import Gate
+from service.api.streams.call import is_stream
+from service.api.streams.connection import StreamConnection
 from service.api.transport import TurnTransport
 
 MAX_HEAD_BYTES = 64 * 1024
 
-_STEPS = b"/steps"
+# How the paths end that may have a shorter way; the gate knows which do.
+_EXPRESS = (b"/steps", b"/infer")
 
 
 class Protocol(HttpToolsProtocol):
@@ -56,7 +59,7 @@ class Protocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
+            self._upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError:
             self.logger.warning("Invalid HTTP request received.")
@@ -81,7 +84,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         if self.parser.should_upgrade():
-            return  # `_decline_upgrade` reads it again
+            return  # `_upgrade` decides
         if self._may_be_express():
             self._held_body = b""
         else:
@@ -110,7 +113,7 @@ class Protocol(HttpToolsProtocol):
     def _may_be_express(self) -> bool:
         """Whether it is a step, by its path, on a connection that owes no other answer."""
         return (
-            self.url.endswith(_STEPS)
+            self.url.endswith(_EXPRESS)
             and self._gate is not None
             and (self.cycle is None or self.cycle.response_complete)
             and not self.pipeline
@@ -180,6 +183,27 @@ class Protocol(HttpToolsProtocol):
 
     def _unset_keepalive_if_required(self) -> None:
         """The timer stays; see `on_response_complete`."""
+
+    def _upgrade(self, rest: bytes) -> None:
+        """Go on as a WebSocket where that is what was asked for, at a path that is one."""
+        desk = self._gate.desk if self._gate is not None else None
+        owes = self.cycle is not None and not self.cycle.response_complete
+        names = {value.lower() for name, value in self.headers if name == b"upgrade"}
+        if desk is None or owes or names != {b"websocket"} or not is_stream(self.url.decode()):
+            self._decline_upgrade(rest)
+            return
+        parts = [self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n"]
+        for name, value in self.headers:
+            parts += (name, b": ", value, b"\r\n")
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+        self.connections.discard(self)
+        assert isinstance(self.transport, TurnTransport)
+        transport = self.transport.release()
+        stream = StreamConnection(desk, self.connections)
+        transport.set_protocol(stream)
+        stream.connection_made(transport)
+        stream.data_received(b"".join([*parts, b"\r\n", rest]))
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Read the head again without its offer of another protocol, and then what follows it.

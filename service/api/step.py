@@ -1,5 +1,6 @@
 """`POST /v1/sessions/{id}/steps`: the hottest route of all."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ from service.api.answer import Answer, Header, answer
 from service.api.arrays import arrays_json
 from service.api.codec import Codec, Codecs
 from service.api.document import check_members, may_hold_bools, parse, take_flag, take_position
-from service.api.exchange import Exchange
+from service.api.exchange import Abandonable, Exchange
 from service.api.media import Media
 from service.api.problem import problem, unexpected
 from service.api.tensorfile import parse_tensors
@@ -20,6 +21,9 @@ from service.sessions.sessions import Sessions
 from service.sessions.stepper import Step
 
 _FIELDS = frozenset(StepBody.model_fields)
+
+# Told the answer once it is there; None where the client has gone.
+Send = Callable[[Answer | None], None]
 
 _REPLAYED: Header = (b"carousel-replayed", b"true")
 
@@ -43,25 +47,21 @@ class StepRoute:
         codec, step, media = self._read(exchange, session)
         return _write(codec, await self._sessions.step(session, step), media)
 
-    def begin(self, exchange: Exchange, send: Callable[[Answer | None], None]) -> Request | None:
-        """Start answering a step that has nothing to wait for but its run; `send` is called later.
+    def begin(self, exchange: Exchange, send: Send) -> Abandonable | None:
+        """Start answering a step without a task; `send` is called later.
 
-        None, or an error, where it is not so: nothing was begun then.
+        None, or an error, where it does not work: nothing was begun then.
         """
         session = self._sessions.peek(exchange.tenant, exchange.parts[3])
-        if session is None or session.busy:
-            return None
+        if session is None:
+            return _Fetched(self, exchange, send)
+        return None if session.busy else self._begin(exchange, session, send)
+
+    def _begin(self, exchange: Exchange, session: Session, send: Send) -> Request | None:
         codec, step, media = self._read(exchange, session)
 
         def done(outcome: StepReply | BaseException) -> None:
-            if isinstance(outcome, StepReply):
-                send(_write(codec, outcome, media))
-            elif isinstance(outcome, Abandoned):
-                send(None)
-            elif isinstance(outcome, CarouselError):
-                send(problem(outcome, is_step=True))
-            else:
-                send(problem(unexpected(outcome, where="a step"), is_step=True))
+            send(_answer(outcome, codec, media))
 
         return self._sessions.begin(session, step, done)
 
@@ -74,6 +74,56 @@ class StepRoute:
             step,
             codec.outputs.media(exchange.accept, given, with_state=step.return_state),
         )
+
+
+class _Fetched:
+    """A step whose session is being brought in from the store; then it goes on as any other."""
+
+    def __init__(self, route: StepRoute, exchange: Exchange, send: Send) -> None:
+        self._route = route
+        self._exchange = exchange
+        self._send = send
+        self._abandoned = False
+        self._request: Request | None = None
+        self._task: asyncio.Task[None] | None = None
+        route._sessions.fetch(exchange.tenant, exchange.parts[3], self._go_on)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the client has gone."""
+        return self._abandoned
+
+    @abandoned.setter
+    def abandoned(self, value: bool) -> None:
+        self._abandoned = value
+        if self._request is not None:
+            self._request.abandoned = value
+        if self._task is not None:
+            self._task.cancel()
+
+    def _go_on(self, found: Session | Exception) -> None:
+        if self._abandoned:
+            self._send(None)
+            return
+        try:
+            if isinstance(found, Exception):
+                raise found
+            self._request = self._route._begin(self._exchange, found, self._send)
+        except Exception as error:
+            self._send(_answer(error, None, Media.JSON))
+        else:
+            if self._request is None:
+                # It has to wait after all: for its turn, or to be judged.
+                self._task = asyncio.ensure_future(self._wait())
+
+    async def _wait(self) -> None:
+        try:
+            sent: Answer | None = await self._route(self._exchange)
+        except asyncio.CancelledError:
+            sent = None
+        except Exception as error:
+            sent = _answer(error, None, Media.JSON)
+        self._send(sent)
 
 
 def read_step(document: dict[str, Any], codec: Codec, deadline: float, *, bools: bool) -> Step:
@@ -116,6 +166,17 @@ def _read(exchange: Exchange, codec: Codec, given: Media) -> Step:
         flags = exchange.flags(return_state=False, commit=True)
         step.return_state, step.commit = flags["return_state"], flags["commit"]
     return step
+
+
+def _answer(outcome: StepReply | BaseException, codec: Codec | None, media: Media) -> Answer | None:
+    """What a step is answered; None where nobody is there to read it."""
+    if isinstance(outcome, StepReply):
+        assert codec is not None
+        return _write(codec, outcome, media)
+    if isinstance(outcome, Abandoned):
+        return None
+    known = outcome if isinstance(outcome, CarouselError) else unexpected(outcome, where="a step")
+    return problem(known, is_step=True)
 
 
 def _write(codec: Codec, reply: StepReply, media: Media) -> Answer:

@@ -34,6 +34,11 @@ class TurnTransport(asyncio.Transport):
         else:
             self._transport.write(data)
 
+    def release(self) -> asyncio.Transport:
+        """The transport underneath, for another protocol; what is held is written."""
+        self._flush()
+        return self._transport
+
     def close(self) -> None:
         """Write what is held, then close."""
         self._flush()

@@ -29,6 +29,12 @@ class InputView(TensorView):
     high: int | None = None
 
 
+class StateTensorView(TensorView):
+    """A state. One that is `fixed` is set when a session opens and never changes."""
+
+    fixed: bool | None = Field(None, description="Said where it is true.")
+
+
 class OutputView(TensorView):
     """An output, one per time step or one per sequence."""
 
@@ -56,7 +62,7 @@ class ModelInfo(BaseModel):
     streaming_reason: str | None = None
     inputs: list[InputView]
     outputs: list[OutputView]
-    states: list[TensorView]
+    states: list[StateTensorView]
     parity: ParityView
     max_steps: int = Field(description="Time steps that one request may have.")
 
@@ -73,6 +79,7 @@ class SessionView(BaseModel):
     session_id: str
     model: str
     version: int
+    state_id: str = Field(description="Names the weights that the session's state fits.")
     position: int
     created_at: datetime
     last_used_at: datetime
@@ -154,7 +161,10 @@ def _show_tensors(spec: ModelSpec) -> dict[str, Any]:
     return {
         "inputs": [_show(each, each.axes) | _bounds(each) for each in spec.sent_inputs],
         "outputs": [_show(each, each.axes) | {"per": each.per} for each in spec.outputs],
-        "states": [_show(each, _folded(each)) for each in spec.states],
+        "states": [
+            _show(each, _folded(each)) | ({"fixed": True} if each.fixed else {})
+            for each in spec.states
+        ],
     }
 
 

@@ -247,6 +247,9 @@ class Engine:
         if self._answered is not None and not self._pending:
             self._answered.set()
         future = request.future
+        # The request is the future's result: left in place, the two would keep each other alive
+        # until the garbage collector comes.
+        request.future = None
         if future is None or future.done():
             return
         if request.error is None:

@@ -1,5 +1,6 @@
 """One version of a model, ready to run: its artifact checked, its golden example proven."""
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +9,8 @@ from models.artifact import Artifact, ArtifactError
 from models.manifest import Manifest, ProgramKind
 from models.row import RowLayout
 from models.spec import ModelSpec
-from service.backends.base import Backend, BackendRefused
+from service.backends.base import Backend, BackendRefused, JoiningBackend
+from service.backends.context import ContextBackend
 from service.engine.budget import ChunkBudget
 from service.engine.core import Core
 from service.engine.engine import Engine
@@ -16,7 +18,12 @@ from service.engine.golden import replay_golden
 from service.engine.scheduler import Limits, Scheduler
 from service.engine.slots import Slots
 
+log = logging.getLogger("carousel.engine")
+
 _MIN_SLOTS = 2
+# What a session with eight recorded replies of 80 bytes takes in memory beside its slot: 1,922
+# bytes of objects by tracemalloc, and its origin packed for the store.
+_RESIDENT_BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,7 @@ class LoadOptions:
     threads: int = 1
     max_batch: int = 256
     pool_bytes: int = 256 << 20
+    resident_sessions: int = 16_384
     queue_requests: int = 4096
     queue_bytes: int = 64 << 20
     chunk_s: float = 0.005
@@ -89,8 +97,6 @@ def load_model(artifact: Artifact, options: LoadOptions) -> Loaded:
     """
     label = f"{artifact.name}/{artifact.version}"
     spec = artifact.manifest.spec
-    if any(each.context for each in spec.inputs):
-        raise BackendRefused(f"{label}: models that keep input context are not served yet")
     artifact.verify()
     kind = _choose_program(artifact, options)
     layout = RowLayout(spec.states)
@@ -122,6 +128,8 @@ def load_model(artifact: Artifact, options: LoadOptions) -> Loaded:
         max_requests=options.queue_requests,
         max_bytes=options.queue_bytes,
     )
+    if not spec.has_batch:
+        log.info("%s: a tensor of it has no batch axis, so its rows run one by one", label)
     device = "cpu" if kind == "onnx" else options.device
     return Loaded(artifact, kind, device, engine, row)
 
@@ -152,6 +160,14 @@ def _choose_program(artifact: Artifact, options: LoadOptions) -> ProgramKind:
 def _make_backend(
     artifact: Artifact, kind: ProgramKind, layout: RowLayout, options: LoadOptions
 ) -> Backend:
+    backend = _make_program(artifact, kind, layout, options)
+    spec = artifact.manifest.spec
+    return ContextBackend(backend, spec) if any(each.context for each in spec.inputs) else backend
+
+
+def _make_program(
+    artifact: Artifact, kind: ProgramKind, layout: RowLayout, options: LoadOptions
+) -> JoiningBackend:
     if kind == "onnx":
         from service.backends.onnx import OnnxBackend
 
@@ -169,7 +185,9 @@ def _make_backend(
 def _num_slots(label: str, layout: RowLayout, options: LoadOptions) -> int:
     if layout.nbytes == 0:
         return options.queue_requests
-    num_slots = options.pool_bytes // layout.nbytes
+    num_slots = min(
+        options.pool_bytes // (layout.nbytes + _RESIDENT_BYTES), options.resident_sessions
+    )
     if num_slots < _MIN_SLOTS:
         raise BackendRefused(
             f"{label}: one session's state is {layout.nbytes} bytes; a pool of "

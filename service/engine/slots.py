@@ -1,39 +1,44 @@
 """Which slots of the pool are free; the lowest first, so that few pages of it are ever touched."""
 
-from heapq import heappop, heappush
+_FREE, _TAKEN = 0, 1
 
 
 class Slots:
-    """Hands out slot numbers 0 to num_slots - 1. Owned by the event loop."""
+    """Hands out slot numbers 0 to num_slots - 1. Owned by the event loop.
+
+    A byte a slot and not a list of numbers: those would stay behind, strewn over the memory that
+    sessions which were given up have left.
+    """
 
     def __init__(self, num_slots: int) -> None:
         self.num_slots = num_slots
-        self._free: list[int] = []
-        self._next = 0
+        self.num_taken = 0
+        self._slots = bytearray(num_slots)
+        # No slot below this one is free.
+        self._lowest = 0
 
     def __repr__(self) -> str:
         return f"<Slots taken={self.num_taken} of={self.num_slots}>"
 
     @property
-    def num_taken(self) -> int:
-        """How many slots are in use."""
-        return self._next - len(self._free)
-
-    @property
     def is_full(self) -> bool:
         """Whether every slot is in use."""
-        return not self._free and self._next == self.num_slots
+        return self.num_taken == self.num_slots
 
     def take(self) -> int | None:
         """The lowest free slot, or None when all are taken."""
-        if self._free:
-            return heappop(self._free)
-        if self._next == self.num_slots:
+        slot = self._slots.find(_FREE, self._lowest)
+        if slot < 0:
             return None
-        self._next += 1
-        return self._next - 1
+        self._slots[slot] = _TAKEN
+        self._lowest = slot + 1
+        self.num_taken += 1
+        return slot
 
     def give(self, slot: int) -> None:
         """Return a slot; it must have been taken."""
-        assert 0 <= slot < self._next, f"slot {slot} was never taken"
-        heappush(self._free, slot)
+        assert 0 <= slot < self.num_slots, f"there is no slot {slot}"
+        assert self._slots[slot] == _TAKEN, f"slot {slot} was never taken"
+        self._slots[slot] = _FREE
+        self._lowest = min(self._lowest, slot)
+        self.num_taken -= 1

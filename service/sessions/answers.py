@@ -15,6 +15,7 @@ class SessionInfo:
     session_id: str
     model: str
     version: int
+    state_id: str
     position: int
     created_at: float
     last_used_at: float

@@ -22,12 +22,13 @@ class WriteLost(Exception):
 @dataclass(slots=True)
 class Ticket:
     """What a step carries through the engine: its session, the position it leads to, whom to tell
-    (where nobody awaits it), and once it ran, the head to be.
+    (where nobody awaits it), whether it ends the session, and once it ran, the head to be.
     """
 
     session: Session
     position: int
     done: Callable[[Request], None] | None = None
+    ends: bool = False
     after: Head | None = None
 
 
@@ -67,15 +68,16 @@ class Committer:
         assert isinstance(ticket, Ticket)
         assert request.state_out is not None
         before = ticket.session.head
+        # Of an ended session nothing but its last step is ever answered again.
+        replies = b"" if ticket.ends else before.replies
         after = Head(
             before.origin,
             ticket.session.loaded.version,
             revision,
             ticket.position,
             now,
-            add_reply(
-                before.replies, before.position, ticket.position, request.inputs, request.outputs
-            ),
+            add_reply(replies, before.position, ticket.position, request.inputs, request.outputs),
+            ticket.ends,
         )
         ticket.after = after
         return Write(before.revision, Record(after, request.state_out))
@@ -88,6 +90,9 @@ def _mark(requests: Sequence[Request], outcomes: Sequence[Outcome] | StoreUnavai
         return
     for request, outcome in zip(requests, outcomes, strict=True):
         if outcome is Outcome.DAMAGED:
-            request.error = StateCorrupt("the store cannot read what it holds of the session")
+            request.error = StateCorrupt(
+                "the store cannot read what it holds of the session",
+                hint="delete the session and open it again; its id is free then",
+            )
         elif outcome is not Outcome.WRITTEN:
             request.error = WriteLost()

@@ -1,5 +1,6 @@
 """From a key to a session in memory, and the turn on it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from service.errors import (
     SessionNotFound,
     StateCorrupt,
 )
-from service.sessions.record import Head, Record
+from service.sessions.record import Head, Key, Record
 from service.sessions.session import Session
 from service.sessions.stores.base import Damaged, Found, Store, Tombstone
 from service.sessions.table import SessionTable
@@ -61,15 +62,37 @@ class Lookup:
         session = self.peek(tenant, session_id)
         if session is not None:
             return session
-        record = await self.store.load((tenant, session_id))
-        # While the store was asked, somebody else may have loaded it.
-        session = self.peek(tenant, session_id)
+        key = (tenant, session_id)
+        return self._take_in(key, await self.store.load(key))
+
+    def fetch(
+        self, tenant: str, session_id: str, then: Callable[[Session | Exception], None]
+    ) -> None:
+        """`find` for a caller without a task: `then` is called with the session or the error, later
+        and on the loop.
+        """
+        key = (tenant, session_id)
+
+        def take(found: "asyncio.Future[Found]") -> None:
+            try:
+                session = self._take_in(key, found.result())
+            except Exception as error:
+                then(error)
+            else:
+                then(session)
+
+        asyncio.ensure_future(self.store.load(key)).add_done_callback(take)
+
+    def _take_in(self, key: Key, record: Found) -> Session:
+        """The session of a key that the store was asked for."""
+        # Meanwhile somebody else may have loaded it.
+        session = self.peek(*key)
         if session is not None:
             return session
-        stale = self.table.get((tenant, session_id))
+        stale = self.table.get(key)
         if stale is not None:
             self.table.drop(stale)
-        live = self.require_live(record, session_id)
+        live = self.require_live(record, key[1])
         session = Session(live.head, self._fitting(live), live.state)
         self.table.add(session)
         return session
@@ -80,6 +103,8 @@ class Lookup:
         """
         if record is None:
             raise SessionNotFound(f"there is no session {session_id!r}")
+        if isinstance(record, Record) and record.head.ended:
+            raise SessionNotFound(f"there is no session {session_id!r}: its last step ended it")
         if isinstance(record, Damaged):
             raise StateCorrupt(
                 f"what the store holds of session {session_id!r} is damaged",
@@ -125,6 +150,21 @@ class Lookup:
         """Pass the turn on."""
         self.table.rest(session)
 
+    async def claim(self, session: Session, deadline: float) -> Session:
+        """The turn on a key: on the session that is in memory or, where there is none, on
+        `session`, which then stands for the key. Raises and obliges as `enter`.
+        """
+        while True:
+            known = self.table.get(session.head.key)
+            if known is None:
+                self.table.add(session)
+                self.table.wake(session)
+                return session
+            await self.enter(known, deadline)
+            if not known.dropped:
+                return known
+            self.leave(known)
+
     async def reload(self, session: Session) -> Record:
         """The record as the store has it, read on the session's own turn, and the session set to
         it.
@@ -135,14 +175,16 @@ class Lookup:
         try:
             live = self.require_live(record, session.id)
             if live.head.revision != session.head.revision:
-                self._set_record(session, live)
+                self.adopt(session, live)
         except CarouselError:
             self.table.drop(session)
             raise
         return live
 
-    def _set_record(self, session: Session, record: Record) -> None:
-        """What others wrote to the store becomes the session's own; it may be of another model."""
+    def adopt(self, session: Session, record: Record) -> None:
+        """What the store holds becomes the session's own; it may be of another model. Raises
+        ModelMismatch or StateCorrupt.
+        """
         loaded = self._fitting(record)
         self.table.free_slot(session)
         session.loaded = loaded

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from service.engine.loaded import Loaded
-from service.errors import StateCorrupt
+from service.errors import NotStreamable, StateCorrupt
 from service.sessions.commits import new_revision
 from service.sessions.lookup import Lookup
 from service.sessions.record import Head, Key, Origin, Record
@@ -55,4 +55,13 @@ class Opener:
     def _is_live(self, found: Found) -> bool:
         if isinstance(found, Damaged):
             return True
-        return isinstance(found, Record) and found.head.expires_at > self._clock()
+        if not isinstance(found, Record) or found.head.ended:
+            return False
+        return found.head.expires_at > self._clock()
+
+
+def require_streamable(loaded: Loaded) -> None:
+    """Raise NotStreamable for a model that no session can be opened on."""
+    if not loaded.spec.is_streamable:
+        reason = loaded.spec.streaming_reason or "it has no state"
+        raise NotStreamable(f"{loaded.name} takes whole sequences only: {reason}", reason=reason)

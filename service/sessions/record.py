@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 # Whose session, and its id.
 Key = tuple[str, str]
 
+# How long the last step of a sequence that was ended can be answered again.
+ENDED_S = 600.0
+
 
 @dataclass(slots=True)
 class Origin:
@@ -30,6 +33,9 @@ class Origin:
 class Head:
     """A session but for its state. Times are seconds since the epoch, `revision` is 16 random
     bytes, `replies` are packed (reply.py).
+
+    `ended`: its last step closed it. What is left answers that step again, and is no session to
+    anybody else. `started`: its last step is the one that began a sequence (sequences.py).
     """
 
     origin: Origin
@@ -38,6 +44,8 @@ class Head:
     position: int
     used_at: float
     replies: bytes = b""
+    ended: bool = False
+    started: bool = False
 
     @property
     def key(self) -> Key:
@@ -61,8 +69,8 @@ class Head:
 
     @property
     def expires_at(self) -> float:
-        """When the session ends unless it is used again."""
-        return self.used_at + self.origin.ttl_s
+        """When the session ends unless it is used again, or what is left of an ended one does."""
+        return self.used_at + (ENDED_S if self.ended else self.origin.ttl_s)
 
 
 @dataclass(slots=True)

@@ -10,10 +10,10 @@ from dataclasses import replace
 from models.row import Array
 from service.engine.catalog import Catalog
 from service.engine.engine import Engine
+from service.engine.start import restart_row, start_row
 from service.errors import (
     InvalidRequest,
     ModelMismatch,
-    NotStreamable,
     PreconditionFailed,
     SessionExists,
     StateCorrupt,
@@ -22,8 +22,9 @@ from service.sessions.answers import Fork, Resume, SessionInfo, SessionPage, Sta
 from service.sessions.commits import Committer, new_revision
 from service.sessions.etag import check_match, etag
 from service.sessions.lookup import Held, Lookup
-from service.sessions.opening import Opener
+from service.sessions.opening import Opener, require_streamable
 from service.sessions.record import Head, Key, Record
+from service.sessions.sequences import Sequences
 from service.sessions.stepper import Stepper
 from service.sessions.stores.base import Damaged, Found, Outcome, Store, Write
 
@@ -59,9 +60,11 @@ class Sessions:
         self._committer = Committer(store, clock)
         self.peek = self._lookup.peek
         self.find = self._lookup.find
+        self.fetch = self._lookup.fetch
         stepper = Stepper(self._lookup)
         self.step = stepper.step
         self.begin = stepper.begin
+        self.sequences = Sequences(self._lookup, self._opener, stepper)
 
     def __repr__(self) -> str:
         return f"<Sessions {self.store!r} {self._lookup!r}>"
@@ -90,15 +93,14 @@ class Sessions:
         position: int = 0,
         ttl_s: float | None = None,
     ) -> SessionInfo:
-        """Open a session, at `state` (by name, session shape) or at the model's initial values.
+        """Open a session, at `state` (by name, session shape) and the model's initial values.
 
-        Raises ModelNotFound, NotStreamable, SessionExists (with the session), SessionLimit.
+        Raises ModelNotFound, NotStreamable, InvalidRequest where a state is missing, SessionExists
+        (with the session), SessionLimit.
         """
         loaded = self._catalog.get(model, version)
-        if not loaded.spec.is_streamable:
-            reason = loaded.spec.streaming_reason or "it has no state"
-            raise NotStreamable(f"{model} takes whole sequences only: {reason}", reason=reason)
-        row = loaded.initial_row if state is None else loaded.layout.pack(state)
+        require_streamable(loaded)
+        row = start_row(loaded, state, "state")
         key = (tenant, session_id if session_id is not None else secrets.token_hex(16))
         record = self._opener.record(key, loaded, row, position, ttl_s)
         taken = await self._opener.create([record])
@@ -123,9 +125,15 @@ class Sessions:
         self, tenant: str, *, model: str | None = None, limit: int = 100, after: str | None = None
     ) -> SessionPage:
         """Live sessions in order of id, `limit` at most, those that follow `after`."""
-        found = await self.store.page(tenant, model, after, limit + 1, self._clock())
-        infos = tuple(self._info(head, nbytes) for head, nbytes in found[:limit])
-        return SessionPage(sessions=infos, next=infos[-1].session_id if found[limit:] else None)
+        live: list[tuple[Head, int]] = []
+        more = True
+        while more and len(live) <= limit:
+            found = await self.store.page(tenant, model, after, limit + 1, self._clock())
+            live += [each for each in found if not each[0].ended]
+            more = len(found) > limit
+            after = found[-1][0].id if more else None
+        infos = tuple(self._info(head, nbytes) for head, nbytes in live[:limit])
+        return SessionPage(sessions=infos, next=infos[-1].session_id if live[limit:] else None)
 
     async def read_state(self, tenant: str, session_id: str) -> StateRead:
         """The state by name, in session shape, read-only, and the tag of its revision."""
@@ -154,9 +162,12 @@ class Sessions:
     async def reset(
         self, tenant: str, session_id: str, *, if_match: str | None = None
     ) -> SessionInfo:
-        """Back to position 0 and the initial state. Raises as `write_state`."""
+        """Back to position 0 and initial values, but for what never changes. Raises as
+        `write_state`.
+        """
         async with self._hold(tenant, session_id) as held:
-            return await self._overwrite(held, held.session.loaded.initial_row, 0, if_match)
+            row = restart_row(held.session.loaded, held.record.state)
+            return await self._overwrite(held, row, 0, if_match)
 
     async def fork(
         self,
@@ -249,6 +260,7 @@ class Sessions:
             position=position,
             used_at=now,
             replies=b"",
+            started=False,
         )
         record = Record(after, row)
         # Dropped first: should the store fail now, nobody may trust what is in memory.
@@ -270,6 +282,7 @@ class Sessions:
             session_id=head.id,
             model=head.model,
             version=served.version if served is not None else head.version,
+            state_id=head.state_id,
             position=head.position,
             created_at=head.origin.created_at,
             last_used_at=head.used_at,

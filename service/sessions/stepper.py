@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from models.row import Array
 from service.engine.request import NO_SLOT, Abandoned, Request
-from service.errors import StateCorrupt, StoreUnavailable
+from service.errors import PositionConflict, StateCorrupt, StoreUnavailable
 from service.sessions.answers import StepReply
 from service.sessions.commits import Ticket, WriteLost
 from service.sessions.lookup import Lookup
@@ -18,7 +18,9 @@ from service.sessions.session import Session
 
 @dataclass(slots=True)
 class Step:
-    """What a client asks of a session. `inputs`: wire layout; `deadline`: monotonic seconds."""
+    """What a client asks of a session. `inputs`: wire layout; `deadline`: monotonic seconds;
+    `ends`: the session is over after it.
+    """
 
     inputs: dict[str, Array]
     num_steps: int
@@ -26,6 +28,7 @@ class Step:
     position: int | None = None
     return_state: bool = False
     commit: bool = True
+    ends: bool = False
 
 
 # Told of a step that was begun: its reply, or why there is none.
@@ -179,7 +182,7 @@ class Stepper:
             state=session.row,
             source=session.slot,
             commits=step.commit,
-            ticket=Ticket(session, session.head.position + step.num_steps, done),
+            ticket=Ticket(session, session.head.position + step.num_steps, done, step.ends),
             wants_state=step.return_state,
             on_done=self._finished,
         )
@@ -193,8 +196,12 @@ class Stepper:
         session = ticket.session
         engine = session.loaded.engine
         if request.error is None and ticket.after is not None:
-            session.head = ticket.after
-            _move(session, request)
+            if ticket.ends:
+                engine.release(request.target)
+                self._table.drop(session)
+            else:
+                session.head = ticket.after
+                _move(session, request)
         else:
             if request.target != NO_SLOT:
                 engine.release(request.target)
@@ -240,13 +247,20 @@ def _is_lost(future: "asyncio.Future[Request]") -> bool:
 
 
 def _find_repeat(head: Head, step: Step) -> Reply | None:
-    return find_repeat(
+    repeat = find_repeat(
         head,
         step.position,
         lambda: digest(step.inputs),
         commit=step.commit,
         return_state=step.return_state,
     )
+    if repeat is not None and step.ends:
+        raise PositionConflict(
+            f"the step from position {repeat.base} was done, and did not end the session, which "
+            f"stands at {head.position}",
+            position=head.position,
+        )
+    return repeat
 
 
 def _reply(session: Session, step: Step, request: Request) -> StepReply:

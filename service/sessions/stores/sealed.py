@@ -11,9 +11,10 @@ from zlib import crc32
 from service.sessions.record import Head, Origin, Record
 
 # Checksum of all that follows; checksum and bytes of the state; version, position, used_at; bytes
-# of the origin and of the replies, which follow in this order.
-_HEAD = Struct("<IIIIqdII")
+# of the origin and of the replies, which follow in this order; flags.
+_HEAD = Struct("<IIIIqdIIB")
 _CHECKED = 4
+_ENDED, _STARTED = 1, 2
 # created_at, ttl_s; bytes of tenant, id, model, state_id, which follow in this order.
 _ORIGIN = Struct("<ddHHHH")
 
@@ -47,6 +48,7 @@ def seal(record: Record) -> bytes:
         head.used_at,
         len(packed),
         len(head.replies),
+        head.ended * _ENDED | head.started * _STARTED,
     )
     body = b"".join((fixed[_CHECKED:], packed, head.replies))
     return crc32(body, crc32(head.revision)).to_bytes(_CHECKED, "little") + body
@@ -60,16 +62,16 @@ def unseal_head(revision: bytes, data: bytes) -> SealedHead:
     ):
         raise Damage("the head's checksum differs")
     try:
-        _, crc, nbytes, version, position, used_at, origin_size, replies_size = _HEAD.unpack_from(
-            data
-        )
+        fixed = _HEAD.unpack_from(data)
+        _, crc, nbytes, version, position, used_at, origin_size, replies_size, flags = fixed
         start = _HEAD.size + origin_size
         if len(data) != start + replies_size:
             raise Damage("the head has another length than it says")
         origin = _unpack_origin(data[_HEAD.size : start])
     except (error, UnicodeDecodeError) as problem:
         raise Damage("the head cannot be read") from problem
-    head = Head(origin, version, revision, position, used_at, data[start:])
+    ended, started = bool(flags & _ENDED), bool(flags & _STARTED)
+    head = Head(origin, version, revision, position, used_at, data[start:], ended, started)
     return SealedHead(head, nbytes, crc)
 
 

@@ -8,10 +8,12 @@ go on beside the writer).
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
+from service.errors import StateCorrupt
 from service.sessions.record import Head, Key
 from service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
 from service.sessions.stores.futures import tell
@@ -71,7 +73,10 @@ class SqliteStore:
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
         """Delete by revision."""
-        return await self._change(lambda rows: rows.delete(key, base))
+        try:
+            return await self._change(lambda rows: rows.delete(key, base))
+        except StateCorrupt:
+            return await self._change(partial(_delete_damaged, key=key, base=base))
 
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
@@ -94,11 +99,31 @@ class SqliteStore:
         buried: list[Key] = []
         at: tuple[float, int] | None = (float("-inf"), 0)
         while at is not None:
-            keys, at = await self._change(partial(_bury, after=at, expired_before=expired_before))
+            after = at
+            try:
+                keys, at = await self._change(
+                    partial(_bury, after=after, expired_before=expired_before)
+                )
+            except StateCorrupt:
+                keys, at = await self._expire_one(after, expired_before)
             buried += keys
         while await self._change(lambda rows: rows.forget(buried_before, _SWEEP_ROWS)):
             pass
         return buried
+
+    async def _expire_one(
+        self, after: tuple[float, int], expired_before: float
+    ) -> tuple[list[Key], tuple[float, int] | None]:
+        """The next session alone, where one of many is damaged; that one is passed by."""
+        found = await self._ask(lambda rows: rows.due(after, expired_before, 1))
+        if not found:
+            return [], None
+        place, due = found[0]
+        sweep = partial(_bury, after=after, expired_before=expired_before, limit=1)
+        for attempt in (sweep, partial(_mending, run=sweep)):
+            with suppress(StateCorrupt):
+                return (await self._change(attempt))[0], (due, place)
+        return [], (due, place)
 
     async def ping(self) -> None:
         """Raises StoreUnavailable if the file cannot be read or, after a failure, written."""
@@ -146,17 +171,32 @@ def _heads(
         except Damage:
             log.warning("session %r is damaged and left out of the list", name)
             continue
-        if sealed is not None:
+        # A damaged index may lead to somebody else's.
+        if sealed is not None and sealed.head.key == (tenant, name):
             heads.append((sealed.head, sealed.state_bytes))
-    return heads, names[-1][1] if len(names) == limit else ""
+    # Nor may it lead in a circle.
+    is_last = len(names) < limit or names[-1][1] <= after
+    return heads, "" if is_last else names[-1][1]
+
+
+def _delete_damaged(rows: SessionRows, key: Key, base: bytes) -> Outcome:
+    return _mending(rows, lambda rows: rows.delete(key, base))
+
+
+def _mending(rows: SessionRows, run: Callable[[SessionRows], T]) -> T:
+    with rows.mending():
+        return run(rows)
 
 
 def _bury(
-    rows: SessionRows, after: tuple[float, int], expired_before: float
+    rows: SessionRows,
+    after: tuple[float, int],
+    expired_before: float,
+    limit: int = _SWEEP_ROWS,
 ) -> tuple[list[Key], tuple[float, int] | None]:
     """Bury what has expired of the next sessions that are due; where to go on, None at the end."""
     buried: list[Key] = []
-    found = rows.due(after, expired_before, _SWEEP_ROWS)
+    found = rows.due(after, expired_before, limit)
     for place, _ in found:
         try:
             sealed = rows.head(place)
@@ -170,7 +210,7 @@ def _bury(
             buried.append(sealed.head.key)
         else:
             rows.postpone(place, sealed.head.expires_at)
-    if len(found) < _SWEEP_ROWS:
+    if len(found) < limit:
         return buried, None
     place, due = found[-1]
     return buried, (due, place)

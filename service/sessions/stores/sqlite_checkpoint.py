@@ -6,9 +6,7 @@ writer carries over between two commits.
 """
 
 import logging
-import os
 import threading
-from contextlib import suppress
 
 import apsw
 
@@ -16,12 +14,13 @@ from service.sessions.stores.sqlite_writer import Writer
 
 log = logging.getLogger("carousel.store")
 
-# At 4 KiB a page: the log's size when a checkpoint begins, and what the writer may be kept with.
+# At 4 KiB a page: the log's size when a checkpoint begins, what the
+# writer may be kept with, and the size beyond which it must carry over all of it itself.
 _BEGIN_PAGES = 8192
 _REST_PAGES = 512
+_MAX_PAGES = 65_536
 _MAX_TRIES = 3
 _RETRY_S = 1.0
-_NICE = 10
 
 
 class Checkpointer:
@@ -54,12 +53,12 @@ class Checkpointer:
         self._log_pages = pages
         if pages >= _BEGIN_PAGES:
             self._wake.set()
+        if pages >= _MAX_PAGES and self._writer.between is None:
+            # The disk is slower than the steps: they wait for it now.
+            self._writer.between = self._carry_rest
         return apsw.SQLITE_OK
 
     def _serve(self) -> None:
-        # Where cores are short, steps come first. A thread of Linux has a priority of its own.
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while not self._stopping:
             self._wake.wait()
             self._wake.clear()
@@ -86,6 +85,9 @@ class Checkpointer:
     def _carry_rest(self) -> None:
         try:
             _carry_over(self._writer.connection)
+        except apsw.BusyError:
+            # The thread's own connection is at it.
+            return
         except apsw.Error:
             log.exception("a checkpoint failed; the next commits ask for another")
         finally:

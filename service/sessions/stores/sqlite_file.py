@@ -20,6 +20,9 @@ APPLICATION_ID = 0x4352534C
 FORMAT = 1
 _BUSY_MS = 5000
 _CACHE_KB = 8192
+_HEADER_BYTES = 100
+# A file that was cut to less than this part of itself has next to nothing left to serve.
+_MAX_GROWTH = 64
 
 # `due` is a lower bound of the time a session expires: a step moves the end on and leaves `due`
 # alone, so that it touches no index; whoever sweeps looks at what is due and moves it on.
@@ -111,6 +114,7 @@ class SqliteFile:
         try:
             # Made here, so that nobody else may read the states in it.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._check_size()
             try:
                 self._check()
             except apsw.CorruptError:
@@ -134,6 +138,19 @@ class SqliteFile:
             return
         raise SettingError(SETTING, problem)
 
+    def _check_size(self) -> None:
+        """SQLite takes a file without a header for a new one, and forgets the log beside it."""
+        size = self.path.stat().st_size
+        beside = Path(f"{self.path}-wal")
+        if 0 < size < _HEADER_BYTES:
+            raise apsw.NotADBError
+        if size == 0 and beside.exists() and beside.stat().st_size > 0:
+            raise SettingError(
+                SETTING,
+                f"{self.path} is empty, and {beside} beside it is not: sessions were in both. Put "
+                "a copy of the file in its place, or move the log away: sessions then begin anew",
+            )
+
     def _check(self) -> None:
         connection = self.connect()
         try:
@@ -150,12 +167,17 @@ class SqliteFile:
                     f"{self.path} has format {version}, of a newer Carousel; this one knows "
                     f"{FORMAT}: install the newer one, or name another file",
                 )
-            connection.pragma("journal_mode", "wal")
+            if connection.pragma("journal_mode", "wal") != "wal":
+                raise apsw.ReadOnlyError
             if not tables:
                 with connection:
                     connection.execute(_SCHEMA)
                     connection.pragma("application_id", APPLICATION_ID)
-                    connection.pragma("user_version", FORMAT)
+            # Also where it is so already: a file that cannot be written is found now.
+            connection.pragma("user_version", FORMAT)
+            texts = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
+            if {text for (text,) in texts} != _statements(_SCHEMA):
+                raise apsw.CorruptError
         finally:
             connection.close()
 
@@ -163,14 +185,16 @@ class SqliteFile:
         """Give a file that was cut short its length again; False if it has it.
 
         SQLite reads nothing of a file that is shorter than it says. Filled with zeros, it serves
-        the sessions whose pages are there, and those that were cut off are found damaged.
+        the sessions whose pages are there, and those that were cut off are found damaged. Where the
+        length it says is out of all proportion, it is the length that is damaged.
         """
         with self.path.open("rb") as file:
-            header = file.read(32)
+            header = file.read(_HEADER_BYTES)
         page = int.from_bytes(header[16:18], "big") or 1
         expected = int.from_bytes(header[28:32], "big") * (page if page > 1 else 65536)
         size = self.path.stat().st_size
-        if size >= expected:
+        is_ours = header[68:72] == APPLICATION_ID.to_bytes(4, "big")
+        if not is_ours or not size < expected <= _MAX_GROWTH * size:
             return False
         log.error(
             "the session file %s was cut short: %d bytes of %d are missing; the sessions that "
@@ -181,3 +205,7 @@ class SqliteFile:
         )
         os.truncate(self.path, expected)
         return True
+
+
+def _statements(schema: str) -> set[str]:
+    return {each.strip() for each in schema.split(";") if each.strip()}

@@ -11,7 +11,7 @@ import apsw
 from service.errors import CarouselError
 from service.sessions.stores.futures import tell
 from service.sessions.stores.sqlite_rows import SessionRows
-from service.sessions.stores.sqlite_writer import unavailable
+from service.sessions.stores.sqlite_writer import damaged, unavailable
 
 log = logging.getLogger("carousel.store")
 
@@ -47,6 +47,9 @@ class Reader:
             return question.run(self._rows)
         except CarouselError as error:
             return error
+        except apsw.CorruptError as error:
+            log.error("the session store's file is damaged: %s", error)
+            return damaged()
         except apsw.Error as error:
             log.error("the session store failed to read: %s", error)
             return unavailable(error)

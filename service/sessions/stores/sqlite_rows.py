@@ -7,12 +7,13 @@ the writing methods as apsw.CorruptError, for the caller to find the row at faul
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import apsw
 
 from service.errors import StateCorrupt
-from service.sessions.record import Head, Key
+from service.sessions.record import Head, Key, Origin
 from service.sessions.stores.base import Damaged, Found, Outcome, Tombstone, Write
 from service.sessions.stores.sealed import Damage, SealedHead, seal, unseal, unseal_head
 
@@ -32,7 +33,7 @@ _UNBURY = "DELETE FROM tombstone WHERE tenant = ? AND name = ?"
 _BYTES = "coalesce(CAST({} AS BLOB), x'')".format
 _REVISION = f"SELECT {_BYTES('revision')} FROM session WHERE tenant = ? AND name = ?"
 _LOAD = (
-    f"SELECT id, {_BYTES('revision')}, {_BYTES('head')}, {_BYTES('state')} "
+    f"SELECT id, {_BYTES('revision')}, {_BYTES('head')}, {_BYTES('state')}, typeof(revision) "
     "FROM session WHERE tenant = ? AND name = ?"
 )
 _TOMBSTONE = "SELECT expired_at FROM tombstone WHERE tenant = ? AND name = ?"
@@ -62,6 +63,7 @@ class SessionRows:
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
         self._cursor = connection.cursor()
+        self._places: list[tuple[Origin, int]] = []
 
     def __repr__(self) -> str:
         return f"<SessionRows changes={self.connection.total_changes()}>"
@@ -70,6 +72,13 @@ class SessionRows:
         """Begin with a fresh cursor, whatever the last one was in the middle of."""
         self._cursor.close(True)
         self._cursor = self.connection.cursor()
+        self._places.clear()
+
+    def keep_places(self) -> None:
+        """The transaction counts: where its new rows are, is where they are found from now on."""
+        for origin, place in self._places:
+            origin.place = place
+        self._places.clear()
 
     def put_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
         """Write each row by compare-and-set; `atomic`: all of them or none."""
@@ -96,7 +105,7 @@ class SessionRows:
         place = self._cursor.execute(_REPLACE, (*values, *head.key, write.base)).get
         if place is None:
             return self._missed(head.key)
-        origin.place = place
+        self._places.append((origin, place))
         return Outcome.WRITTEN
 
     def find(self, key: Key) -> Found:
@@ -110,12 +119,13 @@ class SessionRows:
                 return None if expired_at is None else Tombstone(expired_at)
         except apsw.CorruptError:
             return self._find_damaged(key)
-        place, revision, head, state = row
+        place, revision, head, state, kind = row
         try:
             record = unseal(revision, head, state)
         except Damage:
             return Damaged(revision)
-        if record.head.key != key:
+        # A revision that became text reads the same, and equals none that a step could name.
+        if record.head.key != key or kind != "blob":
             return Damaged(revision)
         record.head.origin.place = place
         return record
@@ -124,6 +134,18 @@ class SessionRows:
         """Delete by revision."""
         self._cursor.execute(_DELETE, (*key, base))
         return Outcome.WRITTEN if self.connection.changes() else self._missed(key)
+
+    @contextmanager
+    def mending(self) -> Iterator[None]:
+        """Change rows that SQLite would not touch, since the indexes know them otherwise; the
+        indexes are then made anew.
+        """
+        self._cursor.execute("PRAGMA writable_schema = ON").fetchall()
+        try:
+            yield
+            self._cursor.execute("REINDEX session").fetchall()
+        finally:
+            self._cursor.execute("PRAGMA writable_schema = OFF").fetchall()
 
     def names(
         self, tenant: str, model: str | None, after: str, limit: int
@@ -174,7 +196,7 @@ class SessionRows:
         self._cursor.execute(_INSERT, values)
         if not self.connection.changes():
             return Outcome.LOST
-        head.origin.place = self.connection.last_insert_rowid()
+        self._places.append((head.origin, self.connection.last_insert_rowid()))
         self._cursor.execute(_UNBURY, head.key)
         return Outcome.WRITTEN
 
@@ -195,6 +217,7 @@ class SessionRows:
         if revision is None:
             raise StateCorrupt(
                 f"the store's file is damaged where session {key[1]!r} would be",
-                hint="carousel-sessions check, with the service stopped, says what is left",
+                hint="with the service stopped, carousel-sessions check FILE says what is left, "
+                "and with --remove-damaged makes the ids free again",
             )
         return Damaged(revision)

@@ -14,6 +14,19 @@ from service.sessions.stores.sqlite_rows import SessionRows
 
 log = logging.getLogger("carousel.store")
 
+# The disk or another program stands in the way; nothing is wrong with what is to be written.
+_AWAY = (
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.PermissionsError,
+    apsw.NoMemError,
+    MemoryError,
+)
+
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -47,10 +60,12 @@ class Writer:
         began = time.perf_counter()
         try:
             results = self._transact(jobs)
-        except apsw.CorruptError:
-            results = [self._alone(job) for job in jobs]
-        except Exception as error:
+        except _AWAY as error:
             results = [self._failed(error)] * len(jobs)
+        except Exception as error:
+            # One row is at fault, and SQLite has many words for what it found there.
+            log.error("a transaction of the session store failed, its rows go alone: %r", error)
+            results = [self._alone(job) for job in jobs]
         rows = sum(len(job.writes) for job in jobs)
         self._stats.committed(rows, time.perf_counter() - began)
         for job, result in zip(jobs, results, strict=True):
@@ -69,6 +84,7 @@ class Writer:
         try:
             results = [job.run(self._rows) for job in jobs]
             connection.execute("COMMIT")
+            self._rows.keep_places()
         except BaseException:
             self._rows.renew()
             if connection.in_transaction:
@@ -81,27 +97,28 @@ class Writer:
         """A job in a transaction of its own, and if need be each of its writes."""
         try:
             return self._transact([job])[0]
-        except apsw.CorruptError:
-            if not job.writes:
-                return StateCorrupt("the store's file is damaged there")
-        except Exception as error:
+        except _AWAY as error:
             return self._failed(error)
+        except Exception as error:
+            if not job.writes:
+                log.error("the session store cannot do what it was asked: %r", error)
+                return damaged()
         outcomes: list[object] = []
         for write in job.writes:
             alone = Job(partial(SessionRows.put, write=write), job.settle)
             try:
                 outcomes += self._transact([alone])
-            except apsw.CorruptError:
-                outcomes.append(Outcome.DAMAGED)
-            except Exception as error:
+            except _AWAY as error:
                 return self._failed(error)
+            except Exception as error:
+                log.error("session %r is damaged: %r", write.record.head.id, error)
+                outcomes.append(Outcome.DAMAGED)
         return outcomes
 
     def _failed(self, error: Exception) -> StoreUnavailable:
         self._stats.failures += 1
         if not self.failing:
-            known = isinstance(error, apsw.Error)
-            log.error("the session store failed: %s", error, exc_info=not known)
+            log.error("the session store failed: %s", error)
         self.failing = True
         return unavailable(error)
 
@@ -115,6 +132,15 @@ def settle(job: Job, result: object) -> None:
         log.warning("an answer of the store came after the event loop had ended")
     except Exception:
         log.exception("an answer of the store could not be taken")
+
+
+def damaged() -> StateCorrupt:
+    """What clients are told where SQLite finds damage."""
+    return StateCorrupt(
+        "the store's file is damaged there",
+        hint="with the service stopped, carousel-sessions check FILE says what is left, and with "
+        "--remove-damaged makes the ids free again",
+    )
 
 
 def unavailable(error: Exception) -> StoreUnavailable:

@@ -1,0 +1,103 @@
+"""The messages of a stream: frames that clients send, and what they are answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from models.row import Array
+from service.api.arrays import arrays_json
+from service.api.codec import Codec
+from service.api.document import check_members, may_hold_bools, parse, take_position
+from service.api.media import Media
+from service.api.problem import describe
+from service.api.step import read_step
+from service.errors import CarouselError, InvalidRequest
+from service.sessions.answers import SessionInfo
+from service.sessions.stepper import Step
+
+_SYNC_FIELDS = frozenset({"position"})
+
+
+@dataclass(slots=True)
+class Frame:
+    """One message as it came: JSON text, or the raw bytes of the one input."""
+
+    data: bytes
+    is_text: bool
+    arrived: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """`{"position": p}`: what the client says its next frame starts from."""
+
+    position: int
+
+
+def read_frame(frame: Frame, codec: Codec, deadline: float) -> Step | Sync:
+    """The step that a frame asks for; raises InvalidRequest and its subclasses, Malformed, and
+    NotAcceptable where the answer would not fit a binary frame.
+    """
+    if not frame.is_text:
+        codec.outputs.media(None, Media.RAW, with_state=False)
+        sequence = codec.inputs.read_bytes(frame.data)
+        return Step(sequence.inputs, sequence.num_steps, deadline)
+    document = parse(frame.data)
+    if "inputs" not in document and "position" in document:
+        check_members(document, _SYNC_FIELDS)
+        position = take_position(document)
+        if position is None:
+            raise InvalidRequest("position: null given; expected an integer of 0 or more")
+        return Sync(position)
+    return read_step(document, codec, deadline, bools=may_hold_bools(frame.data))
+
+
+def names_position(frame: Frame) -> bool:
+    """Whether a frame says where it starts, as one must after a refusal."""
+    if not frame.is_text:
+        return False
+    try:
+        return parse(frame.data).get("position") is not None
+    except CarouselError:
+        return False
+
+
+def greeting(info: SessionInfo) -> bytes:
+    """The server's first message."""
+    return orjson.dumps(
+        {
+            "session_id": info.session_id,
+            "model": info.model,
+            "version": info.version,
+            "position": info.position,
+        }
+    )
+
+
+def write_reply(
+    codec: Codec,
+    outputs: Mapping[str, Array],
+    position: int,
+    state: Mapping[str, Array] | None = None,
+    *,
+    replayed: bool = False,
+) -> bytes:
+    """A reply as text."""
+    tail = b"" if state is None else b',"state":%b' % arrays_json(state)
+    if replayed:
+        tail += b',"replayed":true'
+    return b'{"outputs":%b,"position":%d%b}' % (codec.outputs.json(outputs), position, tail)
+
+
+def write_sync(position: int) -> bytes:
+    """The answer to a frame that only names a position."""
+    return b'{"position":%d}' % position
+
+
+def write_error(error: CarouselError, position: int | None) -> bytes:
+    """A refusal; `position` is where the session stands, as far as this stream knows."""
+    members = describe(error, is_step=True)
+    if position is not None:
+        members.setdefault("position", position)
+    return orjson.dumps({"error": members})

@@ -1,0 +1,238 @@
+"""Sequences: sessions that begin with their first step and end with their last, by flags on steps.
+
+A sequence is a session under an id of the server's own, made of what names the sequence. A start is
+run before anything is written, and then stands in the store, step and all, in one write; so a start
+that fails leaves what was there before. The step that ends a sequence leaves a record that answers
+it again for a while (`Head.ended`) and is no session to anybody else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from hashlib import blake2b
+
+import numpy as np
+
+from models.row import Array
+from service.engine.engine import Result
+from service.engine.loaded import Loaded
+from service.engine.start import start_row
+from service.errors import ReplyNotKept, SessionExpired, SessionNotFound, StateCorrupt
+from service.sessions.answers import StepReply
+from service.sessions.commits import new_revision
+from service.sessions.lookup import Lookup
+from service.sessions.opening import Opener, require_streamable
+from service.sessions.record import Key, Record
+from service.sessions.reply import add_reply, digest, unpack_replies
+from service.sessions.session import Session
+from service.sessions.stepper import Step, Stepper
+from service.sessions.stores.base import Damaged, Found, Outcome, Write
+
+PREFIX = "v2."
+
+_DIGEST_BYTES = 16
+# Keys that are remembered; a digest takes longer than finding one.
+_MAX_KEYS = 16_384
+
+SequenceId = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The answer to a first step; `restarted`: a live sequence of that name was given up for it."""
+
+    reply: StepReply
+    restarted: bool
+
+
+@lru_cache(maxsize=_MAX_KEYS)
+def sequence_key(tenant: str, model: str, sequence_id: SequenceId) -> Key:
+    """Which session a sequence is. The integer 7 and the string "7" are two."""
+    kind = "s" if isinstance(sequence_id, str) else "i"
+    name = f"{tenant}\0{model}\0{kind}{sequence_id}".encode()
+    return tenant, PREFIX + blake2b(name, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """A sequence's first step. `fresh`: the sequence before it; `row`: the state that the client
+    gave, if it did.
+    """
+
+    fresh: Record
+    loaded: Loaded
+    step: Step
+    row: bytes | None
+
+    @property
+    def asked(self) -> Mapping[str, Array]:
+        """What tells it apart from other first steps. No input goes without a name."""
+        if self.row is None:
+            return self.step.inputs
+        return self.step.inputs | {"": np.frombuffer(self.row, np.uint8)}
+
+    async def run(self) -> Result:
+        """Run it; nothing is kept."""
+        step = self.step
+        return await self.loaded.engine.infer(
+            step.inputs,
+            step.num_steps,
+            deadline=step.deadline,
+            state=self.fresh.state,
+            wants_state=True,
+        )
+
+    def record(self, result: Result, now: float) -> Record:
+        """The sequence after it."""
+        assert result.state is not None
+        step = self.step
+        head = replace(
+            self.fresh.head,
+            revision=new_revision(),
+            position=step.num_steps,
+            used_at=now,
+            replies=add_reply(b"", 0, step.num_steps, self.asked, result.outputs),
+            ended=step.ends,
+            started=True,
+        )
+        return Record(head, result.state)
+
+
+class Sequences:
+    """Steps of sequences. Owned by the event loop. A step between start and end is a session's."""
+
+    def __init__(self, lookup: Lookup, opener: Opener, stepper: Stepper) -> None:
+        self._lookup = lookup
+        self._table = lookup.table
+        self._store = lookup.store
+        self._opener = opener
+        self._stepper = stepper
+        self.begin = stepper.begin
+
+    def __repr__(self) -> str:
+        return f"<Sequences {self._lookup!r}>"
+
+    def peek(self, key: Key) -> Session | None:
+        """The sequence's session if it is in memory and may be used."""
+        return self._lookup.peek(*key)
+
+    async def model(self, key: Key, *, ends: bool) -> Loaded:
+        """The model that a sequence runs on, also one that has ended, for a step that `ends` it.
+
+        Raises SessionNotFound, SessionExpired, ModelMismatch, StateCorrupt.
+        """
+        try:
+            return (self._lookup.peek(*key) or await self._lookup.find(*key)).loaded
+        except SessionNotFound:
+            found = await self._store.load(key) if ends else None
+            if not isinstance(found, Record):
+                raise
+            return self._lookup.successor(found.head)
+
+    async def step(self, key: Key, step: Step) -> StepReply:
+        """Feed a sequence that was started. Raises as a session's step does.
+
+        A step that ends its sequence and was done already is answered again, if it names its
+        position.
+        """
+        try:
+            session = self._lookup.peek(*key) or await self._lookup.find(*key)
+            return await self._stepper.step(session, step)
+        except SessionNotFound:
+            found = await self._store.load(key) if step.ends else None
+            repeat = self._find_repeat(found, step, step.inputs, is_start=False)
+            if repeat is None:
+                raise
+            return repeat
+
+    async def start(
+        self, key: Key, loaded: Loaded, step: Step, row: bytes | None = None
+    ) -> Started:
+        """Begin a sequence with its first step, whatever was there, at the model's initial state or
+        at `row`.
+
+        It is a repeat only if it names position 0 and is what the sequence began with, which stands
+        at the end of that step. Raises NotStreamable, InvalidRequest where a state is missing,
+        SessionLimit, and the engine's errors.
+        """
+        require_streamable(loaded)
+        given = start_row(loaded, None, "inputs") if row is None else row
+        first = _First(self._opener.record(key, loaded, given, 0, None), loaded, step, row)
+        session = Session(first.fresh.head, loaded, given)
+        session = await self._lookup.claim(session, step.deadline)
+        try:
+            return await self._start(session, first)
+        except BaseException:
+            # Whatever the store holds now, nobody may trust what is in memory.
+            self._table.drop(session)
+            raise
+        finally:
+            self._lookup.leave(session)
+
+    async def _start(self, session: Session, first: _First) -> Started:
+        """On the session's turn: the first step, written over what stands there."""
+        step, loaded, key = first.step, first.loaded, first.fresh.head.key
+        result: Result | None = None
+        while True:
+            found = await self._store.load(key)
+            repeat = self._find_repeat(found, step, first.asked, is_start=True)
+            if repeat is not None:
+                self._table.drop(session)
+                return Started(repeat, restarted=False)
+            if isinstance(found, Damaged):
+                self._lookup.require_live(found, key[1])
+            if result is None:
+                # It depends on nothing that is in the store: one run, however often it is written.
+                result = await first.run()
+            record = first.record(result, self._lookup.clock())
+            base = found.head.revision if isinstance(found, Record) else None
+            (outcome,) = await self._store.write([Write(base, record)])
+            if outcome is Outcome.DAMAGED:
+                raise StateCorrupt("the store cannot read where the sequence would be kept")
+            if outcome is Outcome.WRITTEN:
+                break
+        if step.ends or loaded.retired:
+            self._table.drop(session)
+        else:
+            self._lookup.adopt(session, record)
+        return Started(_reply(loaded, step, record, result), restarted=self._is_live(found))
+
+    def _find_repeat(
+        self, found: Found, step: Step, asked: Mapping[str, Array], *, is_start: bool
+    ) -> StepReply | None:
+        """The recorded reply if `step`, which starts or ends a sequence, is the very last one of it
+        again, flags and all. Raises ReplyNotKept.
+        """
+        if step.position is None or not isinstance(found, Record):
+            return None
+        head = found.head
+        if head.ended is not step.ends or head.expires_at <= self._lookup.clock():
+            return None
+        last = unpack_replies(head.replies)[-1:]
+        if not last or (is_start and not head.started):
+            return None
+        reply = last[0]
+        if (reply.base, reply.position) != (step.position, head.position):
+            return None
+        if reply.digest != digest(asked):
+            return None
+        if reply.outputs is None:
+            raise ReplyNotKept(
+                "the step was done, and its outputs were too large to keep", position=head.position
+            )
+        state = None
+        if step.return_state:
+            state = self._lookup.successor(head).layout.unpack(found.state)
+        return StepReply(outputs=reply.outputs, position=head.position, state=state, replayed=True)
+
+    def _is_live(self, found: Found) -> bool:
+        try:
+            self._lookup.require_live(found, "")
+        except (SessionNotFound, SessionExpired):
+            return False
+        return True
+
+
+def _reply(loaded: Loaded, step: Step, record: Record, result: Result) -> StepReply:
+    state = loaded.layout.unpack(record.state) if step.return_state else None
+    return StepReply(outputs=result.outputs, position=record.head.position, state=state)
