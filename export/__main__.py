@@ -9,6 +9,7 @@ from typing import NoReturn
 from export.command import InvalidValue, Target, load_target, parse_input
 from export.errors import ExportRefused, InvalidRequest
 from export.exporter import export_model
+from export.importing import command as importing
 from export.progress import Progress
 from export.threads import one_thread
 from models.repository import Repository, RepositoryError, check_model_name
@@ -18,6 +19,8 @@ REFUSED = 1
 BAD_VALUE = 3
 INTERRUPTED = 130
 
+_IMPORT = "import"
+
 _EXAMPLES = """\
 examples:
   carousel-export --zoo all --model-repository models-repository
@@ -25,6 +28,7 @@ examples:
       --input x=5,15,10 --model-repository models-repository
   carousel-export tagger:Tagger --name tagger --input tokens:int64=5,15 \\
       --model-repository models-repository
+  carousel-export import --help        a model that was exported elsewhere, ONNX or TorchScript
 
 The factory is called without arguments and returns the nn.Module. An input is named after the
 parameter of forward; its sizes are those of an example, and which of them vary is measured.
@@ -42,13 +46,12 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `carousel-export`; 0 done, 1 an export was refused, 3 a bad value, 130 Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        repository = Repository(Path(options.model_repository))
-        if options.zoo is not None:
-            _export_zoo(options.zoo, repository, options.if_missing, options.quiet)
+        if given[:1] == [_IMPORT]:
+            importing.run(_import_parser().parse_args(given[1:]))
         else:
-            _export_target(_target(options), repository, options.quiet)
+            _export(_parser().parse_args(given))
     except ExportRefused as error:
         return _fail(f"refused: {error}", REFUSED)
     except (InvalidValue, InvalidRequest, RepositoryError) as error:
@@ -56,6 +59,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; what was not finished is not in the repository", INTERRUPTED)
     return 0
+
+
+def _export(options: argparse.Namespace) -> None:
+    repository = Repository(Path(options.model_repository))
+    if options.zoo is not None:
+        _export_zoo(options.zoo, repository, options.if_missing, options.quiet)
+    else:
+        _export_target(_target(options), options.fixed, repository, options.quiet)
+
+
+def _import_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"carousel-export {_IMPORT}",
+        description="Import a model that was exported elsewhere, ONNX or TorchScript.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    importing.add_flags(parser)
+    return parser
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,6 +119,13 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[:DTYPE]=SIZES",
         help="an example input, such as x=5,15,10 or tokens:int64=5,15; repeat for several",
     )
+    parser.add_argument(
+        "--fixed",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a state that is set when a session opens and never changes; repeat for several",
+    )
 
 
 def _target(options: argparse.Namespace) -> Target:
@@ -109,13 +137,16 @@ def _target(options: argparse.Namespace) -> Target:
     return load_target(options.factory, options.name, options.weights, inputs)
 
 
-def _export_target(target: Target, repository: Repository, quiet: bool) -> None:
+def _export_target(
+    target: Target, fixed: Sequence[str], repository: Repository, quiet: bool
+) -> None:
     with Progress(target.name, quiet=quiet) as progress:
         export_model(
             target.module,
             target.example,
             name=target.name,
             repository=repository,
+            fixed=fixed,
             ranges=target.ranges,
             progress=progress,
         )
@@ -135,6 +166,7 @@ def _export_zoo(wanted: str, repository: Repository, if_missing: bool, quiet: bo
                 repository=repository,
                 axes=reference.axes,
                 output_names=reference.output_names,
+                fixed=reference.fixed,
                 progress=progress,
             )
 

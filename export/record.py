@@ -23,6 +23,8 @@ from models.spec import ModelSpec
 GOLDEN_FILE = "golden.safetensors"
 INITIAL_FILE = "initial.safetensors"
 
+_UNSAID = [("context_of", None)]
+
 
 def make_files(built: Built, reference: Reference, spec: ModelSpec) -> dict[str, bytes]:
     """Every file of the artifact but the manifest."""
@@ -92,6 +94,10 @@ def state_id(module: nn.Module, spec: ModelSpec, changing: Collection[str] = ())
         array = weights[name].detach().contiguous()
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
         digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
-    states = [asdict(each) for each in spec.states]
+    # What says nothing is left out, so that a field that is new leaves the ids of old states alone.
+    states = [
+        {name: value for name, value in asdict(each).items() if (name, value) not in _UNSAID}
+        for each in spec.states
+    ]
     digest.update(json.dumps(states, sort_keys=True).encode())
     return digest.hexdigest()

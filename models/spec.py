@@ -7,9 +7,9 @@ first. *Row layout* is the state of one session as bytes (models/row.py).
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 BATCH: Literal["batch"] = "batch"
 TIME: Literal["time"] = "time"
@@ -20,6 +20,15 @@ Streaming = Literal["step", "last", "none"]
 Per = Literal["step", "sequence"]
 
 _STRICT = ConfigDict(extra="forbid")
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+# Left out of a manifest where it is None: artifacts from before there was such a field are sealed
+# without it, and must still be what their sum says.
+_Absent = Field(exclude_if=_is_none)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +76,24 @@ class InputSpec(TensorSpec):
 
     `constant` is the value of an input that clients never send (a sample rate). `context` is how
     many samples of the previous input stand in front of each new one, kept with the session's
-    state.
+    state; `context_axis` is the axis along which they stand. `axes` are those of the new samples
+    alone: the program sees `context` more. Along an axis that is not `time` they stand in front of
+    every time step.
     """
 
     low: int | None = None
     high: int | None = None
     constant: float | int | bool | None = None
     context: int = 0
+    context_axis: Annotated[int | None, _Absent] = None
+
+    @property
+    def kept_axes(self) -> tuple[Axis, ...]:
+        """The axes of the samples that are kept: `context` of them, of one time step."""
+        assert self.context_axis is not None, f"{self.name} keeps no context"
+        kept = list(self.axes)
+        kept[self.context_axis] = self.context
+        return tuple(axis for axis in kept if axis != TIME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +112,7 @@ class StateSpec(TensorSpec):
     long, a session's rows standing together). `fixed`: set when the session opens and never
     changed, so there is no `output`. `finite`: whether infinities and NaN in it mean that the
     session is poisoned. `has_initial`: its first value is stored in the artifact; otherwise it is
-    zero.
+    zero. `context_of`: the input whose last samples it keeps; the program itself does not know it.
     """
 
     output: str | None
@@ -100,6 +120,12 @@ class StateSpec(TensorSpec):
     finite: bool = True
     fixed: bool = False
     has_initial: bool = False
+    context_of: Annotated[str | None, _Absent] = None
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a session must be opened with it: it never changes, and no value is stored."""
+        return self.fixed and not self.has_initial
 
     @property
     def session_shape(self) -> tuple[int, ...]:
@@ -134,6 +160,18 @@ class ModelSpec:
     def sent_inputs(self) -> tuple[InputSpec, ...]:
         """The inputs that clients send: all but the constants."""
         return tuple(each for each in self.inputs if each.constant is None)
+
+    @property
+    def program_states(self) -> tuple[StateSpec, ...]:
+        """The states that the program takes: all but the context of inputs."""
+        return tuple(each for each in self.states if each.context_of is None)
+
+    @property
+    def starts_in_part(self) -> bool:
+        """Whether a start may leave out states that have an initial value: the fixed ones may come
+        alone. Without fixed ones a start that is not whole is a mistake.
+        """
+        return any(each.fixed for each in self.states)
 
     @property
     def has_batch(self) -> bool:

@@ -68,3 +68,13 @@ class Backend(Protocol):
 
         Raises DeviceFailed when the device is lost, any other exception when this batch failed.
         """
+
+
+class JoiningBackend(Backend, Protocol):
+    """A backend whose arrays can be joined where they are; `run` takes such inputs too."""
+
+    def place(self, array: Array) -> DeviceArray:
+        """An array from the host on the device."""
+
+    def join(self, parts: Sequence[DeviceArray], axis: int) -> DeviceArray:
+        """Arrays on the device, one behind the other along `axis`, as a copy."""

@@ -26,7 +26,7 @@ class OnnxBackend:
         program = artifact.manifest.programs["onnx"]
         self.mixed_lengths = program.ragged == "exact" and program.lengths is not None
         self._lengths = program.lengths
-        self._state_names = [state.name for state in self._spec.states]
+        self._state_names = [state.name for state in self._spec.program_states]
         self._output_names = [output.name for output in self._spec.outputs]
         self._output_names += [each.output for each in self._spec.states if each.output is not None]
         data = artifact.read(program.file)
@@ -44,6 +44,14 @@ class OnnxBackend:
     def make_pool(self, num_slots: int) -> NumpyPool:
         """A pool in host memory."""
         return NumpyPool(self._spec, self._layout, num_slots)
+
+    def place(self, array: Array) -> Array:
+        """The array: it is where it is needed."""
+        return array
+
+    def join(self, parts: Sequence[Array], axis: int) -> Array:
+        """Arrays one behind the other along `axis`."""
+        return np.concatenate(parts, axis)
 
     def run(
         self,

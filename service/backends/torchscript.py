@@ -163,9 +163,19 @@ class TorchScriptBackend:
         return TorchPool(self._spec, self._layout, num_slots, self._device)
 
     @tells_device_loss
+    def place(self, array: Array) -> torch.Tensor:
+        """The array as a tensor on this backend's device."""
+        return torch.from_numpy(array).to(self._device)
+
+    @tells_device_loss
+    def join(self, parts: Sequence[torch.Tensor], axis: int) -> torch.Tensor:
+        """Tensors one behind the other along `axis`."""
+        return torch.cat(list(parts), axis)
+
+    @tells_device_loss
     def run(
         self,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Array | torch.Tensor],
         states: Sequence[torch.Tensor],
         lengths: npt.NDArray[np.int32],
     ) -> tuple[list[Array], list[torch.Tensor]]:
@@ -175,9 +185,7 @@ class TorchScriptBackend:
         """
         # Grad mode is per thread, so it is set here and not at load.
         with torch.inference_mode():
-            given = [
-                torch.from_numpy(inputs[each.name]).to(self._device) for each in self._spec.inputs
-            ]
+            given = [self._placed(inputs[each.name]) for each in self._spec.inputs]
             given += states
             if self._takes_lengths:
                 given.append(torch.from_numpy(lengths))
@@ -185,6 +193,9 @@ class TorchScriptBackend:
             flat = [results] if isinstance(results, torch.Tensor) else list(results)
             num_outputs = len(self._spec.outputs)
             return [each.cpu().numpy() for each in flat[:num_outputs]], flat[num_outputs:]
+
+    def _placed(self, value: Array | torch.Tensor) -> torch.Tensor:
+        return value if isinstance(value, torch.Tensor) else self.place(value)
 
 
 def _load(data: bytes, device: torch.device) -> torch.jit.ScriptModule:

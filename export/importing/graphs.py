@@ -1,0 +1,139 @@
+"""An ONNX file looked at before it is run: its tensors, its operators, what its inputs look up."""
+
+import hashlib
+from collections.abc import Iterator
+
+import onnx
+
+from export.errors import ExportRefused
+
+# Operators whose output holds the numbers of their first input, in another shape or dtype.
+_PASSING = {
+    *("Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose", "Slice"),
+    *("Expand", "Tile", "Clip"),
+}
+_RECURRENT = {"LSTM", "GRU", "RNN"}
+
+
+def parse(data: bytes) -> onnx.ModelProto:
+    """The model in these bytes; raises ExportRefused where there is none that may be loaded."""
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception:  # whatever protobuf says to bytes that are something else
+        model = onnx.ModelProto()
+    if not model.graph.output or not model.opset_import:
+        raise ExportRefused(
+            "the file is neither ONNX nor TorchScript", "give a file that one of them wrote"
+        )
+    for tensor in _tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise ExportRefused(
+                f"the weight {tensor.name!r} lies in another file, which is not followed",
+                "save it whole: onnx.save(onnx.load(FILE), OTHER, save_as_external_data=False)",
+            )
+    _refuse_halves(model)
+    return model
+
+
+def custom_operators(model: onnx.ModelProto) -> list[str]:
+    """Operators of domains that are not ONNX's own, and that the file does not define itself."""
+    own = {(each.domain, each.name) for each in model.functions}
+    found = {
+        f"{node.domain}::{node.op_type}"
+        for node in _nodes(model)
+        if not node.domain.startswith(("ai.onnx", "com.microsoft"))
+        and node.domain
+        and (node.domain, node.op_type) not in own
+    }
+    return sorted(found)
+
+
+def digest(model: onnx.ModelProto) -> str:
+    """A hash of every number in the model, whatever the names."""
+    found = hashlib.sha256()
+    for tensor in _tensors(model):
+        plain = onnx.TensorProto()
+        plain.CopyFrom(tensor)
+        plain.ClearField("name")
+        plain.ClearField("doc_string")
+        found.update(plain.SerializeToString(deterministic=True))
+    return found.hexdigest()
+
+
+def vocabulary(model: onnx.ModelProto, name: str) -> int | None:
+    """The rows of the smallest table that the input `name` looks up; None if it looks up none."""
+    makers = {output: node for node in _nodes(model) for output in node.output}
+    sizes = {each.name: each.dims for each in model.graph.initializer}
+    for node in _nodes(model):
+        if node.op_type == "Constant":
+            for each in node.attribute:
+                sizes[node.output[0]] = each.t.dims
+    found = [
+        sizes[table][0]
+        for node in _nodes(model)
+        if node.op_type == "Gather" and _axis(node) == 0
+        for table in [_source(node.input[0], makers)]
+        if _source(node.input[1], makers) == name and len(sizes.get(table, ())) > 1
+    ]
+    return min(found, default=None)
+
+
+def _axis(node: onnx.NodeProto) -> int:
+    return next((each.i for each in node.attribute if each.name == "axis"), 0)
+
+
+def _source(name: str, makers: dict[str, onnx.NodeProto]) -> str:
+    """Where the numbers of `name` come from."""
+    seen: set[str] = set()
+    while name in makers and name not in seen and makers[name].op_type in _PASSING:
+        seen.add(name)
+        name = makers[name].input[0]
+    return name
+
+
+def _refuse_halves(model: onnx.ModelProto) -> None:
+    """Recurrent nodes in float16 end the process that loads them (onnxruntime 1.31)."""
+    halves = {each.name for each in _tensors(model) if each.data_type == onnx.TensorProto.FLOAT16}
+    halves |= {
+        each.name
+        for each in model.graph.input
+        if each.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
+    }
+    for node in _nodes(model):
+        if node.op_type in _RECURRENT and halves & set(node.input):
+            raise ExportRefused(
+                f"{node.op_type} {node.name!r} computes in float16, which ONNX Runtime cannot do "
+                "on the CPU",
+                "keep its weights in float32; its state may stay float16, cast before and after",
+            )
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Every node, those of subgraphs and of the file's own functions included."""
+    waiting = [*model.graph.node, *(node for each in model.functions for node in each.node)]
+    while waiting:
+        node = waiting.pop(0)
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                waiting += graph.node
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor in the file, wherever it stands."""
+    yield from _stored(model.graph)
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _stored(graph)
+
+
+def _stored(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)

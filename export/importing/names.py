@@ -1,0 +1,86 @@
+"""What names say: which inputs are called as states are, and which output is called as which.
+
+A name is taken apart into words (`stateN` is state and n). Marks such as `in`, `prev`, `out` and
+`next` tell the old value from the new; what is left must be equal, word by word: never a prefix,
+and never the order of sorting.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_JOINED = re.compile(r"([hc])([ntxy])")  # hn, cn, hx, hy: the letter and its mark
+_STATES = {"state", "states", "hidden", "hiddens", "cache", "caches", "cached", "carry"}
+_LETTERS = {"h", "c"}
+_OLD = {"in", "input", "inputs", "prev", "previous", "old", "init", "initial", "past", "x"}
+_NEW = {"out", "output", "outputs", "new", "next", "updated", "final", "present", "n", "y"}
+
+_Words = tuple[str, ...]
+
+
+def is_state(name: str) -> bool:
+    """Whether an input is called as nothing but a state is."""
+    words = _words(name)
+    return bool(_STATES & set(words)) or (len(words) == 2 and words[0] in _LETTERS)
+
+
+def may_be_state(name: str) -> bool:
+    """Whether an input is called as a state is, or as little else: a lone `h` or `c`."""
+    return is_state(name) or _words(name) in {(letter,) for letter in _LETTERS}
+
+
+def pair_by_name(alike: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The output of each input whose name says which it is; `alike` holds those of its shape.
+
+    The plainest way of naming comes first; at each way an input and an output must have nothing
+    but each other.
+    """
+    found: dict[str, str] = {}
+    for way in _WAYS:
+        free = {
+            name: [each for each in outputs if each not in found.values()]
+            for name, outputs in alike.items()
+            if name not in found
+        }
+        fitting = {
+            name: [each for each in outputs if way(_words(name), _words(each))]
+            for name, outputs in free.items()
+        }
+        for name, outputs in fitting.items():
+            rivals = [other for other, theirs in fitting.items() if set(outputs) & set(theirs)]
+            if len(outputs) == 1 and rivals == [name]:
+                found[name] = outputs[0]
+    return found
+
+
+def _words(name: str) -> _Words:
+    found: list[str] = []
+    for word in (each.lower() for each in _WORD.findall(name)):
+        joined = _JOINED.fullmatch(word)
+        found += [joined[1], joined[2]] if joined else [word]
+    return tuple(found)
+
+
+def _without(words: _Words, marks: Collection[str]) -> list[_Words]:
+    """The words with one mark left out, for each mark among them."""
+    return [
+        (*words[:place], *words[place + 1 :]) for place, each in enumerate(words) if each in marks
+    ]
+
+
+def _bare(words: _Words) -> _Words:
+    return tuple(each for each in words if each not in _OLD | _NEW)
+
+
+def _start(words: _Words) -> _Words:
+    """Without a 0 at the end: h0 is what comes back as hn."""
+    return words[:-1] if words[-1:] == ("0",) else words
+
+
+_WAYS: tuple[Callable[[_Words, _Words], bool], ...] = (
+    lambda old, new: bool(old) and old == new,
+    lambda old, new: bool(old) and old in _without(new, _NEW),
+    lambda old, new: any(each and each in _without(new, _NEW) for each in _without(old, _OLD)),
+    lambda old, new: bool(_bare(old)) and _bare(old) == _bare(new),
+    lambda old, new: bool(_bare(old)) and _bare(_start(old)) == _bare(new) and old != _start(old),
+)

@@ -1,0 +1,151 @@
+"""A foreign TorchScript file; what is served is the part that is called, tensors in and out."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from export.errors import ExportRefused, InvalidRequest, first_line
+from export.importing.embeddings import vocabulary
+from export.importing.hidden import find_submodule, hidden_state, kept_attributes
+from export.importing.names import is_state
+from export.importing.program import Port
+from export.importing.signature import Parameter, defaults, parameters, results
+from export.importing.wishes import Wishes
+from export.programs import Tensors
+from export.record import state_id
+from models.manifest import ProgramKind
+from models.spec import ModelSpec
+
+
+def _adapted(module: torch.jit.ScriptModule, code: str) -> Any:
+    """Calls the module inside as it wants to be called, with tensors only from outside."""
+
+    # A class each time: torch gives modules of one class and shape the code of the first.
+    class Adapter(torch.jit.ScriptModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+            self.define(code)
+
+    return Adapter().eval()
+
+
+class ScriptProgram:
+    """A TorchScript module or one of its submodules, every shape stated by the caller."""
+
+    kind: ProgramKind = "torchscript"
+
+    def __init__(self, data: bytes, wishes: Wishes) -> None:
+        """Raises ExportRefused for a file that cannot be served, InvalidRequest for bad wishes."""
+        module = _load(data)
+        if wishes.submodule is not None:
+            module = find_submodule(module, wishes.submodule)
+        if not hasattr(module, "forward"):
+            raise ExportRefused("the module has no forward", "script it with one, or --submodule")
+        self._module = module.eval()
+        self._kept = kept_attributes(module)
+        if self._kept and not wishes.shapes:
+            raise hidden_state(module, self._kept)
+        self._parameters = parameters(module, wishes.shapes, wishes.constants)
+        self._results = results(module)
+        self.outputs = tuple(self._results)
+        self.inputs = tuple(self._ports(wishes))
+        wishes.check([each.name for each in self.inputs], self.outputs)
+        self._runs = self._adapted([each.name for each in self.inputs], self.outputs)
+        self.notes = tuple(self._left_out())
+        self.tools: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<ScriptProgram {[each.name for each in self.inputs]} -> {list(self.outputs)}>"
+
+    def run(self, values: Tensors) -> Tensors:
+        """One run; raises ExportRefused where it leaves a trace in the module."""
+        # Copies: a program that writes into its input must not spoil the expected values.
+        given = [values[each.name].clone() for each in self.inputs]
+        with torch.no_grad():
+            found = self._runs(*given)
+        return dict(zip(self.outputs, (each.clone() for each in found), strict=True))
+
+    def keeps_state(self) -> ExportRefused | None:
+        """The refusal of a module whose runs depend on those before, if it is known to keep any."""
+        return hidden_state(self._module, self._kept) if self._kept else None
+
+    def vocabulary(self, name: str) -> int | None:
+        """The rows of the table that an input looks up."""
+        return vocabulary(self._module, name)
+
+    def identity(self, spec: ModelSpec) -> str:
+        """A hash of the weights and the states' spec."""
+        return state_id(self._module, spec)
+
+    def served(self, spec: ModelSpec) -> bytes:
+        """The module behind a forward that takes and returns what `spec` says, in its order."""
+        given = [each.name for each in (*spec.inputs, *spec.program_states)]
+        states = [each.output for each in spec.states if each.output is not None]
+        adapter = self._adapted(given, [*(each.name for each in spec.outputs), *states])
+        buffer = io.BytesIO()
+        torch.jit.save(adapter, buffer)
+        return buffer.getvalue()
+
+    def _adapted(self, given: Sequence[str], wanted: Sequence[str]) -> Any:
+        places = {name: f"a{index}" for index, name in enumerate(given)}
+        arguments = ", ".join(f"{place}: Tensor" for place in places.values())
+        call = ", ".join(f"{each.name}={each.code(places)}" for each in self._parameters)
+        found = ", ".join(self._results[name] for name in wanted)
+        code = (
+            f"def forward(self, {arguments}):\n"
+            f"    r = self.inner.forward({call})\n"
+            f"    return ({found},)\n"
+        )
+        return _adapted(self._module, code)
+
+    def _ports(self, wishes: Wishes) -> list[Port]:
+        missing = [
+            name
+            for each in self._parameters
+            for name, dtype in each.leaves
+            if name not in wishes.shapes and (dtype is None or name not in wishes.constants)
+        ]
+        missing += [each for each in self._defaulted() if is_state(each)]
+        if missing:
+            raise InvalidRequest(
+                "TorchScript says nothing of shapes: give --input NAME:DTYPE:AXES (or --constant "
+                f"NAME=VALUE) for {', '.join(missing)}"
+            )
+        return [
+            self._port(name, each, wishes) for each in self._parameters for name, _ in each.leaves
+        ]
+
+    def _port(self, name: str, parameter: Parameter, wishes: Wishes) -> Port:
+        number = dict(parameter.leaves)[name]
+        if number is not None:
+            return Port(name, number, ())
+        stated = wishes.shapes[name]
+        return Port(name, stated.dtype, stated.axes, stated.fold)
+
+    def _defaulted(self) -> list[str]:
+        given = {each.name for each in self._parameters}
+        return [name for name in defaults(self._module) if name not in given]
+
+    def _left_out(self) -> list[str]:
+        return [f"the input {name} is left at its default" for name in self._defaulted()]
+
+
+def _load(data: bytes) -> torch.jit.ScriptModule:
+    try:
+        module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+            io.BytesIO(data), map_location="cpu"
+        )
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        if "Unknown type name" in text or "Unknown builtin op" in text or "torch.classes" in text:
+            raise ExportRefused(
+                f"the file needs code that is not in it: {text[:160]}",
+                "script the module without classes and operators of other libraries",
+            ) from error
+        raise ExportRefused(
+            f"torch refuses the file: {first_line(error)}", "script the module and save it again"
+        ) from error
+    return module

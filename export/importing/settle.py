@@ -1,0 +1,207 @@
+"""What a foreign model is: the first reading of its axes and states that holds when it is run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from export.errors import ExportError, ExportRefused, InvalidRequest
+from export.importing.describe import describe, without_batch
+from export.importing.draws import Draws
+from export.importing.fitting import Fit, Fitter, Rejected
+from export.importing.guesses import Guess, guesses
+from export.importing.openings import open_axes
+from export.importing.program import Program
+from export.importing.proofs import coupled, evidence, holds
+from export.importing.roles import Candidates, Doubt, Roles
+from export.importing.stepper import Stepper
+from export.importing.wishes import Wishes
+from models.spec import BATCH, ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A reading that holds, why, and what is worth saying; `time` is a length that runs."""
+
+    spec: ModelSpec
+    draws: Draws
+    stepper: Stepper
+    time: int
+    why: dict[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    guess: Guess
+    rejected: Rejected
+
+
+class Settler:
+    """Tries guesses, the likeliest first; then those that hold with one row at a time."""
+
+    def __init__(self, program: Program, wishes: Wishes) -> None:
+        self._program = program
+        self._wishes = wishes
+        self._fitter = Fitter(program, wishes)
+        self._ports = [each for each in program.inputs if each.name not in wishes.constants]
+        self._failures: list[_Failure] = []
+
+    def __repr__(self) -> str:
+        return f"<Settler {self._program!r} failures={len(self._failures)}>"
+
+    def settle(self) -> Settled:
+        """The reading that holds; raises ExportRefused or InvalidRequest where none does."""
+        every = list(guesses(self._ports, self._wishes))
+        if not every:
+            name = next(iter(self._wishes.contexts))
+            raise InvalidRequest(f"--context: no axis of {name} is longer than its context")
+        settled = self._first(every)
+        if settled is None and any(0 in each.folds.values() for each in every):
+            settled = self._first(every, search=True)
+        if settled is None:
+            coupled_ones = [each for each in self._failures if each.rejected.kind == "rows"]
+            self._refuse_stated(coupled_ones)
+            settled = self._first([each.guess.pin() for each in coupled_ones])
+        if settled is None:
+            raise self._refusal()
+        return settled
+
+    def _first(self, every: Sequence[Guess], *, search: bool = False) -> Settled | None:
+        for guess in every:
+            try:
+                fit = self._fitter.fit(guess, search=search)
+            except Rejected as rejected:
+                self._failures.append(_Failure(guess, rejected))
+                continue
+            try:
+                return self._hold(fit)
+            except Rejected as rejected:
+                self._failures.append(_Failure(fit.guess, rejected))
+        return None
+
+    def _hold(self, fit: Fit) -> Settled:
+        candidates = Candidates(self._ports, self._program.outputs, fit, self._wishes)
+        try:
+            readings = candidates.readings()
+        except Doubt:
+            # Of these axes only if they are what they are taken for.
+            self._stepper(fit, self._describe(fit, Roles({}, tuple(self._wishes.fixed), {})))
+            raise
+        except ExportRefused as refusal:
+            raise Rejected("pairs", refusal.reason, refusal) from None
+        roles, spec = self._decide(fit, readings)
+        stepper = self._stepper(fit, spec)
+        why = dict(roles.why)
+        for name, text in evidence(stepper, fit.draws).items():
+            why[name] = f"{why[name]}; {text}" if name in why else text
+        return Settled(spec, fit.draws, stepper, fit.time, why, self._notes(fit.guess, spec))
+
+    def _stepper(self, fit: Fit, spec: ModelSpec) -> Stepper:
+        """The model by this spec; raises Rejected where its rows are no strangers."""
+        stepper = Stepper(spec, self._program.run)
+        reason = coupled(stepper, fit.draws, fit.time) if fit.guess.batch else None
+        if reason is not None:
+            raise Rejected("rows", reason)
+        return stepper
+
+    def _decide(self, fit: Fit, readings: Sequence[Roles]) -> tuple[Roles, ModelSpec]:
+        """The reading that holds in chunks; the only one where there is no time to cut."""
+        holding: list[tuple[Roles, ModelSpec]] = []
+        plain: list[tuple[Roles, ModelSpec]] = []
+        text = ""
+        for roles in readings:
+            spec = self._describe(fit, roles)
+            if not (fit.guess.time and spec.states):
+                plain.append((roles, spec))
+                continue
+            held = holds(Stepper(spec, self._program.run), fit.draws)
+            if held.passes:
+                holding.append((roles, spec))
+            pairs = _listed(roles)
+            text = text or f"{pairs}chunks of it differ from the whole ({held.text})"
+        if len(holding) > 1:
+            raise Rejected("pairs", "", _undecided([roles for roles, _ in holding]))
+        if not holding and not plain:
+            raise Rejected("time", text)
+        return (holding or plain)[0]
+
+    def _describe(self, fit: Fit, roles: Roles) -> ModelSpec:
+        spec = describe(self._program.inputs, self._program.outputs, fit, roles, self._wishes)
+        lone = without_batch(spec)
+        if lone is not None and fit.guess.batch:
+            raise Rejected("rows", f"{lone} has no batch axis")
+        return spec
+
+    def _notes(self, guess: Guess, spec: ModelSpec) -> tuple[str, ...]:
+        notes = list(self._program.notes)
+        if guess.pinned:
+            reasons = [each.rejected.reason for each in self._failures]
+            kinds = [each.rejected.kind for each in self._failures]
+            notes.append(f"one row at a time: {reasons[kinds.index('rows')]}")
+        elif not guess.batch:
+            notes.append("one row at a time: the model has no batch axis")
+        if not spec.states:
+            notes.append("no state was found; --state INPUT=OUTPUT names one")
+        unbound = [
+            each.name
+            for each in spec.sent_inputs
+            if each.dtype.startswith(("int", "uint")) and each.low is None
+        ]
+        notes += [
+            f"nothing bounds {each}: --range {each}=LOW..HIGH has it checked" for each in unbound
+        ]
+        return tuple(notes)
+
+    def _refuse_stated(self, failures: Sequence[_Failure]) -> None:
+        """A batch axis that the caller stated must be one."""
+        stated = [each.name for each in self._ports if BATCH in each.axes]
+        if stated and failures:
+            raise ExportRefused(
+                f"the axis of {stated[0]} that --input calls batch is none: "
+                f"{failures[0].rejected.reason}",
+                "say --no-batch, and rows run one by one",
+            )
+
+    def _refusal(self) -> ExportError:
+        """Why the likeliest reading fails: the first that ran, if any did."""
+        ran = [each for each in self._failures if each.rejected.kind != "run"]
+        failure = (ran or self._failures)[0]
+        rejected = failure.rejected
+        if rejected.refusal is not None:
+            return rejected.refusal
+        if rejected.reason.startswith("--"):
+            return InvalidRequest(rejected.reason)
+        if rejected.kind == "shape":
+            return ExportRefused(rejected.reason, "name the outputs that are served with --output")
+        kept = self._program.keeps_state()
+        if kept is not None:
+            return kept
+        if any(port.open_axes for port in self._ports):
+            reason = rejected.reason if rejected.kind == "time" else f"it fails: {rejected.reason}"
+            return open_axes(self._fitter, self._ports, failure.guess, reason)
+        if rejected.kind == "time":
+            return ExportRefused(
+                f"the pairs do not hold when run: {rejected.reason}",
+                "name the right outputs with --state, or send what is no stream state: --sent NAME",
+            )
+        return ExportRefused(
+            f"the model does not run with these inputs: {rejected.reason}",
+            "state axes with --input, the values that integers may have with --range",
+        )
+
+
+def _listed(roles: Roles) -> str:
+    pairs = ", ".join(f"{name}={output}" for name, output in roles.pairs.items())
+    return f"with the states {pairs} " if pairs else ""
+
+
+def _undecided(readings: Sequence[Roles]) -> ExportRefused:
+    found = " or ".join(
+        ", ".join(f"{name}={output}" for name, output in each.pairs.items())
+        for each in readings[:6]
+    )
+    name, output = next(iter(readings[0].pairs.items()))
+    return ExportRefused(
+        f"which output is the new value of which state cannot be told by names, and more than one "
+        f"way holds when run: {found}",
+        f"say it: --state {name}={output}",
+    )
