@@ -8,7 +8,7 @@ export CAROUSEL_MODEL_REPOSITORY
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := models export service tests benchmarks
+CODE := models export service client tests benchmarks
 # setuptools builds the package itself and stands outside its dependencies, so it is named here.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constraints.txt
 
@@ -16,11 +16,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constrain
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
 PROBE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help setup serve models test check format bench pins clean
+.PHONY: help setup serve models test check format bench bench-sessions chaos pins clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv and install the pinned dependencies
 
@@ -65,6 +65,12 @@ format: setup  ## put the code into its format
 
 bench: setup  ## the service under load beside an echo and a naive app (6 minutes; BENCH=--quick: 1)
 	@$(BIN)/python -m benchmarks --model-repository $(CAROUSEL_MODEL_REPOSITORY) $(BENCH)
+
+bench-sessions: setup  ## what durable, many, idle and cold sessions cost (10 minutes; BENCH=--quick: 3)
+	@$(BIN)/python -m benchmarks.sessions $(BENCH)
+
+chaos: setup  ## kill -9 under load, a thousand times (45 minutes; stop it, and it goes on the next time)
+	@$(BIN)/python -m tests.chaos --store sqlite --kills 1000 --steps 10000000 --state chaos-results
 
 pins: setup  ## write constraints.txt from what is installed
 	@{ sed '/^[^#]/d' constraints.txt; \

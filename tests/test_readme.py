@@ -96,20 +96,35 @@ def test_curl_lines_work_as_printed(hello: Live) -> None:
 
 def test_export_lines_work_as_printed(tmp_path: Path) -> None:
     """The four lines export a model into the folder they name."""
-    (script,) = _blocks("python")
+    (script,) = (each for each in _blocks("python") if "export_model" in each)
     assert len(script.splitlines()) == 4
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    _run(script, tmp_path)
+    assert Repository(tmp_path / "model-repository").names() == ["my-lstm"]
+
+
+def test_the_stream_works_as_printed(hello: Live, tmp_path: Path) -> None:
+    """The greeting comes first, and after an h the network says o."""
+    (script,) = (each for each in _blocks("python") if "/stream" in each)
+    printed = _run(script.replace("127.0.0.1:8000", hello.url.removeprefix("http://")), tmp_path)
+    first, second = printed.splitlines()
+    assert '"position":0' in first
+    scores = [float(each) for each in second.strip("[]").split()]
+    assert "ehlo"[scores.index(max(scores))] == "o"
+
+
+def _run(script: str, folder: Path) -> str:
+    """What a script prints that must succeed."""
     done = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environment,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert Repository(tmp_path / "model-repository").names() == ["my-lstm"]
+    return done.stdout
 
 
 def test_forecast_errors_are_those_of_the_recipe() -> None:
@@ -145,9 +160,9 @@ def _settings_table() -> str:
 def test_verbs_exist() -> None:
     """Every `make` verb that README names is in the Makefile."""
     makefile = (ROOT / "Makefile").read_text()
-    verbs = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(re.findall(r"`+[^`]+`+", README))))
+    verbs = set(re.findall(r"\bmake ([a-z-]+)\b", "\n".join(re.findall(r"`+[^`]+`+", README))))
     assert {"serve", "test", "bench", "help", "models"} <= verbs
-    assert verbs <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert verbs <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
