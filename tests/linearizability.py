@@ -1,7 +1,7 @@
 """Is a history of one session what an atomic session could have answered?
 
-Wing and Gong's search in Lowe's just-in-time form ("Testing for linearizability", 2017): answers are
-taken in order of time, and before each the operation it answers is put into the order, behind
+Wing and Gong's search in Lowe's just-in-time form ("Testing for linearizability", 2017): answers
+are taken in order of time, and before each the operation it answers is put into the order, behind
 whatever it needs of those that were sent and not yet answered. What is kept between two answers is
 the set of ways things may stand: a state of the session, and which operations were put in early.
 """
