@@ -244,14 +244,13 @@ class AtomicSession:
         recorded = state.recorded
         is_asked = (state.position, call.values) in self.asked
         if recorded or is_asked:
-            entry = Entry(state.position, call.values, state.total or 0) if is_asked else None
+            entry = Entry(state.position, call.values, state.total) if is_asked else None
             recorded = (*recorded[1 - MAX_RECORDED :], entry)
             while recorded and recorded[0] is None:
                 recorded = recorded[1:]
-        end, total = state.position + len(call.values), (state.total or 0) + sum(call.values)
+        end, total = state.position + len(call.values), state.total + sum(call.values)
         if state.floating and not recorded:
             total = 0
-        if state.total is None: total = None
         return State(end, total, recorded, state.floating)
 
 
@@ -272,7 +271,6 @@ def _recorded(state: State, call: Step) -> Entry | None:
 
 def _anchor(state: State, total: int, shown: int) -> State | None:
     """The state in which `total`, one of its own, is what an answer shows; None if it is not."""
-    if state.total is None: return None
     if not state.floating:
         return state if total == shown else None
     off = shown - total
