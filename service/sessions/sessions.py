@@ -234,18 +234,18 @@ class Sessions:
         return self._lookup.hold(tenant, session_id, time.monotonic() + self._deadline_s)
 
     async def _delete(self, key: Key, found: Found, if_match: str | None) -> None:
-        outcome = Outcome.LOST
-        while outcome is Outcome.LOST:
+        while True:
             if isinstance(found, Damaged) and if_match is None:
                 revision = found.revision
             else:
                 head = self._lookup.require_live(found, key[1]).head
                 check_match(if_match, head)
                 revision = head.revision
-            outcome = await self.store.delete(key, revision)
-            if outcome is Outcome.LOST:
-                # Another server wrote it meanwhile: what it wrote is what must match.
-                found = await self.store.load(key)
+            if await self.store.delete(key, revision) is Outcome.WRITTEN:
+                return
+            # Another server was first: what it wrote is what must match, and what it deleted was
+            # not deleted here.
+            found = await self.store.load(key)
 
     async def _overwrite(
         self, held: Held, row: bytes, position: int, if_match: str | None

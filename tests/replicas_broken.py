@@ -1,0 +1,81 @@
+"""The service with one promise taken out, to see that the load on several replicas notices.
+
+python -m tests.replicas_broken BREAK [flags of the service]
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from hashlib import sha1
+
+from service.__main__ import main
+from service.errors import Conflict, StoreUnavailable
+from service.sessions import commits
+from service.sessions.answers import StepReply
+from service.sessions.positions import find_repeat
+from service.sessions.reply import digest
+from service.sessions.session import Session
+from service.sessions.stepper import Step, Stepper
+from service.sessions.stores import redis_writer
+from service.sessions.stores.redis_link import Command, RedisLink
+from service.sessions.stores.redis_scripts import STEP, Script
+
+
+def _write_always() -> None:
+    """Steps are written whatever revision is there: no compare-and-set."""
+    compared = b"found == ARGV[2 * i - 1]"
+    assert STEP.text.count(compared) == 1
+    text = STEP.text.replace(compared, b'found ~= ""')
+    sha = sha1(text, usedforsecurity=False).hexdigest().encode()
+    redis_writer.STEP = Script(text, sha)  # type: ignore[attr-defined]  # the writer's own name
+
+
+def _trust_the_cache() -> None:
+    """Replays come from the session in memory, which may be behind the store."""
+    right = Stepper._judge
+
+    async def judge(self: Stepper, session: Session, step: Step) -> StepReply | None:
+        try:
+            reply = find_repeat(
+                session.head,
+                step.position,
+                lambda: digest(step.inputs),
+                commit=step.commit,
+                return_state=step.return_state,
+            )
+        except Conflict:
+            reply = None
+        if reply is None or reply.outputs is None or step.return_state:
+            return await right(self, session, step)
+        return StepReply(outputs=reply.outputs, position=reply.position, replayed=True)
+
+    Stepper._judge = judge  # type: ignore[method-assign]  # breaking it is the point
+
+
+def _forget_replies() -> None:
+    """No step is recorded: a retry of one that was done is a conflict."""
+    commits.add_reply = lambda *_: b""  # type: ignore[attr-defined]  # as above
+
+
+def _send_again() -> None:
+    """A round trip that fails is repeated, as client libraries do: a commit may be done twice."""
+    once = RedisLink.exchange
+
+    def exchange(self: RedisLink, commands: Sequence[Command]) -> list[object]:
+        try:
+            return once(self, commands)
+        except StoreUnavailable:
+            return once(self, commands)
+
+    RedisLink.exchange = exchange  # type: ignore[method-assign]  # as above
+
+
+BREAKS: dict[str, Callable[[], None]] = {
+    "write-always": _write_always,
+    "trust-the-cache": _trust_the_cache,
+    "forget-replies": _forget_replies,
+    "send-again": _send_again,
+}
+
+if __name__ == "__main__":
+    BREAKS[sys.argv.pop(1)]()
+    main()
