@@ -16,10 +16,13 @@ from service.api.gate import DataRoute, Gate
 from service.api.guard import Guard
 from service.api.infer import InferRoute
 from service.api.lifecycle import Lifecycle, Phase
+from service.api.oip import operations as oip
+from service.api.oip.infer import InferRoute as OipInferRoute
 from service.api.operations import BULK, INFER, INFER_VERSION, STEP
 from service.api.parts import Parts
 from service.api.schema import create_schema
 from service.api.step import StepRoute
+from service.api.streams.desk import Desk
 from service.api.traffic import Traffic
 from service.engine.catalog import Catalog
 from service.engine.loaded import LoadOptions
@@ -95,6 +98,7 @@ class App:
                 await self.lifecycle.refuse()
         except TimeoutError:
             log.error("ended with %d requests unanswered", self.lifecycle.num_accepted)
+        self.desk.end_all()
 
     async def stop(self) -> None:
         """End the engines, after what they were given, and the store, after what it was."""
@@ -121,6 +125,12 @@ class App:
         at_once = max(1, settings.queue_requests // 4)
         infer = InferRoute(self.catalog, codecs, max_at_once=at_once)
         step = StepRoute(self.sessions, codecs)
+        oip_infer = OipInferRoute(
+            self.catalog,
+            self.sessions.sequences,
+            max_steps=settings.max_steps,
+            max_at_once=at_once,
+        )
         parts = Parts(
             catalog=self.catalog,
             sessions=self.sessions,
@@ -131,6 +141,16 @@ class App:
             max_ttl_s=settings.max_ttl_s,
         )
         guard = Guard(settings.api_key, settings.host_names)
+        self.desk = Desk(
+            self.sessions,
+            codecs,
+            guard,
+            self.lifecycle,
+            self.traffic,
+            deadline_s=settings.deadline_s,
+            max_ttl_s=settings.max_ttl_s,
+            max_message_bytes=settings.max_body_bytes,
+        )
         control = create_control(parts)
         control.state.schema = create_schema(control)
         return Gate(
@@ -139,6 +159,8 @@ class App:
                 DataRoute(BULK, BulkRoute(self.sessions, codecs)),
                 DataRoute(INFER, infer),
                 DataRoute(INFER_VERSION, infer),
+                DataRoute(oip.INFER, oip_infer, begin=oip_infer.begin),
+                DataRoute(oip.INFER_VERSION, oip_infer, begin=oip_infer.begin),
             ],
             control,
             guard=guard,
@@ -146,6 +168,7 @@ class App:
             lifecycle=self.lifecycle,
             traffic=self.traffic,
             deadline_s=settings.deadline_s,
+            desk=self.desk,
         )
 
     def _make_bodies(self) -> Bodies:
@@ -177,6 +200,7 @@ def create_app(settings: Settings) -> App:
         device=_choose_device(settings.device),
         threads=settings.threads,
         pool_bytes=settings.pool_bytes,
+        resident_sessions=settings.resident_sessions,
         queue_requests=settings.queue_requests,
         queue_bytes=settings.queue_bytes,
         chunk_s=settings.chunk_ms / 1000,

@@ -9,6 +9,8 @@ import pytest
 from service.api.control import ROUTES
 from service.api.gate import OPEN_FOLDER, OPEN_PATHS
 from service.api.guard import Guard
+from service.api.oip.fault import is_oip
+from service.api.oip.operations import oip_operations
 from service.api.operations import data_operations
 from service.errors import Forbidden, Unauthorized
 from tests.client import MODEL
@@ -20,7 +22,7 @@ KEY = "a-key-of-the-tests-42"
 def every_route() -> list[tuple[str, str]]:
     """Method and path template of every route of both planes."""
     control = [(method, each.path) for each in ROUTES for method in sorted(each.methods or ())]
-    return control + [("POST", path) for path in data_operations()]
+    return control + [("POST", path) for path in data_operations() | oip_operations()]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,8 @@ def test_key_guards_every_route(guarded: Live, method: str, template: str) -> No
         answer = guarded.client.request(method, path, headers=headers)
         assert (answer.status_code == 401) is not is_open
         if not is_open:
-            assert answer.json()["code"] == "unauthorized"
+            told = answer.json()["error" if is_oip(path) else "code"]
+            assert told.partition(":")[0] == "unauthorized"
             assert answer.headers["www-authenticate"] == "Bearer"
             assert KEY not in answer.text
     answer = guarded.client.request(method, path, headers={"Authorization": f"Bearer {KEY}"})

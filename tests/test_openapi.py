@@ -8,6 +8,8 @@ import pytest
 from service import errors
 from service.api.control import ROUTES
 from service.api.gate import OPEN_PATHS
+from service.api.oip.fault import is_oip
+from service.api.oip.operations import oip_operations
 from service.api.operations import data_operations
 from service.api.wire import BulkBody, BulkStep, InferBody, StepBody
 from tests.live import Live
@@ -37,7 +39,7 @@ def test_every_route_is_in_the_schema(schema: Any) -> None:
         for each in ROUTES
         if each.include_in_schema
         for method in each.methods or ()
-    } | {("post", path) for path in data_operations()}
+    } | {("post", path) for path in data_operations() | oip_operations()}
     assert {(method, path) for path, method, _ in operations(schema)} == served
     assert {method for _, method, _ in operations(schema)} <= METHODS
 
@@ -60,13 +62,16 @@ def test_every_operation_is_described(schema: Any) -> None:
 
 
 def test_every_error_is_a_problem(schema: Any) -> None:
-    """Errors are problem+json, name their codes, and are codes of the error tree."""
+    """Errors are problem+json, or what the Open Inference Protocol has, name their codes, and are
+    codes of the error tree.
+    """
     known = {each.code: each.status for each in _tree(errors.CarouselError)}
     for path, _, operation in operations(schema):
         for status, response in operation["responses"].items():
             if status < "400" or (path in OPEN_PATHS):
                 continue
-            assert list(response["content"]) == ["application/problem+json"]
+            media = "application/json" if is_oip(path) else "application/problem+json"
+            assert list(response["content"]) == [media]
             codes = re.findall(r"`(\w+)`", response["description"])
             assert codes
             assert all(known[code] == int(status) for code in codes)

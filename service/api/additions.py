@@ -8,6 +8,7 @@ from service import errors
 from service.api import examples
 from service.api.media import Media
 from service.api.messages import ForkSession, OpenSession, WriteState
+from service.api.oip import operations as oip
 from service.api.operations import (
     BULK,
     INFER,
@@ -36,6 +37,7 @@ _RUN = (
 _FOUND = (errors.SessionNotFound, errors.SessionExpired, errors.ModelMismatch, errors.StateCorrupt)
 _STORE = (errors.StoreUnavailable,)
 _STEP = (*_ARRAYS, *_RUN, *_FOUND, *_STORE, errors.PositionConflict, errors.ReplyNotKept)
+_OIP = (*_STEP, errors.ModelNotFound, errors.NotStreamable, errors.SessionLimit)
 ALWAYS: _Errors = (errors.Unauthorized, errors.Forbidden, errors.Draining)
 
 
@@ -53,6 +55,12 @@ ADDITIONS: dict[tuple[str, str], Addition] = {
     ("post", BULK): Addition(
         (*_INPUT, errors.NotAcceptable, errors.SequenceTooLong, errors.DeadlineExceeded)
     ),
+    ("post", oip.INFER): Addition(_OIP),
+    ("post", oip.INFER_VERSION): Addition(_OIP),
+    ("get", "/v2/models/{model}"): Addition((errors.ModelNotFound,)),
+    ("get", "/v2/models/{model}/versions/{version}"): Addition((errors.ModelNotFound,)),
+    ("get", "/v2/models/{model}/ready"): Addition((errors.ModelNotFound,)),
+    ("get", "/v2/models/{model}/versions/{version}/ready"): Addition((errors.ModelNotFound,)),
     ("post", INFER): Addition((*_ARRAYS, *_RUN, errors.ModelNotFound)),
     ("post", INFER_VERSION): Addition((*_ARRAYS, *_RUN, errors.ModelNotFound)),
     ("get", "/v1/models/{model}"): Addition((errors.ModelNotFound,)),

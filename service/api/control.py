@@ -7,12 +7,14 @@ from starlette.exceptions import HTTPException
 
 from service.api import models, operation, pages, sessions, state
 from service.api.messages import PageQuery, invalid
+from service.api.oip import routes
+from service.api.oip.fault import error_answer
 from service.api.parts import Parts
-from service.api.problem import problem, unexpected
+from service.api.problem import unexpected
 from service.api.responses import to_response
 from service.errors import CarouselError, MethodNotAllowed, NotFound
 
-_MODULES = (models, sessions, state, operation, pages)
+_MODULES = (models, sessions, state, routes, operation, pages)
 
 # Every route of the control plane.
 ROUTES = [route for each in _MODULES for route in each.router.routes if isinstance(route, APIRoute)]
@@ -33,15 +35,15 @@ def create_control(parts: Parts) -> FastAPI:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, CarouselError)
-    return to_response(problem(error))
+    return _refuse(request, error)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [each | {"loc": each["loc"][1:]} for each in error.errors()]
     if error.errors()[0]["loc"][0] == "path":
-        return to_response(problem(NotFound("there is nothing at this path")))
-    return to_response(problem(invalid(errors, sorted(PageQuery.model_fields))))
+        return _refuse(request, NotFound("there is nothing at this path"))
+    return _refuse(request, invalid(errors, sorted(PageQuery.model_fields)))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -49,12 +51,16 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == MethodNotAllowed.status:
         methods = ", ".join(_allowed(request.scope["path"]))
         fault = MethodNotAllowed(f"{request.method} given; expected {methods}", allow=methods)
-        return to_response(problem(fault))
-    return to_response(problem(NotFound("there is nothing at this path", hint="see /docs")))
+        return _refuse(request, fault)
+    return _refuse(request, NotFound("there is nothing at this path", hint="see /docs"))
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
-    return to_response(problem(unexpected(error, where="the control plane")))
+    return _refuse(request, unexpected(error, where="the control plane"))
+
+
+def _refuse(request: Request, error: CarouselError) -> Response:
+    return to_response(error_answer(request.scope["path"], error))
 
 
 def _allowed(path: str) -> list[str]:

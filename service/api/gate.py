@@ -34,6 +34,7 @@ Begin = Callable[[Exchange, Reply], Abandonable | None]
 # Static pages and probes: they hold no data.
 OPEN_PATHS = frozenset(
     {"/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"}
+    | {"/examples/stream.html", "/examples/stream.js"}
 )
 OPEN_FOLDER = "/docs/"
 # What a service answers while it is loading or draining.

@@ -22,15 +22,16 @@ from service.api.wire import InferBody
 from service.engine.catalog import Catalog
 from service.engine.engine import Result
 from service.engine.loaded import Loaded
+from service.engine.start import require_given, start_row
 from service.errors import InvalidRequest, NotAcceptable, SequenceTooLong
 
 _FIELDS = frozenset(InferBody.model_fields)
 
 
 @dataclass(slots=True)
-class _Work:
-    """What a request asks: sequences, the row that each starts from, and whether to show its
-    end.
+class Work:
+    """What a request asks: sequences, the row of states that each starts from (None: the model's
+    initial values), and whether to show its end.
     """
 
     sequences: list[Sequence]
@@ -70,10 +71,10 @@ class InferRoute:
                 f"{media.value} holds one sequence; {len(work.sequences)} given",
                 hint=f"send Accept: {Media.JSON.value}",
             )
-        results = await _run(loaded, work, exchange.deadline(), self._max_at_once)
+        results = await run(loaded, work, exchange.deadline(), self._max_at_once)
         return _write(loaded, codec, results, media)
 
-    def _check_steps(self, work: _Work) -> None:
+    def _check_steps(self, work: Work) -> None:
         total = sum(sequence.num_steps for sequence in work.sequences)
         if total > self._codecs.max_steps:
             raise SequenceTooLong(
@@ -81,7 +82,7 @@ class InferRoute:
             )
 
 
-def _read_json(exchange: Exchange, loaded: Loaded, codec: Codec) -> _Work:
+def _read_json(exchange: Exchange, loaded: Loaded, codec: Codec) -> Work:
     body = exchange.body
     bools = may_hold_bools(body)
     document = parse(body)
@@ -92,7 +93,7 @@ def _read_json(exchange: Exchange, loaded: Loaded, codec: Codec) -> _Work:
         for index, value in enumerate(take_list(document, "sequences"))
     ]
     rows = _rows(document.get("states"), len(sequences), loaded, codec, bools=bools)
-    return _Work(sequences, rows, take_flag(document, "return_state", False))
+    return Work(sequences, rows, take_flag(document, "return_state", False))
 
 
 def _rows(
@@ -100,6 +101,7 @@ def _rows(
 ) -> list[bytes | None]:
     """The rows of the member `states`; None is where the model's initial values are meant."""
     if value is None:
+        require_given(loaded, (), "states")
         return [None] * count
     if type(value) is not list or len(value) != count:
         raise InvalidRequest(
@@ -108,23 +110,33 @@ def _rows(
         )
     rows: list[bytes | None] = [None] * count
     for index, each in enumerate(value):
-        if each is not None:
-            state = codec.states.read_json(each, f"states[{index}]", bools=bools)
-            rows[index] = loaded.layout.pack(state)
+        where = f"states[{index}]"
+        if each is None:
+            require_given(loaded, (), where)
+        else:
+            state = codec.states.read_json(each, where, bools=bools, whole=False)
+            rows[index] = start_row(loaded, state, where)
     return rows
 
 
-def _read(exchange: Exchange, loaded: Loaded, codec: Codec, given: Media) -> _Work:
+def _read(exchange: Exchange, loaded: Loaded, codec: Codec, given: Media) -> Work:
     with_state = exchange.flags(return_state=False)["return_state"]
     if given is Media.RAW:
-        return _Work([codec.inputs.read_bytes(exchange.body)], [None], with_state)
+        require_given(loaded, (), "states")
+        return Work([codec.inputs.read_bytes(exchange.body)], [None], with_state)
     entries = parse_tensors(exchange.body)
     states = {name: entries.pop(name) for name in list(entries) if name.startswith(PREFIX)}
-    row = loaded.layout.pack(codec.states.read_tensors(states)) if states else None
-    return _Work([codec.inputs.read_tensors(entries)], [row], with_state)
+    row: bytes | None = None
+    if states:
+        row = start_row(loaded, codec.states.read_tensors(states, whole=False), "states")
+    else:
+        require_given(loaded, (), "states")
+    return Work([codec.inputs.read_tensors(entries)], [row], with_state)
 
 
-async def _run(loaded: Loaded, work: _Work, deadline: float, max_at_once: int) -> Ordered[Result]:
+async def run(loaded: Loaded, work: Work, deadline: float, max_at_once: int) -> Ordered[Result]:
+    """The results of all sequences, `max_at_once` of them in the model's queue together."""
+
     def infer(index: int) -> Coroutine[Any, Any, Result]:
         sequence = work.sequences[index]
         return loaded.engine.infer(

@@ -32,7 +32,11 @@ class OpenSession(Body):
     model: str
     version: Annotated[int, Field(ge=1)] | None = Field(None, description="Absent: the highest.")
     session_id: SessionId | None = Field(None, description="Absent: 128 random bits in hex.")
-    state: dict[str, Any] | None = Field(None, description="Absent: the model's initial values.")
+    state: dict[str, Any] | None = Field(
+        None,
+        description="Absent: the model's initial values. A model with `fixed` states must be given "
+        "those; others may be left out then.",
+    )
     position: Place = 0
     ttl_s: Ttl | None = Field(None, description="Idle time after which the session expires.")
 

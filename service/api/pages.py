@@ -1,4 +1,4 @@
-"""The static pages: `/`, `/docs` and its assets, `/openapi.json`. They hold no data.
+"""The static pages: `/`, `/docs` and its assets, `/openapi.json`, `/examples`. They hold no data.
 
 Swagger UI comes from the installed package `fastapi-swagger`, whose copy is that of the official
 distribution; nothing is fetched from elsewhere.
@@ -38,6 +38,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 40rem; margin: 4rem auto
 <ul>
 <li><a href="/docs">The API, to read and to try</a> (<a href="/openapi.json">OpenAPI</a>)</li>
 <li><a href="/v1/models">The models it serves</a> (with a key, if it asks for one)</li>
+<li><a href="/examples/stream.html">A stream from this page through a session, live</a></li>
 <li><a href="/readyz">Whether it is ready</a></li>
 </ul>
 </html>
@@ -98,6 +99,23 @@ async def openapi(request: Request) -> Response:
     """The schema of all routes."""
     body: bytes = request.app.state.schema
     return Response(body, headers=_HEADERS, media_type="application/json")
+
+
+@router.get("/examples/stream.html")
+async def stream_page() -> Response:
+    """A page that streams a sine or the microphone through a session."""
+    return Response(_read_own("stream.html"), headers=_HEADERS, media_type="text/html")
+
+
+@router.get("/examples/stream.js")
+async def stream_script() -> Response:
+    """What it runs."""
+    return Response(_read_own("stream.js"), headers=_HEADERS, media_type="text/javascript")
+
+
+@cache
+def _read_own(name: str) -> bytes:
+    return (files("service.api") / "static" / name).read_bytes()
 
 
 @cache

@@ -13,6 +13,9 @@ from service.api import examples, wire
 from service.api.additions import ADDITIONS, ALWAYS, Addition
 from service.api.gate import OPEN_PATHS
 from service.api.messages import ForkSession, OpenSession, WriteState
+from service.api.oip.fault import is_oip
+from service.api.oip.messages import OipError, OipRequest, OipResponse
+from service.api.oip.operations import oip_operations
 from service.api.operations import Node, data_operations, ref
 from service.api.problem import CONTENT_TYPE
 from service.errors import CarouselError
@@ -24,21 +27,26 @@ as raw little-endian bytes (`application/octet-stream`) or as safetensors."""
 
 _MODELS: tuple[type[BaseModel], ...] = (
     OpenSession, ForkSession, WriteState, wire.StepBody, wire.StepResult, wire.InferBody,
-    wire.InferResult, wire.BulkBody, wire.BulkResults, wire.Problem,
+    wire.InferResult, wire.BulkBody, wire.BulkResults, wire.Problem, OipRequest, OipResponse,
+    OipError,
 )  # fmt: skip
 _REF = "#/components/schemas/{model}"
 _NONE = Addition()
+_PROBLEM: Node = {CONTENT_TYPE: {"schema": ref(wire.Problem)}}
+_OIP_ERROR: Node = {"application/json": {"schema": ref(OipError)}}
 
 
 def create_schema(control: FastAPI) -> bytes:
     """The schema as JSON."""
     schema = get_openapi(
-        title="Carousel", version=_version(), description=_DESCRIPTION, routes=control.routes
+        title="Carousel", version=release(), description=_DESCRIPTION, routes=control.routes
     )
-    schema["paths"] |= data_operations()
+    schema["paths"] |= data_operations() | oip_operations()
     for path, item in schema["paths"].items():
+        error = _OIP_ERROR if is_oip(path) else _PROBLEM
         for method, operation in item.items():
-            _complete(operation, ADDITIONS.get((method, path), _NONE), is_open=path in OPEN_PATHS)
+            addition = ADDITIONS.get((method, path), _NONE)
+            _complete(operation, addition, error, is_open=path in OPEN_PATHS)
     modes = [(model, "validation") for model in _MODELS]
     _, more = models_json_schema(modes, ref_template=_REF)  # type: ignore[arg-type]  # a list of pairs
     schemas = schema["components"]["schemas"]
@@ -53,7 +61,7 @@ def create_schema(control: FastAPI) -> bytes:
     return orjson.dumps(schema)
 
 
-def _complete(operation: Node, addition: Addition, *, is_open: bool) -> None:
+def _complete(operation: Node, addition: Addition, error: Node, *, is_open: bool) -> None:
     responses: dict[str, Any] = operation["responses"]
     responses.pop("422", None)
     if addition.body is not None:
@@ -67,13 +75,7 @@ def _complete(operation: Node, addition: Addition, *, is_open: bool) -> None:
         operation["security"] = []
     errors = addition.errors if is_open else ALWAYS + addition.errors
     for status, codes in sorted(_codes_by_status(errors).items()):
-        responses.setdefault(
-            str(status),
-            {
-                "description": ", ".join(codes),
-                "content": {CONTENT_TYPE: {"schema": ref(wire.Problem)}},
-            },
-        )
+        responses.setdefault(str(status), {"description": ", ".join(codes), "content": error})
 
 
 def _codes_by_status(errors: tuple[type[CarouselError], ...]) -> dict[int, list[str]]:
@@ -83,7 +85,8 @@ def _codes_by_status(errors: tuple[type[CarouselError], ...]) -> dict[int, list[
     return found
 
 
-def _version() -> str:
+def release() -> str:
+    """Which version of Carousel this is."""
     try:
         return version("carousel-serving")
     except PackageNotFoundError:

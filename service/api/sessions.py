@@ -23,7 +23,10 @@ IfMatch = Annotated[
 
 @router.post("", status_code=201, response_model=SessionView, summary="Open a session")
 async def open_session(request: Request, given: Given, tenant: Tenant) -> Response:
-    """At the model's initial values, or at the state that is sent."""
+    """At the state that is sent, or at the model's initial values.
+
+    States that are `fixed` must be sent, if the model has any; others may be left out then.
+    """
     body = await _json_body(request)
     asked = read_body(OpenSession, body)
     _check_id(asked.session_id, "session_id")
@@ -31,7 +34,8 @@ async def open_session(request: Request, given: Given, tenant: Tenant) -> Respon
     state = None
     if asked.state is not None:
         states = given.codecs.of(given.catalog.get(asked.model, asked.version)).states
-        state = states.read_json(asked.state, "state", bools=may_hold_bools(body))
+        bools = may_hold_bools(body)
+        state = states.read_json(asked.state, "state", bools=bools, whole=False)
     try:
         info = await given.sessions.open(
             tenant,
@@ -91,7 +95,10 @@ async def fork(request: Request, given: Given, tenant: Tenant, session_id: str) 
 async def reset(
     request: Request, given: Given, tenant: Tenant, session_id: str, if_match: IfMatch = None
 ) -> Response:
-    """Back to position 0 and the model's initial values; recorded replies are forgotten."""
+    """Back to position 0 and the model's initial values; recorded replies are forgotten.
+
+    States that are `fixed` stay as they are.
+    """
     read_body(Empty, await request.body())
     return json_response(
         show_session(await given.sessions.reset(tenant, session_id, if_match=if_match))

@@ -14,7 +14,10 @@ PREFIX = "state."
 
 
 class States:
-    """Reads a model's states, every one of them, by name and in session shape."""
+    """Reads a model's states by name and in session shape.
+
+    `whole`: every one of them; otherwise a model with fixed states may be given some.
+    """
 
     def __init__(self, spec: ModelSpec) -> None:
         self._tensors = {
@@ -24,37 +27,45 @@ class States:
             )
             for each in spec.states
         }
+        self._in_part = spec.starts_in_part
 
     def __repr__(self) -> str:
         return f"<States {self._tensors}>"
 
-    def read_json(self, value: Any, where: str, *, bools: bool) -> dict[str, Array]:
+    def read_json(
+        self, value: Any, where: str, *, bools: bool, whole: bool = True
+    ) -> dict[str, Array]:
         """The states of a JSON object."""
         if type(value) is not dict:
             raise InvalidRequest(
                 f"{where}: {kind_of(value)} given; expected an object of {self._names()}"
             )
-        self._check_names(value.keys(), f"{where}.")
+        self._check_names(value.keys(), f"{where}.", whole=whole)
         return {
             name: tensor.read_json(value[name], f"{where}.{name}", bools=bools)
             for name, tensor in self._tensors.items()
+            if name in value
         }
 
-    def read_tensors(self, entries: Mapping[str, Entry]) -> dict[str, Array]:
+    def read_tensors(self, entries: Mapping[str, Entry], *, whole: bool = True) -> dict[str, Array]:
         """The states of a safetensors body, which holds `state.<name>` and nothing else."""
         for name in entries:
             if not name.startswith(PREFIX):
                 raise InvalidRequest(f"{name}: not a state; expected {PREFIX}<name>")
-        self._check_names({name.removeprefix(PREFIX) for name in entries}, PREFIX)
+        given = {name.removeprefix(PREFIX) for name in entries}
+        self._check_names(given, PREFIX, whole=whole)
         arrays: dict[str, Array] = {}
         for name, tensor in self._tensors.items():
-            entry = entries[PREFIX + name]
-            arrays[name] = tensor.read_tensor(entry.data, entry.dtype, entry.sizes, PREFIX + name)
+            if name in given:
+                entry, place = entries[PREFIX + name], PREFIX + name
+                arrays[name] = tensor.read_tensor(entry.data, entry.dtype, entry.sizes, place)
         return arrays
 
-    def _check_names(self, given: Any, where: str) -> None:
+    def _check_names(self, given: Any, where: str, *, whole: bool) -> None:
         for name in sorted(given - self._tensors.keys()):
             raise InvalidRequest(f"{where}{name}: no such state; expected {self._names()}")
+        if self._in_part and not whole:
+            return
         for name in sorted(self._tensors.keys() - given):
             raise InvalidRequest(f"{where}{name}: nothing given; expected {self._names()}")
 

@@ -47,7 +47,9 @@ class InferBody(Body):
 
     sequences: Annotated[list[Array], Field(min_length=1)]
     states: list[State | None] | None = Field(
-        None, description="Where each sequence starts; absent or null: the model's initial values."
+        None,
+        description="Where each sequence starts; absent or null: the model's initial values. A "
+        "model with `fixed` states must be given those; others may be left out then.",
     )
     return_state: bool = False
 

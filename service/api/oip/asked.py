@@ -1,0 +1,51 @@
+"""A step of a sequence, as a request asks for it, and how it is to be answered."""
+
+from dataclasses import dataclass
+
+from service.api.answer import Answer
+from service.api.exchange import Exchange
+from service.api.inputs import Sequence
+from service.api.oip.outputs import RowResult
+from service.api.oip.plan import Choice, Plan
+from service.api.oip.request import InferRequest
+from service.api.oip.respond import respond
+from service.api.oip.sequence import SequenceCall
+from service.sessions.answers import StepReply
+from service.sessions.stepper import Step
+
+
+@dataclass(slots=True)
+class Asked:
+    """The step, and all that its answer needs."""
+
+    call: SequenceCall
+    request: InferRequest
+    plan: Plan
+    choice: Choice
+    step: Step
+
+    def answer(self, reply: StepReply, *, restarted: bool = False) -> Answer:
+        """The answer to the step."""
+        rows = [RowResult(reply.outputs, reply.state)]
+        parameters = self.call.shown(reply, restarted=restarted)
+        return respond(self.plan, self.request, self.choice, rows, parameters)
+
+
+def ask(
+    exchange: Exchange,
+    call: SequenceCall,
+    request: InferRequest,
+    plan: Plan,
+    choice: Choice,
+    sequence: Sequence,
+) -> Asked:
+    """The step that a request's one row is."""
+    step = Step(
+        sequence.inputs,
+        sequence.num_steps,
+        exchange.deadline(),
+        call.position,
+        return_state=choice.with_state,
+        ends=call.end,
+    )
+    return Asked(call, request, plan, choice, step)
