@@ -75,9 +75,10 @@ class Client:
             await self._send_step(session, replace(call, position=None), tries=1)
 
     async def _repeat(self, session: Session) -> None:
-        """A step that somebody sent before, in either encoding."""
+        """A step that somebody sent before, the last one mostly, in either encoding."""
         if session.recent:
-            call = self._rng.choice(session.recent)
+            last = session.recent[-1]
+            call = last if self._rng.random() < 0.5 else self._rng.choice(session.recent)
             if session.has_room_for(sum(call.values)):
                 await self._send_step(session, call, tries=1)
 
@@ -104,7 +105,9 @@ class Client:
             await self._send(lambda: asks.read_info(session))
 
     async def _reset(self, session: Session) -> None:
+        """What was done before it is forgotten then, by every replica."""
         await self._send(lambda: asks.reset(session))
+        await self._repeat(session)
 
     async def _write(self, session: Session) -> None:
         """Near where it stands, so that positions come again."""
@@ -112,6 +115,7 @@ class Client:
         call = Write(position, self._rng.randrange(_MAX_TOTAL))
         if session.has_room_for(call.total):
             await self._send(lambda: asks.write(session, call, self._rng))
+            await self._repeat(session)
 
     async def _delete(self, session: Session) -> None:
         await self._send(lambda: asks.delete(session))

@@ -20,6 +20,8 @@ NAMES = (
     "hello-rnncell",
     "hello-rnn",
     "attention",
+    "reverse-encoder",
+    "reverse-decoder",
 )
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -70,6 +72,12 @@ def test_summary_is_one_line(name: str) -> None:
         ("hello-rnncell", ((5, 1, 4),), ((5, 1, 4),)),
         ("hello-rnn", ((5, 1, 4),), ((5, 1, 4), (1, 1, 4))),
         ("attention", ((1, 1, 32), (1, 1, 32), (1, 32, 64)), ((1, 1, 64), (1, 32))),
+        ("reverse-encoder", ((8, 3),), ((8, 3, 64), (3, 32))),
+        (
+            "reverse-decoder",
+            ((5,), (5, 32), (5, 32), (5, 32, 64), (5,)),
+            ((5, 28), (5, 32), (5, 32)),
+        ),
     ],
 )
 def test_example_and_answer_have_the_known_shapes(
@@ -142,7 +150,7 @@ def test_build_says_what_it_does(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_are_the_same_each_time(name: str) -> None:
-    """Two calls of an example give equal float32 tensors."""
+    """Two calls of an example give equal tensors, of float32 or of ids and lengths."""
     first, second = REFERENCES[name].example(), REFERENCES[name].example()
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
-    assert {tensor.dtype for tensor in first} == {torch.float32}
+    assert {tensor.dtype for tensor in first} <= {torch.float32, torch.int64}

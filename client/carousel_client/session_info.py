@@ -1,0 +1,34 @@
+"""What a server says of a session."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session; `position` is how many time steps it has consumed."""
+
+    session_id: str
+    model: str
+    version: int
+    position: int
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    state_bytes: int
+
+
+def read_session(document: Mapping[str, Any]) -> SessionInfo:
+    """The SessionInfo of a JSON object."""
+    return SessionInfo(
+        session_id=document["session_id"],
+        model=document["model"],
+        version=document["version"],
+        position=document["position"],
+        created_at=datetime.fromisoformat(document["created_at"]),
+        last_used_at=datetime.fromisoformat(document["last_used_at"]),
+        expires_at=datetime.fromisoformat(document["expires_at"]),
+        state_bytes=document["state_bytes"],
+    )

@@ -1,0 +1,63 @@
+"""The safetensors format, for the few tensors of a request: eight bytes with the length of a JSON
+header, the header, the values one after another.
+"""
+
+import json
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from carousel_client.errors import BadAnswer
+from carousel_client.model import Array, little
+
+_LENGTH_BYTES = 8
+_NAMES = {
+    "float16": "F16", "float32": "F32", "float64": "F64", "int8": "I8", "int16": "I16",
+    "int32": "I32", "int64": "I64", "uint8": "U8", "bool": "BOOL",
+}  # fmt: skip
+_DTYPES = {name: little(dtype) for dtype, name in _NAMES.items()}
+
+
+def write_tensors(tensors: Mapping[str, Array]) -> bytes:
+    """The bytes of tensors by name."""
+    header: dict[str, Any] = {}
+    parts: list[bytes] = []
+    offset = 0
+    for name, array in tensors.items():
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        parts.append(little.tobytes())
+        end = offset + len(parts[-1])
+        header[name] = {
+            "dtype": _NAMES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    # Readers may map the values, so they begin at a multiple of eight.
+    text += b" " * (-len(text) % _LENGTH_BYTES)
+    return b"".join((len(text).to_bytes(_LENGTH_BYTES, "little"), text, *parts))
+
+
+def read_tensors(data: bytes) -> dict[str, Array]:
+    """The tensors by name, each an array of its own; raises BadAnswer."""
+    begin = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
+    try:
+        header = json.loads(data[_LENGTH_BYTES:begin])
+        return {
+            name: _read(entry, data, begin)
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadAnswer("the answer is not a safetensors file") from None
+
+
+def _read(entry: Mapping[str, Any], data: bytes, begin: int) -> Array:
+    dtype, shape, (start, end) = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
+    count = prod(shape)
+    if end - start != count * dtype.itemsize:
+        raise ValueError
+    return np.frombuffer(data, dtype, count, begin + start).reshape(shape).copy()

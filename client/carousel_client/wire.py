@@ -1,0 +1,59 @@
+"""Carries plans out: httpx, and waiting by sleeping. Safe to use from several threads."""
+
+import time
+
+import httpx
+
+from carousel_client.endpoint import Endpoint
+from carousel_client.errors import ConnectionLost
+from carousel_client.plan import Plan, T, Wait
+
+
+class Wire:
+    """The connections to one server."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._http = httpx.Client(
+            timeout=endpoint.timeout,
+            limits=endpoint.limits,
+            verify=endpoint.verify,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Wire {self.endpoint.url}>"
+
+    def run(self, plan: Plan[T]) -> T:
+        """What the plan returns."""
+        try:
+            todo = next(plan)
+            while True:
+                if type(todo) is Wait:
+                    time.sleep(todo.seconds)
+                    todo = plan.send(None)
+                    continue
+                assert isinstance(todo, httpx.Request)
+                try:
+                    response = self._http.send(todo)
+                except httpx.TransportError as error:
+                    todo = plan.throw(lost(error))
+                else:
+                    todo = plan.send(response)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+
+    def close(self) -> None:
+        """End all connections."""
+        self._http.close()
+
+
+def lost(error: httpx.TransportError) -> ConnectionLost:
+    """The error of a request that got no answer; what no second attempt can mend goes on as it
+    is.
+    """
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        raise error
+    found = ConnectionLost(f"{type(error).__name__}: {error}".rstrip(": "))
+    found.__cause__ = error
+    return found

@@ -1,0 +1,334 @@
+"""The Python client over connections that break and services that are restarted: no step is done
+twice, none is left out, and the caller notices nothing.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from carousel_client import Client
+from carousel_client.errors import (
+    ConnectionLost,
+    PositionConflict,
+    ReplyNotKept,
+    SessionExists,
+    SessionNotFound,
+)
+from tests.client import MODEL, numbers
+from tests.client_rig import F, Phoenix, Run, X, close, run_eager
+from tests.faulty_proxy import Fault, FaultyProxy
+from tests.live import PATIENCE_S, Live
+
+if TYPE_CHECKING:
+    from tests.served import Served
+
+LOST_REPLIES = (Fault.LOSE_REPLY, Fault.CUT_REPLY, Fault.HALF_CLOSE, Fault.SILENCE)
+LOST_COMMANDS = (Fault.LOSE_COMMAND, Fault.CUT_COMMAND)
+ENDS = (signal.SIGKILL, signal.SIGTERM)
+
+
+@pytest.fixture
+def proxy(live: Live) -> Iterator[FaultyProxy]:
+    """What stands between the client and the service."""
+    with FaultyProxy(int(live.url.rpartition(":")[2])) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def client(proxy: FaultyProxy) -> Iterator[Client]:
+    """A client that soon gives up on silence, and not on anything else."""
+    with Client(f"http://127.0.0.1:{proxy.port}", timeout_s=2.0, retry_s=PATIENCE_S) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def whole(served: "dict[str, Served]") -> Run:
+    """The eager LSTM over X."""
+    return run_eager(served)
+
+
+class Watcher:
+    """Ends the service when told, from a thread of its own, and starts it again."""
+
+    def __init__(self, phoenix: Phoenix, number: signal.Signals) -> None:
+        self._phoenix = phoenix
+        self._number = number
+        self._told = threading.Event()
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Watcher":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._told.set()
+        self._thread.join(PATIENCE_S)
+
+    def tell(self) -> None:
+        """Let it end the service now, whatever runs."""
+        self._told.set()
+
+    def wait_gone(self) -> None:
+        """Return once the service is gone, and not before."""
+        assert self._gone.wait(PATIENCE_S)
+
+    def _run(self) -> None:
+        self._told.wait(PATIENCE_S)
+        self._phoenix.end(self._number)
+        self._gone.set()
+        self._phoenix.rise()
+
+
+LONG = numbers(300, F, seed=12)
+
+
+def _rows(watcher: Watcher) -> Iterator[Any]:
+    """Time steps one by one; the service ends somewhere between the 100th and the 200th."""
+    for index in range(300):
+        if index == 100:
+            watcher.tell()
+        elif index == 200:
+            watcher.wait_gone()
+        yield LONG[index : index + 1]
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_restart_between_steps_is_not_noticed(
+    repository: Path,
+    served: "dict[str, Served]",
+    tmp_path: Path,
+    number: signal.Signals,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The outputs are those of one eager run, killed or drained; each retry is logged."""
+    caplog.set_level(logging.INFO, "carousel_client")
+    with Phoenix(repository, tmp_path) as phoenix, Client(phoenix.url) as client:
+        session = client.session(MODEL)
+        with Watcher(phoenix, number) as watcher:
+            found = [session.step(x) for x in _rows(watcher)]
+        assert session.info().position == 300
+        close(np.concatenate(found), run_eager(served, LONG).output)
+    assert any("/steps again in " in each.message for each in caplog.records)
+
+
+@pytest.mark.parametrize("number", ENDS)
+@pytest.mark.parametrize("ahead", [8, 1])
+def test_a_restart_in_a_stream_is_not_noticed(
+    repository: Path,
+    served: "dict[str, Served]",
+    tmp_path: Path,
+    number: signal.Signals,
+    ahead: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The same with frames on their way."""
+    caplog.set_level(logging.INFO, "carousel_client")
+    with Phoenix(repository, tmp_path) as phoenix, Client(phoenix.url) as client:
+        session = client.session(MODEL)
+        with Watcher(phoenix, number) as watcher:
+            found = list(session.stream(_rows(watcher), ahead=ahead))
+        assert session.info().position == 300
+        close(np.concatenate(found), run_eager(served, LONG).output)
+    assert any("stream of" in each.message for each in caplog.records)
+
+
+@pytest.mark.parametrize("fault", [*LOST_REPLIES, *LOST_COMMANDS])
+def test_a_step_that_is_lost_is_done_once(
+    client: Client, proxy: FaultyProxy, whole: Run, fault: Fault
+) -> None:
+    """On its way there or back; a lost answer is answered again from the record."""
+    with client.session(MODEL) as session:
+        session.step(X[:5])
+        proxy.arm(fault, b"/steps")
+        found = session.step(X[5:12], return_state=True)
+        assert proxy.num_struck == 1
+        close(found.outputs, whole.output[5:12])
+        assert (found.position, found.replayed) == (12, fault in LOST_REPLIES)
+        close(session.step(X[12:]), whole.output[12:])
+        close(session.state()["h"], whole.h)
+
+
+@pytest.mark.parametrize("ahead", [8, 1])
+@pytest.mark.parametrize("fault", [*LOST_REPLIES, *LOST_COMMANDS])
+def test_frames_that_are_lost_are_done_once(
+    client: Client, proxy: FaultyProxy, whole: Run, fault: Fault, ahead: int
+) -> None:
+    """In the middle of a stream, on their way there or back."""
+
+    def source() -> Iterator[Any]:
+        for index in range(24):
+            if index == 11:
+                proxy.arm(fault, b"")
+            yield X[index : index + 1]
+
+    with client.session(MODEL) as session:
+        found = list(session.stream(source(), ahead=ahead))
+        assert proxy.num_struck == 1
+        close(np.concatenate(found), whole.output)
+        close(session.state()["c"], whole.c)
+        assert session.info().position == 24
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.LOSE_COMMAND])
+def test_a_session_is_opened_once(client: Client, proxy: FaultyProxy, fault: Fault) -> None:
+    """With an id or without, with a state or without: a lost answer leaves no second session."""
+    before = {each.session_id for each in client.sessions()}
+    state = {"h": numbers(2, 20, seed=4), "c": numbers(2, 20, seed=5)}
+    kinds: tuple[dict[str, Any], ...] = (
+        {},
+        {"session_id": "client-once"},
+        {"state": state, "position": 7},
+    )
+    for options in kinds:
+        proxy.arm(fault, b"POST /v1/sessions ")
+        session = client.session(MODEL, **options)
+        assert {each.session_id for each in client.sessions()} == before | {session.id}
+        if "state" in options:
+            np.testing.assert_array_equal(session.state()["h"], state["h"])
+            assert session.position == 7
+        session.step(X)
+        session.delete()
+
+
+def test_a_taken_id_is_not_mistaken(client: Client, proxy: FaultyProxy) -> None:
+    """The answer that says so is lost; the second try does not hand out another's session."""
+    with client.session(MODEL) as session:
+        session.step(X)
+        proxy.arm(Fault.LOSE_REPLY, b"POST /v1/sessions ")
+        with pytest.raises(SessionExists):
+            client.session(MODEL, session_id=session.id)
+        assert proxy.num_struck == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.LOSE_COMMAND])
+def test_every_other_call_is_done_once(
+    client: Client, proxy: FaultyProxy, whole: Run, fault: Fault
+) -> None:
+    """Reads, writes, forks and deletions whose answer is lost are as if it was not."""
+    with client.session(MODEL) as session:
+        session.step(X[:9])
+        proxy.arm(fault, b"/state")
+        state = session.state()
+        proxy.arm(fault, b"/fork")
+        before = {each.session_id for each in client.sessions()}
+        forks = session.forks(["client-fork-1", "client-fork-2"])
+        after = {each.session_id for each in client.sessions()}
+        assert after - before == {each.id for each in forks}
+        close(forks[1].step(X[9:]), whole.output[9:])
+        proxy.arm(fault, b"PUT ")
+        assert forks[1].set_state(state, 9).position == 9
+        proxy.arm(fault, b"/reset")
+        assert forks[0].reset().position == 0
+        for each in forks:
+            proxy.arm(fault, b"DELETE ")
+            each.delete()
+        proxy.arm(fault, b"/infer")
+        close(client.infer(MODEL, X), whole.output)
+        assert proxy.num_struck == 7
+        with pytest.raises(SessionNotFound):
+            forks[0].delete()
+
+
+def test_a_stream_that_cannot_be_ended_in_order_leaves_no_gap(
+    client: Client, proxy: FaultyProxy, served: "dict[str, Served]"
+) -> None:
+    """Its connection broke with frames on their way: the next step asks how far they came."""
+    with client.session(MODEL) as session:
+        stream = session.stream(X[:12, None])
+        next(stream)
+        proxy.reset()
+        stream.close()
+        found = session.step(X[12:13])
+        done = session.position - 1
+        assert 1 <= done <= 9
+        fed = np.concatenate([X[:done], X[12:13]])
+        close(found, run_eager(served, fed).output[-1:])
+
+
+def test_another_clients_step_is_not_taken_for_ours(
+    client: Client, proxy: FaultyProxy, live: Live
+) -> None:
+    """A frame is lost on its way, and another client steps from the same position: a conflict, not
+    that client's outputs.
+    """
+    with client.session(MODEL) as session, Client(live.url) as stranger:
+
+        def source() -> Iterator[Any]:
+            yield X[:1]
+            stranger.attach(session.id).step(X[7:8])
+            proxy.arm(Fault.LOSE_COMMAND, b"")
+            yield X[1:2]
+
+        stream = session.stream(source(), ahead=1)
+        next(stream)
+        with pytest.raises(PositionConflict) as caught:
+            next(stream)
+        assert proxy.num_struck == 1
+        assert (caught.value.position, session.position) == (2, 1)
+
+
+@pytest.fixture(scope="module")
+def large(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A service that takes steps whose answers are too large to be kept."""
+    from tests.durable import copy_models
+
+    models = copy_models(repository, tmp_path_factory.mktemp("large"), MODEL)
+    with Live(models, "--max-steps", "20000") as live:
+        yield live
+
+
+@pytest.mark.parametrize("way", ["step", "stream"])
+def test_an_answer_too_large_to_keep_is_said(
+    large: Live, served: "dict[str, Served]", way: str
+) -> None:
+    """The step was done and its answer is lost: the error says so, and the session goes on
+    behind it.
+    """
+    x = numbers(15_001, F, seed=13)
+    with (
+        FaultyProxy(int(large.url.rpartition(":")[2])) as proxy,
+        Client(f"http://127.0.0.1:{proxy.port}") as client,
+        client.session(MODEL) as session,
+    ):
+        session.step(x[:1])
+
+        def source() -> Iterator[Any]:
+            yield x[1:2]
+            proxy.arm(Fault.LOSE_REPLY, b"")
+            yield x[2:15_000]
+
+        if way == "step":
+            session.step(x[1:2])
+            proxy.arm(Fault.LOSE_REPLY, b"/steps")
+        with pytest.raises(ReplyNotKept) as caught:
+            session.step(x[2:15_000]) if way == "step" else list(session.stream(source(), ahead=1))
+        assert caught.value.position == session.position == 15_000
+        found = session.step(x[15_000:])
+        close(found, run_eager(served, x).output[15_000:])
+
+
+def test_the_time_for_retries_ends(live: Live) -> None:
+    """A service that does not come back is an error, at once if no retry is wanted."""
+    with FaultyProxy(int(live.url.rpartition(":")[2])) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        client = Client(url, retry_s=0.3)
+        session = client.session(MODEL)
+        session.step(X[:1])
+    with client:
+        with pytest.raises(ConnectionLost) as caught:
+            session.step(X[1:])
+        assert caught.value.after_loss
+        with pytest.raises(ConnectionLost):
+            list(session.stream([X[1:]]))
+        assert session.position == 1
+        session.close()
+    with Client(live.url) as again, again.attach(session.id) as found:
+        assert found.position == 1
+        found.delete()
