@@ -123,7 +123,7 @@ class Builder:
             except Exception:  # a module may not take so short a sequence
                 continue
             break
-        states = [self._reference.initial(each, batch) for each in self._states.variables]
+        states = [self._reference.start(each, values, batch) for each in self._states.variables]
         tensors = [values[each.name] for each in self._spec.inputs] + states
         if self._layout.sampler.lengths is not None:
             tensors.append(values[self._layout.sampler.lengths].to(torch.int32))

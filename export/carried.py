@@ -1,13 +1,13 @@
 """States that `forward` takes as arguments and returns, found by running the module."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from export.errors import InvalidRequest
-from export.original import Observation, Original, Values
+from export.original import Observation, Original
 from export.pairing import pair_by_name, pair_by_place, short_names
 from export.tree import Tree, flatten
 
@@ -22,21 +22,39 @@ class Carried:
     """One state tensor among the arguments of `forward`.
 
     `output` is the tensor it comes back as, None where `forward` keeps it to itself. `layer` and
-    `part` (0 for h, 1 for c) name the recurrent layer that it reaches unchanged, if any.
+    `part` (0 for h, 1 for c) name the recurrent layer that it reaches unchanged, if any. `fixed`:
+    it is set once a sequence and has no new value.
     """
 
     leaf: str
     output: str | None
     layer: str | None
     part: int
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run by which states are told: on `values` that are unlike each other. `fixed` are leaves
+    that are states already.
+    """
+
+    original: Original
+    values: dict[str, torch.Tensor]
+    seen: Observation
+    fixed: frozenset[str]
 
 
 def find_carried(
-    original: Original, seen: Observation, declared: Collection[str] | None
+    original: Original,
+    seen: Observation,
+    declared: Collection[str] | None,
+    fixed: Sequence[Carried] = (),
 ) -> tuple[Carried, ...]:
     """The states among the arguments; completes the original's signature by optional ones.
 
-    `declared` names the parameters that are states where the caller said so.
+    `declared` names the parameters that are states where the caller said so; `fixed` are states
+    that are known already.
     """
     if declared is not None:
         unknown = set(declared) - set(original.signature.parameters.parameters)
@@ -44,13 +62,13 @@ def find_carried(
             raise InvalidRequest(f"states: forward has no parameter {sorted(unknown)[0]!r}")
     _complete(original, seen, declared)
     values = shaken(original)
-    seen = original.run(values)
-    found: list[Carried] = []
+    run = _Run(original, values, original.run(values), frozenset(each.leaf for each in fixed))
+    found = list(fixed)
     for parameter in original.signature.trees:
-        if declared is not None and parameter not in declared:
-            continue
-        found += _pair(original, seen, parameter, values, found, declared is not None)
-    return tuple(found)
+        if declared is None or parameter in declared:
+            found += _pair(run, parameter, found, declared is not None)
+    leaves = list(values)
+    return tuple(sorted(found, key=lambda each: leaves.index(each.leaf)))
 
 
 def shaken(original: Original) -> dict[str, torch.Tensor]:
@@ -68,23 +86,19 @@ def shaken(original: Original) -> dict[str, torch.Tensor]:
     return values
 
 
-def _pair(
-    original: Original,
-    seen: Observation,
-    parameter: str,
-    values: Values,
-    found: list[Carried],
-    declared: bool,
-) -> Iterator[Carried]:
+def _pair(run: _Run, parameter: str, found: list[Carried], declared: bool) -> Iterator[Carried]:
     """The tensors of one parameter as states, if it is one."""
     taken = {each.output for each in found}
     sure = declared or _is_named_so(parameter)
-    likely = sure or parameter in original.signature.optional()
-    for leaf in original.signature.leaves(parameter):
-        fed = _fed(seen, values[leaf])
+    signature = run.original.signature
+    likely = sure or parameter in signature.optional()
+    for leaf in signature.leaves(parameter):
+        if leaf in run.fixed:
+            continue
+        fed = _fed(run.seen, run.values[leaf])
         output = None
         if fed is not None or likely:
-            output = _returned(original, seen, values, leaf, fed, taken, sure)
+            output = _returned(run, leaf, fed, taken, sure)
         if fed is not None or (output is not None and likely):
             taken.add(output)
             layer, part = fed if fed is not None else (None, 0)
@@ -111,16 +125,10 @@ def _fed(seen: Observation, value: torch.Tensor) -> tuple[str, int] | None:
 
 
 def _returned(
-    original: Original,
-    seen: Observation,
-    values: Values,
-    leaf: str,
-    fed: tuple[str, int] | None,
-    taken: set[str | None],
-    sure: bool,
+    run: _Run, leaf: str, fed: tuple[str, int] | None, taken: set[str | None], sure: bool
 ) -> str | None:
     """The output that is the new value of a state: the layer's final one, or the like-shaped."""
-    value = values[leaf]
+    seen, value = run.seen, run.values[leaf]
     free = {name: each for name, each in seen.outputs.items() if name not in taken}
     if fed is not None:
         final = seen.calls.layers[fed[0]][-1].final[fed[1]]
@@ -138,18 +146,19 @@ def _returned(
     if fed is not None or not sure:
         # forward returns its output first and its states last.
         return next((name for name in alike if name != "output.0"), None)
-    waiting = _waiting(seen, values, leaf)
-    return pair_by_place(original, values, leaf, alike, len(waiting))
+    return pair_by_place(run.original, run.values, leaf, alike, len(_waiting(run, leaf)))
 
 
-def _waiting(seen: Observation, values: Values, leaf: str) -> list[str]:
+def _waiting(run: _Run, leaf: str) -> list[str]:
     """The states from `leaf` on, of its shape, that no recurrent layer takes."""
+    values = run.values
     leaves = list(values)
     return [
         name
         for name in leaves[leaves.index(leaf) :]
         if values[name].shape == values[leaf].shape
-        and _fed(seen, values[name]) is None
+        and name not in run.fixed
+        and _fed(run.seen, values[name]) is None
         and (name == leaf or _is_named_so(name))
     ]
 

@@ -75,21 +75,30 @@ def lengths_name(spec: ModelSpec, own: str | None) -> str:
     )
 
 
-def _names(state: StateVar) -> tuple[str, str]:
-    return state.name, f"{state.name}_out"
+def _names(state: StateVar) -> tuple[str, ...]:
+    return (state.name,) if state.fixed else (state.name, f"{state.name}_out")
 
 
 def _state(state: StateVar, layout: Layout) -> StateSpec:
-    finals = [final(state, probe.seen) for probe in layout.probes]
+    seen = [_value(state, probe) for probe in layout.probes]
     return StateSpec(
         name=state.name,
         dtype=_named_dtype(state.name, state.dtype),
         axes=state.axes,
-        output=f"{state.name}_out",
+        output=None if state.fixed else f"{state.name}_out",
         fold=state.fold,
-        finite=all(bool(torch.isfinite(each).all()) for each in finals),
+        finite=all(bool(torch.isfinite(each).all()) for each in seen),
+        fixed=state.fixed,
         has_initial=state.initial is not None,
     )
+
+
+def _value(state: StateVar, probe: Probe) -> torch.Tensor:
+    """What a state held after a run."""
+    if state.fixed:
+        assert state.argument is not None
+        return probe.values[state.argument]
+    return final(state, probe.seen)
 
 
 def _inputs(

@@ -25,6 +25,7 @@ def export_model(
     axes: Mapping[str, Sequence[Axis]] | None = None,
     output_names: Sequence[str] | None = None,
     states: Collection[str] | None = None,
+    fixed: Collection[str] = (),
     ranges: Mapping[str, tuple[int, int]] | None = None,
     progress: Progress | None = None,
     quiet: bool = False,
@@ -34,14 +35,16 @@ def export_model(
     `example_inputs` is the tuple that `forward` takes (or a lone tensor). What is not said is
     measured: `axes`, sizes and the words `batch` and `time` for each input by name; `states`, the
     parameters of `forward` that are states; `ranges`, the lowest and highest id of token inputs.
-    `output_names` names the outputs that are no states, in order.
+    `output_names` names the outputs that are no states, in order. `fixed` are parameters that are
+    states too, but set when a session opens and never changed (a decoder's encoder outputs): their
+    sizes but for the batch are those of the example.
 
     Raises ExportRefused where the module cannot be served truthfully, with the way out;
     InvalidRequest where the arguments do not fit; RepositoryError where nothing can be written.
     """
     check_model_name(name)
     stated = {key: tuple(each) for key, each in (axes or {}).items()}
-    wishes = Wishes(stated, output_names, states, ranges or {})
+    wishes = Wishes(stated, output_names, states, fixed, ranges or {})
     target = repository if isinstance(repository, Repository) else Repository(Path(repository))
     _check_writable(target.root)
     with ExitStack() as stack:

@@ -74,4 +74,5 @@ def _continued(reference: Reference, batch: int, time: int) -> Expected:
             (reference.spec.outputs, whole.outputs),
         )
     )
-    return Expected(batch, time, inputs, before.finals, outputs, whole.finals)
+    states = {**before.states, **before.finals}
+    return Expected(batch, time, inputs, states, outputs, whole.finals)

@@ -39,10 +39,14 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Guesses:
-    """Makes hypotheses from the example's tensors, what the caller said, and the layers' layout."""
+    """Makes hypotheses from the example's tensors, what the caller said, and the layers' layout.
+
+    `fixed` are those of the `states` that never change.
+    """
 
     tensors: Mapping[str, torch.Tensor]
     states: Collection[str]
+    fixed: Collection[str]
     stated: Mapping[str, Axes]
     batch_first: bool
     lengths: str | None
@@ -117,7 +121,7 @@ class Guesses:
 
     def _with_states(self, axes: dict[str, Axes], batch: int, time: int) -> Iterator[Hypothesis]:
         """The guess with a batch axis for the states among the arguments: axis 1 first, as torch
-        has it.
+        has it. What never changes often comes from elsewhere, and has its axis where inputs do.
         """
         shapes = {name: tuple(self.tensors[name].shape) for name in self.states}
         unsaid = {name: shape for name, shape in shapes.items() if name not in self.stated}
@@ -125,8 +129,11 @@ class Guesses:
         if not unsaid or not batch:
             yield Hypothesis({**axes, **unsaid, **said}, {}, batch, time, {})
             return
-        for place in (1, 0, 2, 3):
-            rows = {name: min(place, len(shape) - 1) for name, shape in unsaid.items()}
+        for place, other in itertools.product((1, 0, 2, 3), (0, 1, 2) if self.fixed else (0,)):
+            rows = {
+                name: min(other if name in self.fixed else place, len(shape) - 1)
+                for name, shape in unsaid.items()
+            }
             if all(unsaid[name][row] % batch == 0 for name, row in rows.items()):
                 folds = {name: unsaid[name][row] // batch for name, row in rows.items()}
                 named = {name: _named(unsaid[name], row, None) for name, row in rows.items()}

@@ -102,13 +102,12 @@ class Discovery:
             leaf for name in self.original.omit for leaf in self.original.signature.leaves(name)
         }
         tensors = {name: each for name, each in tensors.items() if name not in omitted}
-        for name, axes in self.stated.items():
-            if name in tensors and len(axes) != tensors[name].dim():
-                raise InvalidRequest(
-                    f"axes: {name} has {tensors[name].dim()} axes, not {len(axes)}"
-                )
         states = [each.leaf for each in self.carried if each.leaf in tensors]
-        return Guesses(tensors, states, self.stated, self._batch_first(), self.lengths)
+        for name, axes in self.stated.items():
+            if name in tensors:
+                _check_stated(name, axes, tensors[name], name in states)
+        fixed = [each.leaf for each in self.carried if each.fixed]
+        return Guesses(tensors, states, fixed, self.stated, self._batch_first(), self.lengths)
 
     def _batch_first(self) -> bool:
         layers = dict(self.original.module.named_modules())
@@ -206,6 +205,17 @@ class Discovery:
                 raise Rejected("rows", f"the output {name} has no batch axis")
             folds[name] = fold
         return axes, folds
+
+
+def _check_stated(name: str, axes: Axes, example: torch.Tensor, is_state: bool) -> None:
+    """Raise InvalidRequest for axes that the example does not have."""
+    if len(axes) != example.dim():
+        raise InvalidRequest(f"axes: {name} has {example.dim()} axes, not {len(axes)}")
+    if is_state and TIME in axes:
+        raise InvalidRequest(f"axes: {name} is a state, and a state has no {TIME!r}")
+    for axis, size in zip(axes, example.shape, strict=True):
+        if isinstance(axis, int) and axis != size:
+            raise InvalidRequest(f"axes: {name} is {size} long where {axis} is stated")
 
 
 def fit_shape(sizes: list[tuple[int, ...]], probes: tuple[Probe, ...]) -> tuple[Axes, int] | None:

@@ -58,6 +58,8 @@ class Lifted(nn.Module):
         returned = flatten(tree, "output")
         new: list[torch.Tensor] = []
         for state in self._states:
+            if state.fixed:
+                continue
             if state.output is not None:
                 new.append(returned[state.output])
             else:

@@ -18,12 +18,16 @@ Values = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One run: what `forward` returned, its tensors by name, and what the layers did."""
+    """One run: what `forward` returned, its tensors by name, and what the layers did.
+
+    `changed` names the attributes, `written` the inputs that forward wrote into.
+    """
 
     tree: Tree
     outputs: dict[str, torch.Tensor]
     calls: Calls
     changed: tuple[str, ...]
+    written: tuple[str, ...] = ()
 
 
 def unwrap(module: nn.Module) -> nn.Module:
@@ -92,7 +96,8 @@ class Original:
                     decisions.watch([each for name, each in given.items() if name not in constants])
                 tree = self.module(*call.args, **call.kwargs)
             outputs = {name: each.detach() for name, each in flatten(tree, "output").items()}
-            return Observation(tree, outputs, hooks.calls, snapshot.changed())
+            written = tuple(name for name, each in given.items() if each._version)
+            return Observation(tree, outputs, hooks.calls, snapshot.changed(), written)
 
     def rewritten(self) -> list[str]:
         """Names of the weights that forward has changed."""

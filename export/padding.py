@@ -39,7 +39,7 @@ def measure(candidate: Candidate, reference: Reference) -> list[ParityCase]:
 def _compare(candidate: Candidate, reference: Reference, lengths: tuple[int, ...]) -> Difference:
     sampler = reference.layout.sampler
     values = sampler.draw(len(lengths), max(lengths), seed=77)
-    states = {each.name: reference.initial(each, len(lengths)) for each in reference.states}
+    states = {each.name: reference.start(each, values, len(lengths)) for each in reference.states}
     inputs = {
         each.name: _padded(values[each.name], each.axes, lengths) for each in reference.spec.inputs
     }

@@ -77,7 +77,7 @@ class Candidate:
             }
             result = self.run(taken, states)
             parts.append(result.outputs)
-            states = result.states
+            states = {**states, **result.states}
             start += chunk
         outputs = {each.name: _join(each, parts) for each in self.spec.outputs}
         return Result(outputs, dict(states))

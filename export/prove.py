@@ -11,7 +11,8 @@ from export.carried import find_carried
 from export.cells import SteppedCell, network_of, of_network, sequence_example
 from export.describe import check_axes, check_stated, describe, name_outputs
 from export.determinism import generators_held, observe_twice, refuse_rewritten
-from export.errors import ExportRefused
+from export.errors import ExportRefused, InvalidRequest
+from export.fixed import find_fixed
 from export.foreign import refuse_foreign
 from export.judge import refuse_decisions
 from export.layout import Discovery, Layout
@@ -35,6 +36,7 @@ class Wishes:
     axes: Mapping[str, Axes] = field(default_factory=dict)
     output_names: Sequence[str] | None = None
     states: Collection[str] | None = None
+    fixed: Collection[str] = ()
     ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -106,13 +108,17 @@ def _adapt(module: nn.Module, example: object) -> tuple[Original, nn.Module]:
 def _measure(original: Original, seen: Observation, wishes: Wishes) -> tuple[Layout, States]:
     """Which axes vary and what the states are."""
     refuse_rewritten(original)
-    carried = find_carried(original, seen, wishes.states)
+    fixed = find_fixed(original, wishes.fixed, wishes.states)
+    carried = find_carried(original, seen, wishes.states, fixed)
     lengths = _find_lengths(original, seen)
+    if any(each.leaf == lengths for each in fixed):
+        raise InvalidRequest(f"fixed: {lengths!r} says how long each row is in one call of forward")
     optional = set(original.signature.optional())
-    parameters = {each.leaf.split(".", 1)[0] for each in carried} & optional
+    changing = {each.leaf.split(".", 1)[0] for each in carried if not each.fixed}
+    parameters = changing & optional
     original.omit = frozenset(each for each in parameters if _runs_without(original, each))
     seen = original.run(original.signature.tensors())
-    spans = find_spans(original, seen, wishes.ranges, lengths)
+    spans = find_spans(original, seen, wishes.ranges, lengths, {each.leaf for each in fixed})
     layout = Discovery(original, carried, lengths, wishes.axes, seen, spans).discover()
     drawn = layout.sampler.draw(layout.batch, layout.time, seed=3)
     constants = {name for name, each in drawn.items() if each.dim() == 0 or name == lengths}

@@ -63,8 +63,8 @@ class Reference:
         except Exception as error:  # whatever the user's code says to a size it does not take
             raise NotAccepted(first_line(error)) from error
         outputs = {name: seen.outputs[leaf].contiguous() for leaf, name in self.outputs.items()}
-        start = {s.name: states.get(s.name, self.initial(s, batch)) for s in self.states}
-        finals = {each.name: final(each, seen) for each in self.states}
+        start = {s.name: states.get(s.name, self.start(s, values, batch)) for s in self.states}
+        finals = {each.name: final(each, seen) for each in self.states if not each.fixed}
         inputs = {each.name: values[each.name] for each in self.spec.inputs}
         return Expected(batch, time, inputs, start, outputs, finals)
 
@@ -81,7 +81,7 @@ class Reference:
                 given[state.argument] = states[state.name]
                 omit.discard(parameter)
             elif parameter not in omit:
-                given[state.argument] = self.initial(state, batch)
+                given[state.argument] = self.start(state, values, batch)
         return given, frozenset(omit)
 
     def row(self, values: Tensors, index: int, length: int) -> Expected:
@@ -94,6 +94,13 @@ class Reference:
         if sampler.lengths is not None:
             alone[sampler.lengths] = torch.full_like(alone[sampler.lengths], length)
         return self.run(alone, {}, 1, length)
+
+    def start(self, state: StateVar, values: Tensors, batch: int) -> torch.Tensor:
+        """Where a run on `values` starts: what never changes is drawn with them."""
+        if state.fixed:
+            assert state.argument is not None
+            return values[state.argument]
+        return self.initial(state, batch)
 
     def initial(self, state: StateVar, batch: int) -> torch.Tensor:
         """Where `batch` sessions start, in model layout."""
@@ -108,10 +115,12 @@ class Reference:
         return torch.cat([one] * max(batch, 1), dim=place)
 
     def random_states(self, batch: int, seed: int) -> Tensors:
-        """Small random numbers for the states that the original takes as arguments."""
+        """Small random numbers for the states that the original takes and changes."""
         generator = torch.Generator().manual_seed(seed)
         found: Tensors = {}
         for state in self.states:
+            if state.fixed:
+                continue
             zeros = self.initial(state, batch)
             if state.argument is not None and zeros.is_floating_point():
                 noise = torch.randn(zeros.shape, generator=generator)

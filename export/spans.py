@@ -4,7 +4,7 @@ A mask of nothing but True, or tokens that are all zero, would hide what forward
 equal rows cannot tell whether they depend on each other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
@@ -15,9 +15,16 @@ Span = tuple[int, int]  # the lowest and the highest value, both ends included
 
 
 def find_spans(
-    original: Original, seen: Observation, stated: Mapping[str, Span], lengths: str | None
+    original: Original,
+    seen: Observation,
+    stated: Mapping[str, Span],
+    lengths: str | None,
+    fixed: Collection[str] = (),
 ) -> dict[str, Span]:
-    """The values to draw for each such input, as far as the module takes them."""
+    """The values to draw for each such input, as far as the module takes them.
+
+    Integers that are `fixed` are mostly lengths, and no length is 0.
+    """
     found: dict[str, Span] = {}
     values = original.signature.tensors()
     for name, value in values.items():
@@ -29,7 +36,7 @@ def find_spans(
             or bool((value != value.flatten()[0]).any())
         ):
             continue
-        span = stated.get(name) or _span(value, seen.calls)
+        span = stated.get(name) or _span(value, seen.calls, 1 if name in fixed else 0)
         if _takes(original, {**values, name: draw_span(span, value.shape, value.dtype)}):
             found[name] = span
     return found
@@ -57,12 +64,12 @@ def vocabulary(value: torch.Tensor, calls: Calls) -> int | None:
     return min(sizes, default=None)
 
 
-def _span(value: torch.Tensor, calls: Calls) -> Span:
+def _span(value: torch.Tensor, calls: Calls, least: int) -> Span:
     if value.dtype == torch.bool:
         return 0, 1
     known = vocabulary(value, calls)
     one = int(value.flatten()[0])
-    return (min(one, 0), max(one, 1)) if known is None else (0, known - 1)
+    return (min(one, least), max(one, 1)) if known is None else (0, known - 1)
 
 
 def _takes(original: Original, values: Mapping[str, torch.Tensor]) -> bool:

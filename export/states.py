@@ -25,7 +25,7 @@ class StateVar:
 
     `argument` and `output` name tensors of `forward`; without them the state goes into `layer` as
     its initial state and comes out as its final one (`part`: 0 for h, 1 for c). `initial` is in
-    session shape, None for zeros.
+    session shape, None for zeros. A `fixed` state goes in as `argument` and never comes out.
     """
 
     name: str
@@ -37,6 +37,7 @@ class StateVar:
     fold: int
     dtype: torch.dtype
     initial: torch.Tensor | None
+    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,7 @@ def _explicit(
         fold=fate.fold,
         dtype=original.signature.tensors()[carried.leaf].dtype,
         initial=fate.initial,
+        fixed=carried.fixed,
     )
 
 

@@ -1,6 +1,7 @@
 """Attention by concatenation: the query and one key, side by side, score the positions of V.
 
-Sizes: 32 positions, Q and K of 32 features, V of 64. One query at a time, and no state.
+Sizes: 32 positions, Q and K of 32 features, V of 64. One query at a time, and no state. A decoder
+uses the same block over rows, some of them shorter (models/zoo/reverse.py).
 """
 
 import torch
@@ -8,6 +9,10 @@ from torch import nn
 from torch.nn import functional
 
 from models.zoo.reference import Reference, Report, normal, seeded
+
+POSITIONS = 32
+QUERY = 32
+VALUES = 64
 
 _SEED = 1997
 
@@ -17,18 +22,32 @@ class ConcatAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.score = nn.Linear(32 + 32, 32)
-        self.mix = nn.Linear(32 + 64, 64)
+        self.score = nn.Linear(2 * QUERY, POSITIONS)
+        self.mix = nn.Linear(QUERY + VALUES, VALUES)
 
     def forward(
         self, Q: torch.Tensor, K: torch.Tensor, V: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Q, K (1, 1, 32) and V (1, 32, 64) give the output (1, 1, 64) and the weights (1, 32)."""
-        scores = self.score(torch.cat((Q[0], K[0]), 1))  # (1, 32)
-        weights = functional.softmax(scores, dim=1)  # (1, 32)
-        applied = torch.bmm(weights.unsqueeze(0), V)  # (1, 1, 64)
-        mixed = self.mix(torch.cat((Q[0], applied[0]), 1))  # (1, 64)
+        mixed, weights = self.attend(Q[0], K[0], V)
         return mixed.unsqueeze(0), weights
+
+    def attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        values: torch.Tensor,
+        empty: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same for rows: query and key (B, 32) and values (B, 32, 64) give (B, 64) and the
+        weights (B, 32). What stands at positions that are `empty` (B, 32) has no weight at all.
+        """
+        scores = self.score(torch.cat((query, key), 1))  # (B, 32)
+        if empty is not None:
+            scores = scores.masked_fill(empty, float("-inf"))
+        weights = functional.softmax(scores, dim=1)  # (B, 32)
+        applied = torch.bmm(weights.unsqueeze(1), values).squeeze(1)  # (B, 64)
+        return self.mix(torch.cat((query, applied), 1)), weights
 
 
 def _build(report: Report) -> nn.Module:

@@ -22,7 +22,8 @@ class Reference:
 
     `build` trains where there is something to learn, tells `Report` how it goes, and returns the
     module in eval mode. `example` is the tuple that `forward` takes. `axes` names the axes of
-    inputs where they cannot be measured by running other sizes.
+    inputs where they cannot be measured by running other sizes; `fixed` the parameters of forward
+    that are set when a session opens and never change.
     """
 
     name: str
@@ -31,17 +32,25 @@ class Reference:
     example: Callable[[], tuple[torch.Tensor, ...]]
     axes: Mapping[str, tuple[Axis, ...]] | None = None
     output_names: tuple[str, ...] | None = None
+    fixed: tuple[str, ...] = ()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Within it torch's CPU generator starts at `seed`; afterwards it stands where it stood.
 
-    `torch.manual_seed` would reseed the generators of accelerators too, which nothing here uses.
+    One thread does the work: sums come out the same then, wherever they are made, and networks as
+    small as these only lose by more. `torch.manual_seed` would reseed the generators of
+    accelerators too, which nothing here uses.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def normal(*sizes: int, seed: int = 0) -> torch.Tensor:
