@@ -21,6 +21,7 @@ from tests.histories import (
     NotKept,
     Open,
     Operation,
+    Refused,
     State,
     Step,
     Stepped,
@@ -71,7 +72,9 @@ def check(operations: Iterable[Operation], *, max_tried: int = MAX_TRIED) -> Ver
 
     Raises Undecided.
     """
-    return _Search(sorted(operations, key=lambda each: each.invoked_at), max_tried).run()
+    # What was refused did nothing and says nothing of the session.
+    told = [each for each in operations if not isinstance(each.answer, Refused)]
+    return _Search(sorted(told, key=lambda each: each.invoked_at), max_tried).run()
 
 
 class _Search:

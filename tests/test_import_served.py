@@ -117,7 +117,7 @@ def test_whole_sequences_are_answered_as_the_file_answers_them(
     """Without a session, two sequences in one request."""
     foreign, rng = files[name], np.random.default_rng(1)
     sequences = [foreign.sequence(rng, length) for length in (NUM_STEPS, 4)]
-    body = {"sequences": [sent(each, 0, NUM_STEPS) for each in sequences]}
+    body = with_fixed(foreign, [sent(each, 0, NUM_STEPS) for each in sequences])
     answer = service.client.post(f"/v1/models/{foreign.name}/infer", json=body).json()
     for found, sequence in zip(answer["outputs"], sequences, strict=True):
         close(found, foreign.answers(sequence)[foreign.outputs[0]], 1e-5)
@@ -127,11 +127,21 @@ def test_whole_sequences_are_answered_as_the_file_answers_them(
 def test_callers_share_runs(service: Live, files: dict[str, Foreign], name: str) -> None:
     """Frames of many callers that come together run in fewer batches than there are frames."""
     foreign, rng = files[name], np.random.default_rng(2)
-    body = {"sequences": [sent(foreign.sequence(rng, 1), 0, 1) for _ in range(16)]}
+    body = with_fixed(foreign, [sent(foreign.sequence(rng, 1), 0, 1) for _ in range(16)])
     before = batches(service, foreign.name)
     answer = service.client.post(f"/v1/models/{foreign.name}/infer", json=body)
     assert answer.status_code == 200, answer.text
     assert batches(service, foreign.name) - before < 16
+
+
+def with_fixed(foreign: Foreign, sequences: list[Any]) -> dict[str, Any]:
+    """A request of whole sequences; states that never change are to be given with each."""
+    fixed = {
+        name: foreign.start[name][0].tolist()
+        for name, output in foreign.pairs.items()
+        if output is None
+    }
+    return {"sequences": sequences} | ({"states": [fixed] * len(sequences)} if fixed else {})
 
 
 def batches(service: Live, model: str) -> float:
