@@ -173,8 +173,13 @@ class SqliteFile:
                 with connection:
                     connection.execute(_SCHEMA)
                     connection.pragma("application_id", APPLICATION_ID)
-            # Also where it is so already: a file that cannot be written is found now.
-            connection.pragma("user_version", FORMAT)
+                    connection.pragma("user_version", FORMAT)
+            # A file that cannot be written is found now; one that is only looked at stays as it is.
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.pragma("user_version", FORMAT)
+            finally:
+                connection.execute("ROLLBACK")
             texts = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
             if {text for (text,) in texts} != _statements(_SCHEMA):
                 raise apsw.CorruptError
