@@ -164,6 +164,7 @@ def opened(browser: str) -> Iterator[Page]:
     """A new page of a browser."""
     target = httpx.put(f"{browser}/json/new?about:blank", timeout=PATIENCE_S).json()
     url = target["webSocketDebuggerUrl"]
-    with connect(url, compression=None, max_size=None, open_timeout=PATIENCE_S) as socket:
+    options: dict[str, Any] = {"compression": None, "max_size": None, "close_timeout": 1.0}
+    with connect(url, open_timeout=PATIENCE_S, **options) as socket:
         yield Page(socket)
         httpx.get(f"{browser}/json/close/{target['id']}", timeout=PATIENCE_S)
