@@ -28,13 +28,18 @@ class Outputs:
         """
         usual = Media.SAFETENSORS if with_state and given is Media.RAW else given
         media = media_for(accept, usual)
-        if media is Media.RAW and (with_state or self._single is None):
+        if media is Media.RAW:
+            self.require_single(with_state=with_state)
+        return media
+
+    def require_single(self, *, with_state: bool = False) -> None:
+        """Raises NotAcceptable where raw bytes would have to hold more than one tensor."""
+        if with_state or self._single is None:
             tensors = [*self._names, *(["state"] if with_state else [])]
             raise NotAcceptable(
                 f"raw bytes hold one tensor; the answer has {', '.join(tensors)}",
                 hint=f"send Accept: {Media.SAFETENSORS.value}",
             )
-        return media
 
     def json(self, outputs: Mapping[str, Array]) -> bytes:
         """The one output, or an object of outputs by name."""

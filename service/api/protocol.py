@@ -203,7 +203,7 @@ class Protocol(HttpToolsProtocol):
         stream = StreamConnection(desk, self.connections)
         transport.set_protocol(stream)
         stream.connection_made(transport)
-        stream.data_received(b"".join([*parts, b"\r\n", rest]))
+        stream.upgraded(b"".join([*parts, b"\r\n"]), rest)
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Read the head again without its offer of another protocol, and then what follows it.

@@ -1,4 +1,5 @@
-"""A WebSocket connection: bytes to messages and back, by the websockets library's sans-I/O part.
+"""A WebSocket connection: bytes to messages and back, by the websockets library's sans-I/O part
+for all but whole messages (framing.py).
 
 Not uvicorn's own protocol: that one stops reading after each message until the application asks for
 the next, runs each connection in a task, and closes streams at once when the service is to end.
@@ -13,6 +14,7 @@ from websockets.exceptions import InvalidState
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 from websockets.http11 import Request
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -20,6 +22,7 @@ from service.api.problem import unexpected
 from service.api.streams.call import SUBPROTOCOL
 from service.api.streams.closing import Close, close_for
 from service.api.streams.desk import Desk
+from service.api.streams.framing import Splitter, frame_header
 from service.api.streams.host import Host
 from service.api.streams.message import Frame, write_error
 from service.api.streams.stream import Stream
@@ -40,6 +43,7 @@ class StreamConnection(asyncio.Protocol):
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             select_subprotocol=_select_subprotocol,
         )
+        self._splitter = Splitter(desk.max_message_bytes)
         self._host = Host(desk, self)
         self._stream: Stream | None = None
         self._early: list[Frame] = []
@@ -72,8 +76,20 @@ class StreamConnection(asyncio.Protocol):
         code = received.code if received is not None else None
         self._ending = asyncio.ensure_future(self._host.end(code))
 
+    def upgraded(self, head: bytes, rest: bytes) -> None:
+        """The head that asked for the connection, and what came behind it."""
+        self._feed(head)
+        self.data_received(rest)
+
     def data_received(self, data: bytes) -> None:
         """Bytes of frames."""
+        for part in self._splitter.split(data, time.monotonic()):
+            if isinstance(part, bytes):
+                self._feed(part)
+            elif self._wire.state is State.OPEN:
+                self._receive(part)
+
+    def _feed(self, data: bytes) -> None:
         self._wire.receive_data(data)
         for event in self._wire.events_received():
             if isinstance(event, WireFrame):
@@ -107,15 +123,9 @@ class StreamConnection(asyncio.Protocol):
         self.close(Close.RESTARTING, "the service is shutting down")
 
     def send(self, data: bytes, *, is_text: bool) -> None:
-        """Send one message, unless the client is gone."""
-        try:
-            if is_text:
-                self._wire.send_text(data)
-            else:
-                self._wire.send_binary(data)
-        except InvalidState:
-            return
-        self._flush()
+        """Send one message, unless the client is gone. What the library sends it sends at once."""
+        if self._wire.state is State.OPEN:
+            self._transport.write(frame_header(len(data), is_text=is_text) + data)
 
     def close(self, code: Close, reason: str) -> None:
         """Say why, and wait a while for the client to close its side."""

@@ -9,7 +9,6 @@ from models.row import Array
 from service.api.arrays import arrays_json
 from service.api.codec import Codec
 from service.api.document import check_members, may_hold_bools, parse, take_position
-from service.api.media import Media
 from service.api.problem import describe
 from service.api.step import read_step
 from service.errors import CarouselError, InvalidRequest
@@ -40,7 +39,7 @@ def read_frame(frame: Frame, codec: Codec, deadline: float) -> Step | Sync:
     NotAcceptable where the answer would not fit a binary frame.
     """
     if not frame.is_text:
-        codec.outputs.media(None, Media.RAW, with_state=False)
+        codec.outputs.require_single()
         sequence = codec.inputs.read_bytes(frame.data)
         return Step(sequence.inputs, sequence.num_steps, deadline)
     document = parse(frame.data)

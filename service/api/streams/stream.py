@@ -65,8 +65,8 @@ class Stream:
         self._can_send = True
         self._leaving = False
         self._ended = False
-        self._idle = asyncio.Event()
-        self._idle.set()
+        # Those who wait until no step runs.
+        self._settled: asyncio.Event | None = None
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "busy" if self._frame else "idle"
@@ -77,6 +77,9 @@ class Stream:
         if self._leaving or self._ended or self._desk.lifecycle.is_refusing:
             return
         self._desk.lifecycle.accept()
+        if self._frame is None and self._can_send and not self._waiting:
+            self._begin(frame)
+            return
         self._waiting.append(frame)
         self._waiting_bytes += len(frame.data)
         if self._is_full:
@@ -94,7 +97,7 @@ class Stream:
         """Another stream takes the session over: end, once the running step is committed."""
         self._leaving = True
         self._drop_waiting()
-        await self._idle.wait()
+        await self.settled()
         if not self._ended:
             self.end(Close.TAKEN_OVER, "another stream has taken the session over")
 
@@ -114,7 +117,10 @@ class Stream:
 
     async def settled(self) -> None:
         """Wait until no step runs."""
-        await self._idle.wait()
+        while self._frame is not None:
+            if self._settled is None:
+                self._settled = asyncio.Event()
+            await self._settled.wait()
 
     @property
     def _is_full(self) -> bool:
@@ -129,11 +135,10 @@ class Stream:
             self._waiting_bytes -= len(frame.data)
             if was_full and not self._is_full:
                 self._link.hold_back(False)
-            self._frame = frame
-            self._idle.clear()
             self._begin(frame)
 
     def _begin(self, frame: Frame) -> None:
+        self._frame = frame
         session = self._desk.sessions.peek(self.tenant, self.session_id)
         try:
             if session is None or not self._begin_at_once(frame, session):
@@ -227,7 +232,9 @@ class Stream:
         """The frame is answered, or its client gone: the next."""
         self._frame = self._task = None
         self._desk.lifecycle.answered()
-        self._idle.set()
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
         if self._waiting:
             # Not at once: from `_go_on` this would call itself once for each frame that waits.
             asyncio.get_running_loop().call_soon(self._go_on)
