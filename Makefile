@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constrain
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
 PROBE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help setup serve models test check format bench bench-sessions chaos pins clean
+.PHONY: help setup serve models test check format bench bench-sessions bench-protocols chaos pins clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -68,6 +68,9 @@ bench: setup  ## the service under load beside an echo and a naive app (6 minute
 
 bench-sessions: setup  ## what durable, many, idle and cold sessions cost (10 minutes; BENCH=--quick: 3)
 	@$(BIN)/python -m benchmarks.sessions $(BENCH)
+
+bench-protocols: setup  ## WebSocket, /v2, Silero VAD and the Python client (4 minutes; BENCH=--quick: 1)
+	@$(BIN)/python -m benchmarks.protocols $(BENCH)
 
 chaos: setup  ## kill -9 under load, a thousand times (45 minutes; stop it, and it goes on the next time)
 	@$(BIN)/python -m tests.chaos --store sqlite --kills 1000 --steps 10000000 --state chaos-results

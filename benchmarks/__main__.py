@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.cases import Case, all_cases, quick_cases
 from benchmarks.figures import make_figures, measure_start
-from benchmarks.load import LoadError
+from benchmarks.framing import LoadError
 from benchmarks.measure import Bench, dump_results
 from benchmarks.process import Server, ServerError
 from benchmarks.progress import run_export, say

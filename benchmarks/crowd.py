@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks.artifacts import eager_outputs
 from benchmarks.cases import NUM_INPUTS, SEED, Case
-from benchmarks.load import Load, LoadError, Stream
+from benchmarks.framing import LoadError
+from benchmarks.load import Load, Stream
 from benchmarks.measure import TOLERANCE
 from benchmarks.process import Server
 from benchmarks.targets import Carousel, call, decode, read_position

@@ -1,4 +1,4 @@
-"""What a part of the benchmark of sessions found: figures with aims, lines of load, and notes."""
+"""What a part of a benchmark found: figures with aims, lines of load, and notes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,6 +6,11 @@ from statistics import median
 
 from benchmarks.figures import Figure
 from benchmarks.measure import Result, Run
+
+_FIGURES = """\
+| figure | measured | aim | reached |
+| --- | ---: | ---: | --- |
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +63,45 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """The runs of one way to the same model. `of_base`: its steps/s beside those of the first."""
+
+    load: str
+    result: Result
+    of_base: float
+
+    def __str__(self) -> str:
+        result = self.result
+        cells = [
+            self.load,
+            result.server,
+            f"{result.steps_s:,.0f}",
+            f"{self.of_base:.2f}",
+            f"{result.p50_ms:.3f}",
+            f"{result.p99_ms:.3f}",
+            f"{result.cpu_us:.0f}",
+            f"{result.rows:.1f}",
+            f"{result.client_share:.0%}",
+        ]
+        return "| " + " | ".join(cells) + " |"
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """All that one part found; `notes` are paragraphs and tables in Markdown."""
 
     figures: Sequence[Figure | Absent]
-    lines: Sequence[Line] = ()
+    lines: Sequence[Line | Way] = ()
     notes: Sequence[str] = field(default=())
+
+
+def sections(head: str, columns: str, found: Sequence[Findings]) -> str:
+    """A report: its head, the figures, the lines under their columns, and the notes."""
+    figures = [str(figure) for each in found for figure in each.figures]
+    lines = [str(line) for each in found for line in each.lines]
+    notes = [note for each in found for note in each.notes]
+    tables = [_FIGURES + "\n".join(figures), *([columns + "\n".join(lines)] if lines else ())]
+    return "\n\n".join([head, *tables, *notes]) + "\n"
 
 
 def ratio(result: Result, base: Result, of: Callable[[Run], float] | None = None) -> float:

@@ -105,7 +105,7 @@ def _step_all(crowd: Crowd) -> int:
     for part in range(_PARTS):
         streams = crowd.streams(part, _PARTS)
         load = run_through(crowd.server.port, streams, ROUND_S)
-        crowd.check(drive(crowd.target, crowd.case, load).load)
+        crowd.check(drive(crowd.target, crowd.case.size.model, load).load)
         peak = max(peak, _resident(crowd.target))
     return peak
 

@@ -1,4 +1,4 @@
-"""The load: one keep-alive connection per session, each sending its next step when its reply is in.
+"""The load: one lasting connection per session, each sending its next step when its reply is in.
 
 Written on bare protocols with requests made beforehand, so that the client is not what is measured:
 it needs less than half of the time that the bare echo needs (the table shows its share of a core).
@@ -8,34 +8,32 @@ import asyncio
 import contextlib
 import gc
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-_OK = b"HTTP/1.1 200"
-_END = b"\r\n\r\n"
-_LENGTH = b"\r\ncontent-length: "
+from benchmarks.framing import Framing, HttpFraming, LoadError, WebSocketFraming
+
 _FINISH_S = 20.0
-
-
-class LoadError(Exception):
-    """The load could not be run; the message says what the server did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What one connection sends, a whole HTTP request at a time; it ends with its last, if it has
-    one. `keep`: the bodies of its first replies wanted.
+    """What one connection sends, a whole HTTP request at a time or, where it has a `socket` that
+    was upgraded, a whole message; it ends with its last, if it has one. `keep`: the bodies of its
+    first replies wanted.
     """
 
     requests: Iterator[bytes]
     keep: int = 0
+    socket: "socket.socket | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP reply: its headers in lower case, and its body."""
+    """One reply: its headers in lower case (a message has none), and its body."""
 
     head: bytes
     body: bytes
@@ -63,6 +61,8 @@ class _Connection(asyncio.Protocol):
     def __init__(self, stream: Stream, finished: asyncio.Event) -> None:
         self.next = stream.requests.__next__
         self.keep = stream.keep
+        framing: Framing = HttpFraming() if stream.socket is None else WebSocketFraming()
+        self._span, self._is_good = framing.span, framing.is_good
         self.finished = finished
         self.stopping = False
         self.lost = False
@@ -71,6 +71,7 @@ class _Connection(asyncio.Protocol):
         self.first = 0
         self.kept: list[bytes] = []
         self.last = b""
+        self.last_start = 0
         self.errors = 0
         self.first_error = b""
         self._part = b""
@@ -88,18 +89,19 @@ class _Connection(asyncio.Protocol):
         now = time.perf_counter_ns()
         if self._part:
             data = self._part + data
-        end = data.find(_END)
-        if end < 0 or len(data) < end + 4 + _content_length(data, end):
+        span = self._span(data)
+        if span is None:
             self._part = data
             return
         self._part = b""
         self.latencies.append(now - self.sent_ns)
         self.last = data
-        if not data.startswith(_OK):
+        self.last_start = span.start
+        if not self._is_good(data):
             self.errors += 1
             self.first_error = self.first_error or data
         if len(self.kept) < self.keep:
-            self.kept.append(data[end + 4 :])
+            self.kept.append(data[span.start :])
         if self.stopping:
             self.finished.set()
             return
@@ -114,16 +116,6 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         self.finished.set()
-
-
-def _content_length(data: bytes, end: int) -> int:
-    at = data.find(_LENGTH, 0, end)
-    if at < 0:
-        at = data[:end].lower().find(_LENGTH)
-        if at < 0:
-            raise LoadError("a reply without Content-Length")
-    at += len(_LENGTH)
-    return int(data[at : data.find(b"\r\n", at, end + 2)])
 
 
 async def run_load(port: int, streams: Sequence[Stream], warmup_s: float, window_s: float) -> Load:
@@ -163,7 +155,10 @@ async def _connected(port: int, streams: Sequence[Stream]) -> AsyncIterator[list
     """A connection for each stream, its first request sent."""
     loop = asyncio.get_running_loop()
     connections = [_Connection(stream, asyncio.Event()) for stream in streams]
-    transports = [await _connect(loop, connection, port) for connection in connections]
+    transports = [
+        await _connect(loop, connection, port, stream.socket)
+        for connection, stream in zip(connections, streams, strict=True)
+    ]
     gc.collect()
     gc.disable()
     try:
@@ -191,15 +186,19 @@ def _count(
         client_share=share,
         counts=[len(each.latencies) for each in connections],
         kept=[each.kept for each in connections],
-        last=[_reply(each.last) for each in connections],
+        last=[
+            Reply(each.last[: each.last_start].lower(), each.last[each.last_start :])
+            for each in connections
+        ],
     )
 
 
 async def _connect(
-    loop: asyncio.AbstractEventLoop, connection: _Connection, port: int
+    loop: asyncio.AbstractEventLoop, connection: _Connection, port: int, sock: socket.socket | None
 ) -> asyncio.Transport:
-    transport, _ = await loop.create_connection(lambda: connection, "127.0.0.1", port)
-    return transport
+    if sock is not None:
+        return (await loop.create_connection(lambda: connection, sock=sock))[0]
+    return (await loop.create_connection(lambda: connection, "127.0.0.1", port))[0]
 
 
 async def _finish(connections: Sequence[_Connection], limit_s: float) -> None:
@@ -212,11 +211,6 @@ async def _finish(connections: Sequence[_Connection], limit_s: float) -> None:
     lost = sum(each.lost for each in connections)
     if lost:
         raise LoadError(f"the server closed {lost} connections")
-
-
-def _reply(data: bytes) -> Reply:
-    head, _, body = data.partition(_END)
-    return Reply(head.lower(), body)
 
 
 def _cpu_s() -> float:

@@ -12,9 +12,10 @@ import uvloop
 
 from benchmarks.artifacts import eager_outputs
 from benchmarks.cases import Case, Floats, Size
-from benchmarks.load import Load, LoadError, run_load
+from benchmarks.framing import LoadError
+from benchmarks.load import Load, run_load
 from benchmarks.process import LOAD_CORE, pinned
-from benchmarks.targets import Carousel, Echo, Target, decode
+from benchmarks.targets import Carousel, Echo, Target
 
 _NUM_CHECKED = 300
 TOLERANCE = 1e-5
@@ -105,37 +106,37 @@ class Bench:
         checked = sorted({0, case.sessions // 3, 2 * case.sessions // 3, case.sessions - 1})
         streams = target.open(case, checked, _NUM_CHECKED)
         window = run_load(target.server.port, streams, WARMUP_S, window_s)
-        done = drive(target, case, window)
+        done = drive(target, case.size.model, window)
         target.check(done.load)
         target.close()
         if not isinstance(target, Echo):
-            _check_outputs(name, case, done.load, checked)
+            _check_outputs(target, case, done.load, checked)
         if isinstance(target, Carousel):
             sizes = [len(each.body) for each in done.load.last]
             self._reply_bytes[case] = round(sum(sizes) / len(sizes))
         return done.run
 
 
-def drive(target: Target, case: Case, load: Coroutine[None, None, Load]) -> Drive:
+def drive(target: Target, model: str, load: Coroutine[None, None, Load]) -> Drive:
     """Run a load on its core, and see what it takes of the server's; LoadError on any error."""
-    before, cpu_before = _batches(target, case), target.server.cpu_s()
+    before, cpu_before = _batches(target, model), target.server.cpu_s()
     with pinned(LOAD_CORE), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         done = runner.run(load)
-    after, cpu_after = _batches(target, case), target.server.cpu_s()
+    after, cpu_after = _batches(target, model), target.server.cpu_s()
     if done.errors:
         name = target.server.name
-        raise LoadError(f"{name}: {done.errors} errors at {case}: {done.first_error[:500]!r}")
+        raise LoadError(f"{name}: {done.errors} errors with {model}: {done.first_error[:500]!r}")
     rows = (after[0] - before[0]) / max(1.0, after[1] - before[1])
     cpu_s = cpu_after - cpu_before
     return Drive(done, _run_of(done, cpu_s, rows if isinstance(target, Carousel) else None))
 
 
-def _batches(target: Target, case: Case) -> tuple[float, float]:
+def _batches(target: Target, model: str) -> tuple[float, float]:
     if not isinstance(target, Carousel):
         return 0.0, 0.0
     return (
-        target.metric("carousel_model_rows_total", case.size.model),
-        target.metric("carousel_model_batches_total", case.size.model),
+        target.metric("carousel_model_rows_total", model),
+        target.metric("carousel_model_batches_total", model),
     )
 
 
@@ -147,12 +148,13 @@ def _run_of(load: Load, cpu_s: float, rows: float | None) -> Run:
     return Run(steps_s, float(p50), float(p99), cpu_us, load.client_share, rows)
 
 
-def _check_outputs(name: str, case: Case, load: Load, checked: Sequence[int]) -> None:
+def _check_outputs(target: Target, case: Case, load: Load, checked: Sequence[int]) -> None:
     expected = _truth(case.size, case.sessions, tuple(checked))
     for row, session in enumerate(checked):
-        outputs = np.stack([decode(case, body) for body in load.kept[session]])  # (T, H)
+        outputs = np.stack([target.decode(case, body) for body in load.kept[session]])  # (T, H)
         error = float(np.abs(outputs - expected[row, : len(outputs)]).max())
         if not error <= TOLERANCE:
+            name = target.server.name
             raise LoadError(f"{name} answers wrong at {case}: off eager PyTorch by {error:.1e}")
 
 

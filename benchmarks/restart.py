@@ -77,7 +77,7 @@ def _restart(crowd: Crowd, signal: str, end: Callable[[], None], turn: int) -> _
     server = crowd.server
     # Leaves commits in the log that a start has to go through.
     load = run_load(server.port, crowd.streams(), WARMUP_S, _LOAD_S)
-    crowd.check(drive(crowd.target, crowd.case, load).load)
+    crowd.check(drive(crowd.target, crowd.case.size.model, load).load)
     began = time.perf_counter()
     end()
     ended_s = time.perf_counter() - began
@@ -91,7 +91,9 @@ def _restart(crowd: Crowd, signal: str, end: Callable[[], None], turn: int) -> _
 def _probe(crowd: Crowd, sessions: Sequence[int]) -> tuple[float, ...]:
     """A step of each, one at a time, in milliseconds."""
     stream = Stream(crowd.request(session) for session in sessions)
-    done = drive(crowd.target, crowd.case, run_through(crowd.server.port, [stream], _PROBE_S))
+    done = drive(
+        crowd.target, crowd.case.size.model, run_through(crowd.server.port, [stream], _PROBE_S)
+    )
     return tuple(ns / _NS_A_MS for ns in done.load.latencies_ns)
 
 

@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 
-from benchmarks.findings import Findings, Line
+from benchmarks.findings import Findings, Line, sections
 from benchmarks.plan import Plan
 from benchmarks.process import can_pin
 from benchmarks.report import WHOLE_CORE, machine
 
-_FIGURES = """\
-| figure | measured | aim | reached |
-| --- | ---: | ---: | --- |
-"""
 _LINES = """\
 | load | store | steps/s | of memory | of memory, 128 | p50 ms | p99 ms | us/step | core \
 | rows/batch | slowest commit ms | client |
@@ -20,13 +16,8 @@ _LINES = """\
 
 def render(found: Sequence[Findings], plan: Plan) -> str:
     """The whole report."""
-    figures = [str(figure) for each in found for figure in each.figures]
-    lines = [line for each in found for line in each.lines]
-    notes = [note for each in found for note in each.notes]
-    parts = [_head(plan) + _busy(lines), _FIGURES + "\n".join(figures)]
-    if lines:
-        parts.append(_LINES + "\n".join(map(str, lines)))
-    return "\n\n".join([*parts, *notes]) + "\n"
+    lines = [line for each in found for line in each.lines if isinstance(line, Line)]
+    return sections(_head(plan) + _busy(lines), _LINES, found)
 
 
 def _head(plan: Plan) -> str:

@@ -75,7 +75,7 @@ class _Phases:
         for turn in range(self._plan.num_runs):
             few += bench.measure([_FEW], 1, self._plan.window_s, lambda _: None)[0].runs
             for name, crowd in self._crowds.items():
-                done = drive(crowd.target, crowd.case, turn_of(crowd, turn))
+                done = drive(crowd.target, crowd.case.size.model, turn_of(crowd, turn))
                 crowd.check(done.load)
                 many[name].append(done.run)
         base = Result("memory", _FEW, tuple(few))

@@ -10,7 +10,8 @@ import numpy as np
 import orjson
 
 from benchmarks.cases import Case, Floats
-from benchmarks.load import Load, LoadError, Stream
+from benchmarks.framing import LoadError
+from benchmarks.load import Load, Stream
 from benchmarks.process import Server
 
 _TYPES = {"json": "application/json", "binary": "application/octet-stream"}
@@ -33,19 +34,23 @@ class Target(Protocol):
 
     def check(self, load: Load) -> None:
         """Raises LoadError if the replies show a step lost or doubled."""
-        ...
+        return
+
+    def decode(self, case: Case, body: bytes) -> Floats:
+        """The output of one step out of a reply's body: (H,)."""
+        return decode(case, body)
 
     def close(self) -> None:
         """End the sessions that `open` began."""
-        ...
+        return
 
 
-class Carousel:
+class Carousel(Target):
     """The service: ONNX program, whichever store it was started with."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self._ids: list[str] = []
+        self.ids: list[str] = []
         self._encoding = "json"
 
     def takes(self, case: Case) -> bool:
@@ -53,11 +58,15 @@ class Carousel:
 
     def open(self, case: Case, keep: Sequence[int], num_kept: int) -> list[Stream]:
         self._encoding = case.encoding
-        body = {"model": case.size.model}
-        for _ in range(case.sessions):
-            self._ids.append(str(call(self.server, "POST", "/v1/sessions", body)["session_id"]))
-        paths = [f"/v1/sessions/{each}/steps" for each in self._ids]
-        return _streams(self.server, case, paths, keep, num_kept)
+        self.open_sessions(case.size.model, case.sessions)
+        paths = [f"/v1/sessions/{each}/steps" for each in self.ids]
+        return http_streams(self.server, case, paths, keep, num_kept)
+
+    def open_sessions(self, model: str, num_sessions: int) -> None:
+        """Fresh sessions; `ids` has theirs."""
+        for _ in range(num_sessions):
+            opened = call(self.server, "POST", "/v1/sessions", {"model": model})
+            self.ids.append(str(opened["session_id"]))
 
     def check(self, load: Load) -> None:
         for count, reply in zip(load.counts, load.last, strict=True):
@@ -66,9 +75,9 @@ class Carousel:
                 raise LoadError(f"a session answered {count} steps stands at {position}")
 
     def close(self) -> None:
-        for each in self._ids:
+        for each in self.ids:
             call(self.server, "DELETE", f"/v1/sessions/{each}")
-        self._ids.clear()
+        self.ids.clear()
 
     def metric(self, name: str, model: str = "") -> float:
         """A sample of /metrics by its full name; `model`: of one model."""
@@ -80,7 +89,7 @@ class Carousel:
         raise LoadError(f"/metrics has no {name} {model and 'of ' + model}")
 
 
-class Naive:
+class Naive(Target):
     """The 30-line FastAPI app; it knows JSON alone."""
 
     def __init__(self, server: Server) -> None:
@@ -94,16 +103,10 @@ class Naive:
         base = f"/models/{case.size.model}/sessions"
         first, self._opened = self._opened, self._opened + case.sessions
         paths = [f"{base}/{first + row}/steps" for row in range(case.sessions)]
-        return _streams(self.server, case, paths, keep, num_kept)
-
-    def check(self, load: Load) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+        return http_streams(self.server, case, paths, keep, num_kept)
 
 
-class Echo:
+class Echo(Target):
     """The bare ASGI callable, answering as many bytes as the service does."""
 
     def __init__(self, server: Server, reply_bytes: dict[Case, int]) -> None:
@@ -116,13 +119,7 @@ class Echo:
     def open(self, case: Case, keep: Sequence[int], num_kept: int) -> list[Stream]:
         kind = "json" if case.encoding == "json" else "octet"
         path = f"/{self._reply_bytes[case]}/{kind}"
-        return _streams(self.server, case, [path] * case.sessions, (), 0)
-
-    def check(self, load: Load) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+        return http_streams(self.server, case, [path] * case.sessions, (), 0)
 
 
 def decode(case: Case, body: bytes) -> Floats:
@@ -160,7 +157,7 @@ def _request(server: Server, method: str, path: str, data: bytes) -> bytes:
     return reply
 
 
-def _streams(
+def http_streams(
     server: Server, case: Case, paths: Sequence[str], keep: Sequence[int], num_kept: int
 ) -> list[Stream]:
     return [

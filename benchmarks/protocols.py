@@ -1,0 +1,30 @@
+"""The same model by every way: WebSocket and `/v2` beside `/v1` over HTTP, Silero VAD beside its
+package's own loops, and the Python client beside a bare HTTP call.
+
+Starts the service with the memory store on 127.0.0.1, checks its answers against eager PyTorch and
+against the package, and writes the figures to bench-results/protocols.md and to the screen.
+"""
+
+import sys
+
+from benchmarks.client import measure_client
+from benchmarks.oip import measure_oip
+from benchmarks.protocols_report import render
+from benchmarks.silero import measure_silero
+from benchmarks.streams import measure_streams
+from benchmarks.suite import Suite
+
+SUITE = Suite(
+    name="protocols",
+    about=__doc__,
+    parts={
+        "streams": measure_streams,
+        "oip": measure_oip,
+        "silero": measure_silero,
+        "client": measure_client,
+    },
+    render=render,
+)
+
+if __name__ == "__main__":
+    sys.exit(SUITE.run())
