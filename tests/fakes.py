@@ -154,7 +154,7 @@ class FaultyStore:
     `lose`: the next commit is answered StoreUnavailable, the write done (`after`) or not
     (`before`). `away`: every other call raises StoreUnavailable. Between `hold` and `release`
     commits wait, and their `done` then comes from another thread. `meanwhile` runs once, before the
-    next write or delete.
+    next write or delete. What was read waits for `answers`.
     """
 
     name = "faulty"
@@ -167,6 +167,8 @@ class FaultyStore:
         self.away = False
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.commits: list[list[str]] = []
+        self.loads: list[str] = []
+        self.answers: asyncio.Event | None = None
         self._holding = False
         self._held: list[tuple[Sequence[Write], Done]] = []
         self._arrived = threading.Semaphore(0)
@@ -202,9 +204,13 @@ class FaultyStore:
 
     async def load(self, key: Key) -> Found:
         """As the store within, after letting others run."""
+        self.loads.append(key[1])
         await asyncio.sleep(0)
         self._here()
-        return await self.inner.load(key)
+        found = await self.inner.load(key)
+        if self.answers is not None:
+            await self.answers.wait()
+        return found
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
         """As the store within."""

@@ -13,6 +13,7 @@ from models.artifact import Artifact
 from models.manifest import FORMAT, Manifest, Parity
 from models.repository import Repository
 from models.row import Array, RowLayout
+from models.spec import ModelSpec
 from service.backends.base import Backend
 from service.engine.budget import ChunkBudget
 from service.engine.catalog import Catalog, Change
@@ -36,13 +37,14 @@ def witness_engine(
     max_requests: int = 4096,
     max_bytes: int = 1 << 26,
     budget_s: float = 0.005,
+    spec: ModelSpec = WITNESS,
 ) -> Engine:
     """An engine of the witness, not yet started, whose freed slots hold NaN."""
     backend = backend if backend is not None else WitnessBackend()
     pool = WitnessBackend().make_pool(num_slots)
     limits = Limits(max_rows=max_rows, max_run_steps=None, chunked=True, mixed_lengths=True)
     core = Core(
-        WITNESS,
+        spec,
         backend,
         pool,
         Scheduler(limits, ChunkBudget(budget_s)),
@@ -54,7 +56,12 @@ def witness_engine(
 
 
 def witness_model(
-    engine: Engine, *, version: int = 1, state_id: str = "w", name: str = "witness"
+    engine: Engine,
+    *,
+    version: int = 1,
+    state_id: str = "w",
+    name: str = "witness",
+    spec: ModelSpec = WITNESS,
 ) -> Loaded:
     """The witness as a loaded model; nothing of it is on disk."""
     manifest = Manifest(
@@ -62,7 +69,7 @@ def witness_model(
         name=name,
         created_at="2026-01-01T00:00:00Z",
         state_id=state_id,
-        spec=WITNESS,
+        spec=spec,
         programs={},
         parity=Parity(cases=()),
         golden="golden.safetensors",

@@ -2,6 +2,9 @@
 
 import asyncio
 
+from service.sessions.record import Head, Origin
+from service.sessions.session import Session
+from service.sessions.table import MAX_HEAVY_BYTES, SessionTable
 from tests.rig import Rig, play, sequence, sums, witness_engine, witness_model
 
 
@@ -72,5 +75,41 @@ def test_the_sessions_of_a_retired_model_leave_its_pool() -> None:
             for each in "abc":
                 assert sums(await rig.step(each, 1)) == [2]
             await rig.engine.stop()
+
+    play(scenario)
+
+
+def test_large_replies_do_not_pile_up_in_memory() -> None:
+    """Of idle sessions whose replies are large, those stay that were used last, up to a limit."""
+    table, loaded = SessionTable(), witness_model(witness_engine())
+    replies = bytes(1 << 20)
+    many = 2 * MAX_HEAVY_BYTES // len(replies)
+    for number in range(many):
+        origin = Origin(("", f"s{number}"), "witness", "w", 0.0, 3600.0)
+        head = Head(origin, 1, b"r" * 16, 1, 0.0, replies)
+        table.add(Session(head, loaded, bytes(8)))
+        used = table.get(("", "s0"))
+        assert used is not None
+        table.wake(used)
+        table.rest(used)
+    assert len(table) == many // 2
+    assert table.get(("", f"s{many - 1}")) is not None
+    assert table.get(("", "s1")) is None
+
+
+def test_a_model_that_is_retired_during_a_step_is_let_go() -> None:
+    """A session that was busy when its model went leaves memory with its step."""
+
+    async def scenario() -> None:
+        async with Rig() as rig:
+            await rig.open("a")
+            rig.backend.hold()
+            step = asyncio.ensure_future(rig.step("a", 1))
+            await rig.backend.entered()
+            rig.serve()
+            rig.backend.go()
+            assert sums(await step) == [1]
+            assert rig.sessions.num_in_memory == 0
+            assert rig.engine not in rig.sessions._lookup.table._resting
 
     play(scenario)

@@ -18,6 +18,7 @@ from service.api.document import (
 )
 from service.api.exchange import Exchange
 from service.api.explain import kind_of
+from service.api.inputs import Sequence as InputSequence
 from service.api.media import Media, require_json
 from service.api.problem import describe, unexpected
 from service.api.wire import BulkBody, BulkStep
@@ -46,6 +47,7 @@ class _Entry:
     position: int | None
     where: str
     session: Session | None = None
+    codec: Codec | None = None
     step: Step | None = None
     reply: StepReply | None = None
     error: CarouselError | None = None
@@ -79,13 +81,24 @@ class BulkRoute:
             session = self._sessions.peek(tenant, entry.session_id)
             if session is None:
                 session = await self._sessions.find(tenant, entry.session_id)
-            inputs = self._codec(session).inputs
-            sequence = inputs.read_json(entry.inputs, f"{entry.where}.inputs", bools=bools)
+            try:
+                sequence = self._inputs(entry, session, bools=bools)
+            except CarouselError:
+                if not self._sessions.store.shared:
+                    raise
+                # Another server may have opened the id anew, on another model.
+                session = await self._sessions.refresh(tenant, entry.session_id, deadline=deadline)
+                sequence = self._inputs(entry, session, bools=bools)
         except CarouselError as error:
             entry.error = error
             return
         entry.session = session
         entry.step = Step(sequence.inputs, sequence.num_steps, deadline, entry.position)
+
+    def _inputs(self, entry: _Entry, session: Session, *, bools: bool) -> InputSequence:
+        entry.codec = self._codecs.of(session.loaded)
+        where = f"{entry.where}.inputs"
+        return entry.codec.inputs.read_json(entry.inputs, where, bools=bools)
 
     def _check_steps(self, entries: Sequence[_Entry]) -> None:
         total = sum(entry.step.num_steps for entry in entries if entry.step is not None)
@@ -119,16 +132,13 @@ class BulkRoute:
         if entry.error is not None:
             error = orjson.dumps(describe(entry.error, is_step=True))
             return b'{"session_id":%b,"error":%b}' % (session_id, error)
-        assert entry.session is not None
+        assert entry.codec is not None
         assert entry.reply is not None
-        outputs = self._codec(entry.session).outputs.json(entry.reply.outputs)
+        outputs = entry.codec.outputs.json(entry.reply.outputs)
         replayed = b',"replayed":true' if entry.reply.replayed else b""
         return b'{"session_id":%b,"outputs":%b,"position":%d%b}' % (
             session_id, outputs, entry.reply.position, replayed
         )  # fmt: skip
-
-    def _codec(self, session: Session) -> Codec:
-        return self._codecs.of(session.loaded)
 
 
 def _read(exchange: Exchange) -> list[_Entry]:

@@ -1,11 +1,13 @@
 """What the routes of the control plane work on, handed to them by the framework."""
 
+import time
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from service.api.codec import Codecs
+from service.api.exchange import read_timeout_ms
 from service.api.lifecycle import Lifecycle
 from service.engine.catalog import Catalog
 from service.metrics import Metrics
@@ -39,5 +41,15 @@ async def _tenant_of(request: Request) -> str:
     return tenant
 
 
+async def _deadline_of(
+    timeout_ms: Annotated[str | None, Header(alias="X-Request-Timeout-Ms")] = None,
+) -> float | None:
+    """When the request must have begun, on the monotonic clock, if it says so."""
+    if timeout_ms is None:
+        return None
+    return time.monotonic() + read_timeout_ms(timeout_ms.encode("latin-1")) / 1000
+
+
 Given = Annotated[Parts, Depends(_parts_of)]
 Tenant = Annotated[str, Depends(_tenant_of)]
+Deadline = Annotated[float | None, Depends(_deadline_of)]

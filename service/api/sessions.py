@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from service.api.document import may_hold_bools
 from service.api.media import Media, media_of
 from service.api.messages import Empty, ForkSession, OpenSession, PageQuery, read_body
-from service.api.parts import Given, Parts, Tenant
+from service.api.parts import Deadline, Given, Parts, Tenant
 from service.api.responses import json_response
 from service.api.views import ForkView, SessionList, SessionView, show_session
 from service.errors import InvalidRequest, SessionExists, UnsupportedMediaType
@@ -64,15 +64,18 @@ async def list_sessions(
 
 
 @router.get("/{session_id}", response_model=SessionView, summary="Show a session")
-async def show(given: Given, tenant: Tenant, session_id: str) -> Response:
+async def show(given: Given, tenant: Tenant, session_id: str, deadline: Deadline) -> Response:
     """Where it stands and until when it lives."""
-    return json_response(show_session(await given.sessions.info(tenant, session_id)))
+    info = await given.sessions.info(tenant, session_id, deadline=deadline)
+    return json_response(show_session(info))
 
 
 @router.post(
     "/{session_id}/fork", status_code=201, response_model=ForkView, summary="Copy a session"
 )
-async def fork(request: Request, given: Given, tenant: Tenant, session_id: str) -> Response:
+async def fork(
+    request: Request, given: Given, tenant: Tenant, session_id: str, deadline: Deadline
+) -> Response:
     """State and position go into new sessions, all or none; recorded replies stay behind."""
     asked = read_body(ForkSession, await _json_body(request))
     _check_fork(asked)
@@ -84,6 +87,7 @@ async def fork(request: Request, given: Given, tenant: Tenant, session_id: str) 
             session_ids=asked.session_ids,
             count=asked.count,
             ttl_s=asked.ttl_s,
+            deadline=deadline,
         )
     except SessionExists as error:
         raise _shown(error) from None
@@ -93,24 +97,28 @@ async def fork(request: Request, given: Given, tenant: Tenant, session_id: str) 
 
 @router.post("/{session_id}/reset", response_model=SessionView, summary="Start a session anew")
 async def reset(
-    request: Request, given: Given, tenant: Tenant, session_id: str, if_match: IfMatch = None
+    request: Request,
+    given: Given,
+    tenant: Tenant,
+    session_id: str,
+    deadline: Deadline,
+    if_match: IfMatch = None,
 ) -> Response:
     """Back to position 0 and the model's initial values; recorded replies are forgotten.
 
     States that are `fixed` stay as they are.
     """
     read_body(Empty, await request.body())
-    return json_response(
-        show_session(await given.sessions.reset(tenant, session_id, if_match=if_match))
-    )
+    info = await given.sessions.reset(tenant, session_id, if_match=if_match, deadline=deadline)
+    return json_response(show_session(info))
 
 
 @router.delete("/{session_id}", status_code=204, summary="End a session")
 async def delete(
-    given: Given, tenant: Tenant, session_id: str, if_match: IfMatch = None
+    given: Given, tenant: Tenant, session_id: str, deadline: Deadline, if_match: IfMatch = None
 ) -> Response:
     """Its state is gone, and its id may be opened again."""
-    await given.sessions.delete(tenant, session_id, if_match=if_match)
+    await given.sessions.delete(tenant, session_id, if_match=if_match, deadline=deadline)
     return Response(status_code=204)
 
 

@@ -9,7 +9,7 @@ from service.api.exchange import read_position
 from service.api.media import Media, media_for
 from service.api.messages import MAX_PLACE, WriteState, read_body
 from service.api.outputs import state_names
-from service.api.parts import Given, Tenant
+from service.api.parts import Deadline, Given, Tenant
 from service.api.responses import json_response
 from service.api.sessions import IfMatch, body_media
 from service.api.tensorfile import parse_tensors, write_tensors
@@ -20,10 +20,12 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 
 @router.get("/{session_id}/state", response_model=StateView, summary="Read a session's state")
-async def read_state(request: Request, given: Given, tenant: Tenant, session_id: str) -> Response:
+async def read_state(
+    request: Request, given: Given, tenant: Tenant, session_id: str, deadline: Deadline
+) -> Response:
     """By name, without the batch axis; the ETag names the revision that was read."""
     media = _media_for(request)
-    read = await given.sessions.read_state(tenant, session_id)
+    read = await given.sessions.read_state(tenant, session_id, deadline=deadline)
     headers = {"etag": read.etag, "carousel-position": str(read.position)}
     if media is Media.JSON:
         body = b'{"position":%d,"state":%b}' % (read.position, arrays_json(read.state))
@@ -34,7 +36,12 @@ async def read_state(request: Request, given: Given, tenant: Tenant, session_id:
 
 @router.put("/{session_id}/state", response_model=SessionView, summary="Set a session's state")
 async def write_state(
-    request: Request, given: Given, tenant: Tenant, session_id: str, if_match: IfMatch = None
+    request: Request,
+    given: Given,
+    tenant: Tenant,
+    session_id: str,
+    deadline: Deadline,
+    if_match: IfMatch = None,
 ) -> Response:
     """And where it stands. The replies recorded before are forgotten."""
     media = body_media(request)
@@ -48,7 +55,12 @@ async def write_state(
     body = await request.body()
     asked = _read_json(body, codec) if media is Media.JSON else _read(body, codec, request)
     info = await given.sessions.write_state(
-        tenant, session_id, asked.state, asked.position, if_match=if_match
+        tenant,
+        session_id,
+        asked.state,
+        asked.position,
+        if_match=if_match,
+        deadline=deadline,
     )
     return json_response(show_session(info))
 

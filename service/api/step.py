@@ -44,7 +44,16 @@ class StepRoute:
         session = self._sessions.peek(exchange.tenant, session_id)
         if session is None:
             session = await self._sessions.find(exchange.tenant, session_id)
-        codec, step, media = self._read(exchange, session)
+        try:
+            codec, step, media = self._read(exchange, session)
+        except CarouselError:
+            if not self._sessions.store.shared:
+                raise
+            # Another server may have opened the id anew, on another model.
+            session = await self._sessions.refresh(
+                exchange.tenant, session_id, deadline=exchange.deadline()
+            )
+            codec, step, media = self._read(exchange, session)
         return _write(codec, await self._sessions.step(session, step), media)
 
     def begin(self, exchange: Exchange, send: Send) -> Abandonable | None:
@@ -58,7 +67,12 @@ class StepRoute:
         return None if session.busy else self._begin(exchange, session, send)
 
     def _begin(self, exchange: Exchange, session: Session, send: Send) -> Request | None:
-        codec, step, media = self._read(exchange, session)
+        try:
+            codec, step, media = self._read(exchange, session)
+        except CarouselError:
+            if self._sessions.store.shared:
+                return None
+            raise
 
         def done(outcome: StepReply | BaseException) -> None:
             send(_answer(outcome, codec, media))
@@ -85,7 +99,7 @@ class _Fetched:
         self._send = send
         self._abandoned = False
         self._request: Request | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Answer] | None = None
         route._sessions.fetch(exchange.tenant, exchange.parts[3], self._go_on)
 
     @property
@@ -114,16 +128,16 @@ class _Fetched:
         else:
             if self._request is None:
                 # It has to wait after all: for its turn, or to be judged.
-                self._task = asyncio.ensure_future(self._wait())
+                self._task = asyncio.ensure_future(self._route(self._exchange))
+                # Not inside of the task: one that is cancelled before it begins runs nothing.
+                self._task.add_done_callback(self._waited)
 
-    async def _wait(self) -> None:
-        try:
-            sent: Answer | None = await self._route(self._exchange)
-        except asyncio.CancelledError:
-            sent = None
-        except Exception as error:
-            sent = _answer(error, None, Media.JSON)
-        self._send(sent)
+    def _waited(self, task: "asyncio.Task[Answer]") -> None:
+        if task.cancelled():
+            self._send(None)
+            return
+        error = task.exception()
+        self._send(task.result() if error is None else _answer(error, None, Media.JSON))
 
 
 def read_step(document: dict[str, Any], codec: Codec, deadline: float, *, bools: bool) -> Step:
@@ -172,7 +186,11 @@ def _answer(outcome: StepReply | BaseException, codec: Codec | None, media: Medi
     """What a step is answered; None where nobody is there to read it."""
     if isinstance(outcome, StepReply):
         assert codec is not None
-        return _write(codec, outcome, media)
+        try:
+            return _write(codec, outcome, media)
+        except Exception as error:
+            # Whatever went wrong, somebody waits for an answer.
+            outcome = error
     if isinstance(outcome, Abandoned):
         return None
     known = outcome if isinstance(outcome, CarouselError) else unexpected(outcome, where="a step")

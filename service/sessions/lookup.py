@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from service.engine.catalog import Catalog
 from service.engine.loaded import Loaded
@@ -14,6 +15,7 @@ from service.errors import (
     SessionExpired,
     SessionNotFound,
     StateCorrupt,
+    StoreUnavailable,
 )
 from service.sessions.record import Head, Key, Record
 from service.sessions.session import Session
@@ -44,6 +46,7 @@ class Lookup:
         self.clock = clock
         self._max_waiting = max_waiting
         self._num_waiting = 0
+        self._loads: dict[Key, asyncio.Future[Found]] = {}
 
     def __repr__(self) -> str:
         return f"<Lookup {self.table!r} waiting={self._num_waiting}>"
@@ -59,29 +62,52 @@ class Lookup:
 
     async def find(self, tenant: str, session_id: str) -> Session:
         """The session, loaded if need be. Raises SessionNotFound, SessionExpired, ModelMismatch."""
-        session = self.peek(tenant, session_id)
-        if session is not None:
-            return session
-        key = (tenant, session_id)
-        return self._take_in(key, await self.store.load(key))
+        while True:
+            session = self.peek(tenant, session_id)
+            if session is not None:
+                return session
+            earlier = self._loads.get((tenant, session_id))
+            if earlier is None:
+                found: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+                self.fetch(tenant, session_id, partial(_tell, found))
+                return await found
+            await asyncio.wait({earlier})
 
     def fetch(
         self, tenant: str, session_id: str, then: Callable[[Session | Exception], None]
     ) -> None:
         """`find` for a caller without a task: `then` is called with the session or the error, later
         and on the loop.
+
+        The store is asked for a key once at a time: what a second question is answered must not be
+        older than the session that came of the first, which may have stepped and left memory again
+        by then. Nor do two share an answer: one who came later may know of a write that it lacks.
         """
         key = (tenant, session_id)
+        earlier = self._loads.get(key)
+        if earlier is None:
+            load = self._loads[key] = asyncio.ensure_future(self.store.load(key))
+            load.add_done_callback(lambda load: then(self._loaded(key, load)))
+            return
 
-        def take(found: "asyncio.Future[Found]") -> None:
-            try:
-                session = self._take_in(key, found.result())
-            except Exception as error:
-                then(error)
+        def look_again(_: "asyncio.Future[Found]") -> None:
+            session = self.peek(tenant, session_id)
+            if session is None:
+                self.fetch(tenant, session_id, then)
             else:
                 then(session)
 
-        asyncio.ensure_future(self.store.load(key)).add_done_callback(take)
+        earlier.add_done_callback(look_again)
+
+    def _loaded(self, key: Key, load: "asyncio.Future[Found]") -> Session | Exception:
+        """What came of asking the store, before anybody else learns that it has answered."""
+        del self._loads[key]
+        if load.cancelled():
+            return StoreUnavailable("the service ends")
+        try:
+            return self._take_in(key, load.result())
+        except Exception as error:
+            return error
 
     def _take_in(self, key: Key, record: Found) -> Session:
         """The session of a key that the store was asked for."""
@@ -199,6 +225,11 @@ class Lookup:
             raise StateCorrupt(f"the stored state of session {session_id!r} has the wrong size")
         return loaded
 
+    async def refresh(self, tenant: str, session_id: str, deadline: float) -> Session:
+        """The session as the store has it now, its model too. Raises as `hold`."""
+        async with self.hold(tenant, session_id, deadline) as held:
+            return held.session
+
     @asynccontextmanager
     async def hold(self, tenant: str, session_id: str, deadline: float) -> AsyncIterator[Held]:
         """The turn on a session for calls other than steps; all of them judge by the store's
@@ -214,3 +245,12 @@ class Lookup:
             yield Held(session, await self.reload(session))
         finally:
             self.leave(session)
+
+
+def _tell(future: "asyncio.Future[Session]", found: Session | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(found, Exception):
+        future.set_exception(found)
+    else:
+        future.set_result(found)

@@ -38,10 +38,14 @@ class Opener:
         SessionLimit, and StateCorrupt for an id whose session is damaged.
         """
         while True:
-            found = [await self._store.load(each.head.key) for each in records]
-            taken = [each for each in found if self._is_live(each)]
-            if taken:
-                return [self._lookup.require_live(each, "") for each in taken]
+            found = await self._load(records)
+            if any(map(self._is_live, found)):
+                # What another server writes at once may have come between two of these looks; once
+                # a part of it is seen, all of it is there to be seen.
+                found = await self._load(records)
+                taken = [each for each in found if self._is_live(each)]
+                if taken:
+                    return [self._lookup.require_live(each, "") for each in taken]
             writes = [
                 Write(there.head.revision if isinstance(there, Record) else None, record)
                 for there, record in zip(found, records, strict=True)
@@ -51,6 +55,9 @@ class Opener:
                 raise StateCorrupt("the store cannot read where the session would be kept")
             if all(outcome is Outcome.WRITTEN for outcome in outcomes):
                 return []
+
+    async def _load(self, records: Sequence[Record]) -> list[Found]:
+        return [await self._store.load(each.head.key) for each in records]
 
     def _is_live(self, found: Found) -> bool:
         if isinstance(found, Damaged):

@@ -25,6 +25,7 @@ from service.sessions.opening import Opener, require_streamable
 from service.sessions.record import Key, Record
 from service.sessions.reply import add_reply, digest, unpack_replies
 from service.sessions.session import Session
+from service.sessions.settled import settled
 from service.sessions.stepper import Step, Stepper
 from service.sessions.stores.base import Damaged, Found, Outcome, Write
 
@@ -186,7 +187,7 @@ class Sequences:
                 result = await first.run()
             record = first.record(result, self._lookup.clock())
             base = found.head.revision if isinstance(found, Record) else None
-            (outcome,) = await self._store.write([Write(base, record)])
+            (outcome,) = await settled(self._store.write([Write(base, record)]))
             if outcome is Outcome.DAMAGED:
                 raise StateCorrupt("the store cannot read where the sequence would be kept")
             if outcome is Outcome.WRITTEN:

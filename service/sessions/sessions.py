@@ -5,7 +5,6 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 
 from models.row import Array
 from service.engine.catalog import Catalog
@@ -14,19 +13,19 @@ from service.engine.start import restart_row, start_row
 from service.errors import (
     InvalidRequest,
     ModelMismatch,
-    PreconditionFailed,
     SessionExists,
     StateCorrupt,
 )
 from service.sessions.answers import Fork, Resume, SessionInfo, SessionPage, StateRead
-from service.sessions.commits import Committer, new_revision
-from service.sessions.etag import check_match, etag
+from service.sessions.changes import Changes
+from service.sessions.commits import Committer
+from service.sessions.etag import etag
 from service.sessions.lookup import Held, Lookup
 from service.sessions.opening import Opener, require_streamable
-from service.sessions.record import Head, Key, Record
+from service.sessions.record import Head
 from service.sessions.sequences import Sequences
 from service.sessions.stepper import Stepper
-from service.sessions.stores.base import Damaged, Found, Outcome, Store, Write
+from service.sessions.stores.base import Store
 
 # A session that expired is kept this long before it is swept: above any deadline and the difference
 # between two machines' clocks.
@@ -37,7 +36,10 @@ _AT_ONCE = 500
 
 
 class Sessions:
-    """All sessions of all tenants. Owned by the event loop. Times are seconds since the epoch."""
+    """All sessions of all tenants. Owned by the event loop. Times are seconds since the epoch.
+
+    `deadline` (monotonic seconds): how long a call waits for its turn on a session.
+    """
 
     def __init__(
         self,
@@ -57,10 +59,12 @@ class Sessions:
         self._clock = clock
         self._lookup = Lookup(store, catalog, clock, max_waiting=max_waiting)
         self._opener = Opener(self._lookup, ttl_s, clock)
+        self._changes = Changes(self._lookup, clock)
         self._committer = Committer(store, clock)
         self.peek = self._lookup.peek
         self.find = self._lookup.find
         self.fetch = self._lookup.fetch
+        self.refresh = self._lookup.refresh
         stepper = Stepper(self._lookup)
         self.step = stepper.step
         self.begin = stepper.begin
@@ -109,14 +113,16 @@ class Sessions:
             raise SessionExists(f"the session {key[1]!r} exists already", session=_fields(info))
         return self._info(record.head, len(row))
 
-    async def info(self, tenant: str, session_id: str) -> SessionInfo:
+    async def info(
+        self, tenant: str, session_id: str, *, deadline: float | None = None
+    ) -> SessionInfo:
         """The session, once the step that is running is done."""
-        async with self._hold(tenant, session_id) as held:
+        async with self._hold(tenant, session_id, deadline) as held:
             return self._info(held.record.head, len(held.record.state))
 
     async def resume(self, tenant: str, session_id: str) -> Resume:
         """Where a stream of the session begins, once the step that is running is done."""
-        async with self._hold(tenant, session_id) as held:
+        async with self._hold(tenant, session_id, None) as held:
             head = held.record.head
             info = self._info(head, len(held.record.state))
             return Resume(info=info, head=head, loaded=held.session.loaded)
@@ -135,9 +141,11 @@ class Sessions:
         infos = tuple(self._info(head, nbytes) for head, nbytes in live[:limit])
         return SessionPage(sessions=infos, next=infos[-1].session_id if live[limit:] else None)
 
-    async def read_state(self, tenant: str, session_id: str) -> StateRead:
+    async def read_state(
+        self, tenant: str, session_id: str, *, deadline: float | None = None
+    ) -> StateRead:
         """The state by name, in session shape, read-only, and the tag of its revision."""
-        async with self._hold(tenant, session_id) as held:
+        async with self._hold(tenant, session_id, deadline) as held:
             head, state = held.record.head, held.record.state
             values = held.session.loaded.layout.unpack(state)
             return StateRead(position=head.position, state=values, etag=etag(head))
@@ -150,24 +158,32 @@ class Sessions:
         position: int,
         *,
         if_match: str | None = None,
+        deadline: float | None = None,
     ) -> SessionInfo:
         """Set the state and its position; the recorded replies are forgotten.
 
         Raises PreconditionFailed if `if_match` (the header's text) names other revisions only.
         """
-        async with self._hold(tenant, session_id) as held:
+        async with self._hold(tenant, session_id, deadline) as held:
             row = held.session.loaded.layout.pack(state)
-            return await self._overwrite(held, row, position, if_match)
+            head = await self._changes.overwrite(held, row, position, if_match)
+            return self._info(head, len(row))
 
     async def reset(
-        self, tenant: str, session_id: str, *, if_match: str | None = None
+        self,
+        tenant: str,
+        session_id: str,
+        *,
+        if_match: str | None = None,
+        deadline: float | None = None,
     ) -> SessionInfo:
         """Back to position 0 and initial values, but for what never changes. Raises as
         `write_state`.
         """
-        async with self._hold(tenant, session_id) as held:
+        async with self._hold(tenant, session_id, deadline) as held:
             row = restart_row(held.session.loaded, held.record.state)
-            return await self._overwrite(held, row, 0, if_match)
+            head = await self._changes.overwrite(held, row, 0, if_match)
+            return self._info(head, len(row))
 
     async def fork(
         self,
@@ -177,6 +193,7 @@ class Sessions:
         session_ids: Sequence[str] | None = None,
         count: int | None = None,
         ttl_s: float | None = None,
+        deadline: float | None = None,
     ) -> Fork:
         """Copy state and position into new sessions, all or none; the recorded replies stay behind.
 
@@ -185,7 +202,7 @@ class Sessions:
         ids = session_ids or [secrets.token_hex(16) for _ in range(count or 1)]
         if len(set(ids)) < len(ids):
             raise InvalidRequest("session_ids names an id twice; expected ids that differ")
-        async with self._hold(tenant, session_id) as held:
+        async with self._hold(tenant, session_id, deadline) as held:
             loaded, source = held.session.loaded, held.record
             lives_s = ttl_s if ttl_s is not None else source.head.origin.ttl_s
             at = source.head.position
@@ -200,7 +217,14 @@ class Sessions:
         sessions = tuple(self._info(each.head, len(each.state)) for each in records)
         return Fork(position=source.head.position, sessions=sessions)
 
-    async def delete(self, tenant: str, session_id: str, *, if_match: str | None = None) -> None:
+    async def delete(
+        self,
+        tenant: str,
+        session_id: str,
+        *,
+        if_match: str | None = None,
+        deadline: float | None = None,
+    ) -> None:
         """End a session; its id may be opened again. Raises PreconditionFailed.
 
         Also one whose model is gone or that is damaged: nothing else can be done with it, and it
@@ -208,11 +232,10 @@ class Sessions:
         """
         key = (tenant, session_id)
         try:
-            async with self._hold(tenant, session_id) as held:
-                self._lookup.table.drop(held.session)
-                await self._delete(key, held.record, if_match)
+            async with self._hold(tenant, session_id, deadline) as held:
+                await self._changes.delete_held(held, if_match)
         except (ModelMismatch, StateCorrupt):
-            await self._delete(key, await self.store.load(key), if_match)
+            await self._changes.delete(key, await self.store.load(key), if_match)
 
     async def sweep(self) -> None:
         """Give up idle sessions in memory, bury those that expired a while ago, and forget old
@@ -230,51 +253,11 @@ class Sessions:
             if session is not None and not session.busy:
                 self._lookup.table.drop(session)
 
-    def _hold(self, tenant: str, session_id: str) -> AbstractAsyncContextManager[Held]:
-        return self._lookup.hold(tenant, session_id, time.monotonic() + self._deadline_s)
-
-    async def _delete(self, key: Key, found: Found, if_match: str | None) -> None:
-        while True:
-            if isinstance(found, Damaged) and if_match is None:
-                revision = found.revision
-            else:
-                head = self._lookup.require_live(found, key[1]).head
-                check_match(if_match, head)
-                revision = head.revision
-            if await self.store.delete(key, revision) is Outcome.WRITTEN:
-                return
-            # Another server was first: what it wrote is what must match, and what it deleted was
-            # not deleted here.
-            found = await self.store.load(key)
-
-    async def _overwrite(
-        self, held: Held, row: bytes, position: int, if_match: str | None
-    ) -> SessionInfo:
-        head = held.record.head
-        check_match(if_match, head)
-        now = self._clock()
-        after = replace(
-            head,
-            version=held.session.loaded.version,
-            revision=new_revision(),
-            position=position,
-            used_at=now,
-            replies=b"",
-            started=False,
-        )
-        record = Record(after, row)
-        # Dropped first: should the store fail now, nobody may trust what is in memory.
-        self._lookup.table.drop(held.session)
-        outcomes = await self.store.write([Write(head.revision, record)])
-        if outcomes[0] is Outcome.DAMAGED:
-            raise StateCorrupt(f"the store cannot read what it holds of session {head.id!r}")
-        if outcomes[0] is not Outcome.WRITTEN:
-            # Another server wrote it meanwhile: what it wrote is what must match.
-            held.record = await self._lookup.reload(held.session)
-            if held.record.head.state_id != head.state_id:
-                raise PreconditionFailed("the session was opened anew, for another model")
-            return await self._overwrite(held, row, position, if_match)
-        return self._info(after, len(row))
+    def _hold(
+        self, tenant: str, session_id: str, deadline: float | None
+    ) -> AbstractAsyncContextManager[Held]:
+        until = deadline if deadline is not None else time.monotonic() + self._deadline_s
+        return self._lookup.hold(tenant, session_id, until)
 
     def _info(self, head: Head, state_bytes: int) -> SessionInfo:
         served = self._catalog.successor(head.model, head.version, head.state_id)

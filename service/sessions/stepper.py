@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from models.row import Array
+from service.engine.loaded import Loaded
 from service.engine.request import NO_SLOT, Abandoned, Request
-from service.errors import PositionConflict, StateCorrupt, StoreUnavailable
+from service.errors import ModelMismatch, PositionConflict, StateCorrupt, StoreUnavailable
 from service.sessions.answers import StepReply
 from service.sessions.commits import Ticket, WriteLost
 from service.sessions.lookup import Lookup
@@ -53,7 +54,7 @@ class Stepper:
         Raises PositionConflict, ReplyNotKept, SessionNotFound, SessionExpired, and the engine's
         errors; after any but StoreUnavailable the session is where it was.
         """
-        return await self._step(session, step, lost=False)
+        return await self._step(session, step, session.loaded, lost=False)
 
     def begin(self, session: Session, step: Step, done: Done) -> Request | None:
         """Start a step that has nothing to wait for but its run; None where `step` must be awaited.
@@ -66,10 +67,11 @@ class Stepper:
             return None
         if not self._may_run(session, step):
             return None
+        loaded = session.loaded
 
         def finished(request: Request) -> None:
             if isinstance(request.error, WriteLost):
-                self._judge_anew(session, step, done)
+                self._judge_anew(session, step, loaded, done)
             else:
                 done(request.error or _reply(session, step, request))
 
@@ -82,7 +84,7 @@ class Stepper:
             raise
         return request
 
-    def _judge_anew(self, session: Session, step: Step, done: Done) -> None:
+    def _judge_anew(self, session: Session, step: Step, loaded: Loaded, done: Done) -> None:
         """Go on, awaiting, with a step that was begun and whose write was lost."""
 
         def tell(task: "asyncio.Task[StepReply]") -> None:
@@ -90,12 +92,14 @@ class Stepper:
             if not task.cancelled():
                 done(task.exception() or task.result())
 
-        task = asyncio.ensure_future(self._step(session, step, lost=True))
+        task = asyncio.ensure_future(self._step(session, step, loaded, lost=True))
         self._tasks.add(task)
         task.add_done_callback(tell)
 
-    async def _step(self, session: Session, step: Step, *, lost: bool) -> StepReply:
-        """As `step`; `lost`: the turn is held already, by this step, whose write was lost."""
+    async def _step(self, session: Session, step: Step, loaded: Loaded, *, lost: bool) -> StepReply:
+        """As `step`; `loaded`: the model that its inputs were read for. `lost`: the turn is held
+        already, by this step, whose write was lost.
+        """
         while True:
             if lost:
                 await self._reload_lost(session)
@@ -108,6 +112,7 @@ class Stepper:
                 lost = False
                 continue
             try:
+                _require_same(session, loaded)
                 repeat = None
                 if not self._may_run(session, step):
                     repeat = await self._judge(session, step)
@@ -217,6 +222,15 @@ class Stepper:
         self._lookup.leave(session)
         if ticket.done is not None:
             ticket.done(request)
+
+
+def _require_same(session: Session, loaded: Loaded) -> None:
+    """Raise ModelMismatch where the inputs were read for another model than the session has now."""
+    if session.loaded is not loaded and session.loaded.spec != loaded.spec:
+        raise ModelMismatch(
+            f"the session was opened anew on the model {session.loaded.name} while the step waited",
+            hint="nothing was done; send what that model takes",
+        )
 
 
 def _is_awaited(request: Request, ticket: Ticket) -> bool:

@@ -12,6 +12,10 @@ from service.sessions.record import Key
 from service.sessions.session import Session
 
 _MAX_LOOSE = 1024
+# Small replies are in what the pools reckon for a session. One of a whole sequence may have a
+# mebibyte: of sessions with such replies only the last used stay in memory.
+_HEAVY_BYTES = 8192
+MAX_HEAVY_BYTES = 64 << 20
 
 
 class SessionTable:
@@ -24,6 +28,9 @@ class SessionTable:
         # Idle sessions by engine, least recently used first: those with a slot, and those without.
         self._resting: dict[Engine, OrderedDict[Session, None]] = {}
         self._loose: OrderedDict[Session, None] = OrderedDict()
+        # Those of both that keep large replies.
+        self._heavy: OrderedDict[Session, int] = OrderedDict()
+        self._heavy_bytes = 0
 
     def __repr__(self) -> str:
         return f"<SessionTable sessions={len(self._sessions)} loose={len(self._loose)}>"
@@ -39,11 +46,14 @@ class SessionTable:
         """Take in a session that was loaded, idle and without a slot."""
         assert session.head.key not in self._sessions
         self._sessions[session.head.key] = session
+        self._weigh(session)
         self._loosen(session)
 
     def wake(self, session: Session) -> None:
         """An idle session becomes busy."""
         session.busy = True
+        if self._heavy:
+            self._heavy_bytes -= self._heavy.pop(session, 0)
         if session.slot == NO_SLOT:
             self._loose.pop(session, None)
         else:
@@ -54,6 +64,11 @@ class SessionTable:
         session.pass_turn()
         if session.busy or session.dropped:
             return
+        if session.loaded.retired:
+            # Its engine was forgotten, and nothing must lead to it any more.
+            self.drop(session)
+            return
+        self._weigh(session)
         if session.slot == NO_SLOT:
             self._loosen(session)
             return
@@ -70,6 +85,7 @@ class SessionTable:
             return
         session.dropped = True
         self._sessions.pop(session.head.key, None)
+        self._heavy_bytes -= self._heavy.pop(session, 0)
         self._loose.pop(session, None)
         engine = session.loaded.engine
         if engine in self._resting:
@@ -102,6 +118,17 @@ class SessionTable:
         for session in list(self._resting.pop(engine, ())):
             self.drop(session)
 
+    def _weigh(self, session: Session) -> None:
+        """Note an idle session with large replies; those used longest ago leave for it."""
+        size = len(session.head.replies)
+        if size <= _HEAVY_BYTES:
+            return
+        # A single one is never too much.
+        self._heavy[session] = size
+        self._heavy_bytes += size
+        while self._heavy_bytes > MAX_HEAVY_BYTES:
+            self.drop(next(iter(self._heavy)))
+
     def _loosen(self, session: Session) -> None:
         self._loose[session] = None
         if len(self._loose) > _MAX_LOOSE:
@@ -115,6 +142,7 @@ class SessionTable:
         session, _ = resting.popitem(last=False)
         session.dropped = True
         self._sessions.pop(session.head.key, None)
+        self._heavy_bytes -= self._heavy.pop(session, 0)
         # Not `release`: the engine that asks takes the slot itself.
         engine.slots.give(session.slot)
         session.slot = NO_SLOT
