@@ -121,7 +121,10 @@ class Settings:
         bounds=Bounds(high=_CENTURY_S),
     )
     store_bytes: int = _setting(
-        10**9, "size of the memory store; beyond it 429 session_limit", bounds=_BYTES
+        10**9,
+        "size of the memory store; beyond it 429 session_limit, and only a step's last reply is "
+        "recorded, up to 4 KiB",
+        bounds=_BYTES,
     )
     pool_bytes: int = _setting(
         256 * 10**6, "most memory for resident sessions, a model", bounds=_BYTES

@@ -93,21 +93,26 @@ def test_a_place_where_nothing_can_be_made_is_refused(tmp_path: Path, parent: st
     ids=["tables", "application-id", "our-tables-name"],
 )
 def test_a_file_of_another_application_is_refused(tmp_path: Path, statements: list[str]) -> None:
-    """And it is what it was."""
+    """And it is what it was, with nothing beside it."""
     path = tmp_path / "s"
     before = _fill(path, *statements)
     assert "another application" in _refuse(path)
-    assert [each.name for each in tmp_path.iterdir() if each.suffix != ".lock"] == ["s"]
+    assert [each.name for each in tmp_path.iterdir()] == ["s"]
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("data", [b"x", b"SQLite format 2\0", bytes(8192), b"{}" * 9999])
 def test_what_is_no_sqlite_file_is_refused(tmp_path: Path, data: bytes) -> None:
-    """And it is what it was."""
+    """And it is what it was, with nothing beside it but a lock that was there before."""
     path = tmp_path / "s"
     path.write_bytes(data)
     assert "is not an SQLite file; name another, or move it away" in _refuse(path)
     assert path.read_bytes() == data
+    assert [each.name for each in tmp_path.iterdir()] == ["s"]
+    lock = tmp_path / "s.lock"
+    lock.touch()
+    _refuse(path)
+    assert lock.exists()
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:

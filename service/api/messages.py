@@ -89,6 +89,6 @@ def invalid(errors: Any, fields: list[str]) -> InvalidRequest:
         known = f"one of {', '.join(fields)}" if fields else "none"
         return InvalidRequest(f"{where}: unknown field given; expected {known}")
     if first["type"] == "missing":
-        return InvalidRequest(f"{where}: nothing given; expected one of {', '.join(fields)}")
+        return InvalidRequest(f"{where}: nothing given; it is required")
     message = first["msg"].replace("Input should", "it should")
     return InvalidRequest(f"{where}: {kind_of(first['input'])} given; {message}")

@@ -1,7 +1,7 @@
 """What a store keeps of a session: its head, with the replies of its last steps, and its state.
 
-Heads and records are made once a step and never changed afterwards. They are not `frozen`: that
-makes them several times as dear to make.
+Heads and records are made once a step and never changed once they are written; a store that is full
+may shed replies as it writes. They are not `frozen`: that makes them several times as dear to make.
 """
 
 from dataclasses import dataclass, field

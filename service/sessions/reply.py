@@ -76,6 +76,22 @@ def add_reply(
     return b"".join((_ALL.pack(count + 1, total), replies[offset:], entry, body))
 
 
+def shed_replies(replies: bytes) -> bytes:
+    """What a full store keeps: the very last reply alone, without its outputs if they are beyond
+    4 KiB.
+    """
+    if not replies:
+        return replies
+    count, _ = _ALL.unpack_from(replies)
+    offset = _ALL.size
+    for _ in range(count - 1):
+        offset += _SIZES.unpack_from(replies, offset)[0]
+    _, nbytes, base, position, key, _ = _ENTRY.unpack_from(replies, offset)
+    if nbytes <= MAX_REPLIES_BYTES:
+        return _ALL.pack(1, nbytes) + replies[offset:]
+    return _ALL.pack(1, 0) + _ENTRY.pack(_ENTRY.size, 0, base, position, key, _NOT_KEPT)
+
+
 def num_replies(replies: bytes) -> int:
     """How many replies are packed here."""
     return replies[0] if replies else 0

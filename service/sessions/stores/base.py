@@ -112,6 +112,8 @@ class Store(Protocol):
     async def expire(self, expired_before: float, buried_before: float) -> list[Key]:
         """Turn sessions that expired before a time into tombstones, and drop tombstones older than
         the other; returns the sessions' keys.
+
+        What is left of an ended session goes without a tombstone, and soon after its own time.
         """
 
     async def ping(self) -> None:

@@ -8,6 +8,7 @@ from threading import Lock
 
 from service.errors import SessionLimit
 from service.sessions.record import Head, Key, Record
+from service.sessions.reply import shed_replies
 from service.sessions.stores.base import (
     Done,
     Found,
@@ -25,7 +26,9 @@ _MIN_DUE = 1000
 
 
 class MemoryStore:
-    """A dict of records behind a lock. It never evicts: when it is full, opening answers 429."""
+    """A dict of records behind a lock. It never evicts: when it is full, opening answers 429, and
+    of the replies of steps it keeps the very last alone, up to 4 KiB.
+    """
 
     name = "memory"
     shared = False
@@ -115,9 +118,10 @@ class MemoryStore:
         """Bury the expired, oldest tombstones first to go."""
         with self._lock:
             expired = self._take_expired(expired_before)
-            for key in expired:
-                self._tombstones[key] = Tombstone(self._records[key].head.expires_at)
-                self._remove(key)
+            for head in expired:
+                if not head.ended:
+                    self._tombstones[head.key] = Tombstone(head.expires_at)
+                self._remove(head.key)
             old = [
                 key for key, each in self._tombstones.items() if each.expired_at <= buried_before
             ]
@@ -125,7 +129,7 @@ class MemoryStore:
             old += list(self._tombstones)[: max(0, excess)]
             for key in old:
                 self._tombstones.pop(key, None)
-        return expired
+        return [head.key for head in expired if not head.ended]
 
     async def ping(self) -> None:
         """It is always there."""
@@ -146,11 +150,17 @@ class MemoryStore:
             if record.head.revision != write.base:
                 return Outcome.LOST
             self._nbytes -= _nbytes(record)
+            if write.record.head.ended:
+                # What is left of it goes sooner than the session would have.
+                self._look_again(key, write.record.head.expires_at)
         elif write.base is not None:
             return Outcome.GONE
         else:
             self._tombstones.pop(key, None)
             self._look_again(key, write.record.head.expires_at)
+        if self._nbytes + _nbytes(write.record) > self._max_bytes:
+            # In place: a session in memory has this head as well, once it is told.
+            write.record.head.replies = shed_replies(write.record.head.replies)
         self._records[key] = write.record
         self._nbytes += _nbytes(write.record)
         return Outcome.WRITTEN
@@ -162,20 +172,20 @@ class MemoryStore:
             self._due.append((due, key))
             heapify(self._due)
 
-    def _take_expired(self, expired_before: float) -> list[Key]:
+    def _take_expired(self, expired_before: float) -> list[Head]:
         """Sessions that have expired, of those that are due."""
-        expired: list[Key] = []
+        expired: dict[Key, Head] = {}
         while self._due and self._due[0][0] <= expired_before:
             _, key = heappop(self._due)
             record = self._records.get(key)
             if record is None:
                 continue
             if record.head.expires_at <= expired_before:
-                expired.append(key)
+                expired[key] = record.head
             else:
                 heappush(self._due, (record.head.expires_at, key))
-        # One that was deleted and opened again may be due twice.
-        return list(dict.fromkeys(expired))
+        # One that was ended, or deleted and opened again, was due twice.
+        return list(expired.values())
 
     def _remove(self, key: Key) -> None:
         self._nbytes -= _nbytes(self._records.pop(key))

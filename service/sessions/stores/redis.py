@@ -110,7 +110,9 @@ class RedisStore:
         await self._ask(lambda link: link.ask(b"SETNX", FORMAT_KEY, FORMAT))
 
     async def close(self) -> None:
-        """Send what was put and close both connections."""
+        """Send what was put and close both connections; a Redis that is away is waited for once."""
+        for link in self._links:
+            link.retire()
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

@@ -63,6 +63,9 @@ class RedisLink:
         self._password = password
         self._wire = _wire(url, password)
         self._connected = False
+        # Whether the last exchange failed as a whole, and Redis with it.
+        self.broken = False
+        self._retired = False
         self._failing = False
         self._logged_at = -_LOG_S
 
@@ -102,11 +105,17 @@ class RedisLink:
         self._connected = False
         self._wire.disconnect()
 
+    def retire(self) -> None:
+        """Send nothing more after the next failure; from any thread."""
+        self._retired = True
+
     def exchange(self, commands: Sequence[Command]) -> list[object]:
         """One round trip. Redis' refusal of a command is an error among the replies.
 
         Raises StoreUnavailable, after which nobody knows what was done.
         """
+        if self._retired and self.broken:
+            raise StoreUnavailable("the session store does not answer")
         try:
             if self._connected and self._is_stale():
                 self.close()
@@ -115,7 +124,9 @@ class RedisLink:
                 self.check_format()
             replies = self.send(commands)
         except Exception as error:
+            self.broken = True
             raise self._failed(error) from error
+        self.broken = False
         if self._failing and not any(isinstance(each, ResponseError) for each in replies):
             self._failing = False
             log.info("Redis at %s answers again", self.url)

@@ -42,26 +42,36 @@ class RedisReader:
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
+        # What became of the connection, if it failed in the list of jobs at hand.
+        self._failure: StoreUnavailable | None = None
 
     def __repr__(self) -> str:
         return f"<RedisReader {self._link!r}>"
 
     def handle(self, jobs: list[Load | Errand]) -> None:
-        """Sessions first, as requests wait for them; then each errand."""
-        loads = [job for job in jobs if isinstance(job, Load)]
+        """Sessions first, as requests wait for them; then each errand. Nothing is asked for who has
+        given up. A failure of the connection may take seconds, so the first is told to all.
+        """
+        self._failure = None
+        wanted = [job for job in jobs if not job.future.done()]
+        loads = [job for job in wanted if isinstance(job, Load)]
         for first in range(0, len(loads), _LOADS):
             some = loads[first : first + _LOADS]
             found = self._try(partial(_load, jobs=some))
             results = found if isinstance(found, list) else [found] * len(some)
             tell([job.future for job in some], results)
-        for job in jobs:
+        for job in wanted:
             if isinstance(job, Errand):
                 tell([job.future], [self._try(job.run)])
 
     def _try(self, run: Callable[[RedisLink], object]) -> object:
+        if self._failure is not None:
+            return self._failure
         try:
             return run(self._link)
         except CarouselError as error:
+            if self._link.broken and isinstance(error, StoreUnavailable):
+                self._failure = error
             return error
         except Exception:
             log.exception("the session store failed to read")

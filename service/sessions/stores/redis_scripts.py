@@ -82,7 +82,8 @@ return "W"
 """
 
 # KEYS: due, buried, then session and ids of each row. ARGV: of each row base ("": not to be
-# buried), tombstone, time of expiry, when it is due next if it stays, when it was due, member, id.
+# buried), tombstone ("": none), time of expiry, when it is due next if it stays, when it was due,
+# member, id.
 # What takes away goes first: a full Redis lets a script write only if it has begun to, and it is
 # full until what has expired is gone.
 _BURY = """
@@ -99,9 +100,11 @@ for row = 1, (#KEYS - 2) / 2 do
     redis.call("DEL", session)
     redis.call("ZREM", KEYS[1], name)
     redis.pcall("ZREM", ids, id)
-    redis.call("SET", session, ARGV[first + 1])
-    redis.call("ZADD", KEYS[2], ARGV[first + 2], name)
-    out[row] = "B"
+    if ARGV[first + 1] ~= "" then
+      redis.call("SET", session, ARGV[first + 1])
+      redis.call("ZADD", KEYS[2], ARGV[first + 2], name)
+      out[row] = "B"
+    end
   elseif redis.call("ZSCORE", KEYS[1], name) == ARGV[first + 4] then
     redis.call("ZREM", KEYS[1], name)
     redis.call("ZADD", KEYS[1], ARGV[first + 3], name)

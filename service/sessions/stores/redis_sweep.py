@@ -82,13 +82,16 @@ def _burial(
     for name, due, key, found in zip(names, dues, keys, heads, strict=True):
         base, expires_at = b"", expired_before + _DAMAGED_S
         next_due = expires_at
+        tombstone = b""
         if isinstance(found, SealedHead):
             expires_at = next_due = found.head.expires_at
             if expires_at <= expired_before:
                 base = found.head.revision
+                # What was ended did not expire: nothing is to tell of it.
+                tombstone = b"" if found.head.ended else pack_tombstone(expires_at)
                 # Should somebody step it at this moment, the next sweep looks again.
                 next_due = math.nextafter(expired_before, math.inf)
         times = [repr(each).encode() for each in (expires_at, next_due)]
         script_keys += (session_key(key), ids_key(key[0]))
-        arguments += (base, pack_tombstone(expires_at), *times, due, name, key[1].encode())
+        arguments += (base, tombstone, *times, due, name, key[1].encode())
     return BURY.call(script_keys, arguments, len(names))

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 
 from service.errors import StoreUnavailable
 from service.sessions.record import Key
@@ -137,19 +137,28 @@ def _calls(jobs: Sequence[Steps | Change]) -> Iterator[Call]:
 
 
 def _step_calls(batches: Sequence[Steps]) -> Iterator[Call]:
+    writes = chain.from_iterable(batch.writes for batch in batches)
+    for ended, some in groupby(writes, key=lambda write: write.record.head.ended):
+        if ended:
+            # What is left of it goes sooner than the session would have: it is due anew.
+            yield from (opening([write], atomic=False) for write in some)
+        else:
+            yield from _live_calls(some)
+
+
+def _live_calls(writes: Iterable[Write]) -> Iterator[Call]:
     keys: list[bytes] = []
     arguments: list[bytes] = []
     nbytes = 0
-    for batch in batches:
-        for write in batch.writes:
-            # Whoever opens a session awaits `write`, which puts it on its tenant's list as well.
-            assert write.base is not None
-            value = pack(write.record)
-            keys.append(session_key(write.record.head.key))
-            arguments += (write.base, value)
-            nbytes += len(value)
-            if len(keys) == _CALL_ROWS or nbytes >= _CALL_BYTES:
-                yield STEP.call(keys, arguments, len(keys))
-                keys, arguments, nbytes = [], [], 0
+    for write in writes:
+        # Whoever opens a session awaits `write`, which puts it on its tenant's list as well.
+        assert write.base is not None
+        value = pack(write.record)
+        keys.append(session_key(write.record.head.key))
+        arguments += (write.base, value)
+        nbytes += len(value)
+        if len(keys) == _CALL_ROWS or nbytes >= _CALL_BYTES:
+            yield STEP.call(keys, arguments, len(keys))
+            keys, arguments, nbytes = [], [], 0
     if keys:
         yield STEP.call(keys, arguments, len(keys))

@@ -6,6 +6,7 @@ cut, flipped or exchanged is found when it is read: crc32 over everything, the r
 
 from dataclasses import dataclass
 from struct import Struct, error
+from sys import intern
 from zlib import crc32
 
 from service.sessions.record import Head, Origin, Record
@@ -97,4 +98,6 @@ def _unpack_origin(data: bytes) -> Origin:
         texts.append(data[offset : offset + size].decode())
         offset += size
     tenant, session_id, model, state_id = texts
+    # Nearly all sessions have the same few: kept once.
+    tenant, model, state_id = map(intern, (tenant, model, state_id))
     return Origin((tenant, session_id), model, state_id, created_at, ttl_s, packed=data)

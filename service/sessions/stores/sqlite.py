@@ -29,6 +29,9 @@ log = logging.getLogger("carousel.store")
 
 T = TypeVar("T")
 
+# Of the file's pages: the system has them too, at next to no cost.
+_READER_KB = 512
+
 # Rows that a sweep looks at in one transaction: commits of steps wait for no longer than that.
 _SWEEP_ROWS = 200
 
@@ -46,11 +49,12 @@ class SqliteStore:
     def __init__(self, path: Path, *, durability: Durability = "process") -> None:
         self.stats = StoreStats()
         self._file = SqliteFile(path, durability)
-        self._reader = Reader(self._file.connect())
+        self._reader = Reader(self._file.connect(_READER_KB))
         self._writer = Writer(self._file.connect(), self.stats)
         self._checkpointer = Checkpointer(self._file.connect(), self._writer)
         self._writing = Lane("store writer", self._writer.handle)
         self._reading = Lane("store reader", self._reader.handle)
+        self._asked: list[Question] = []
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self._file!r} commits={self.stats.commits}>"
@@ -134,6 +138,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Commit what is under way and give the file up."""
+        self._pass_on()
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
@@ -146,9 +151,19 @@ class SqliteStore:
 
     def _ask(self, run: Callable[[SessionRows], T]) -> "asyncio.Future[T]":
         """Read something."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._reading.put(Question(run, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if not self._asked:
+            # One wake-up for all that is asked in this turn of the loop: woken by the first, the
+            # reader would fight the loop for the interpreter.
+            loop.call_soon(self._pass_on)
+        self._asked.append(Question(run, future))
         return future
+
+    def _pass_on(self) -> None:
+        asked, self._asked = self._asked, []
+        for question in asked:
+            self._reading.put(question)
 
     def _change(
         self, run: Callable[[SessionRows], T], writes: Sequence[Write] = ()
@@ -207,7 +222,8 @@ def _bury(
             continue
         if sealed.head.expires_at <= expired_before:
             rows.bury(place, sealed.head)
-            buried.append(sealed.head.key)
+            if not sealed.head.ended:
+                buried.append(sealed.head.key)
         else:
             rows.postpone(place, sealed.head.expires_at)
     if len(found) < limit:

@@ -9,6 +9,7 @@ from typing import Literal
 import apsw
 
 from service.errors import SettingError
+from service.sessions.stores.sqlite_log import LogExtent, look_through
 
 log = logging.getLogger("carousel.store")
 
@@ -19,7 +20,7 @@ SETTING = "CAROUSEL_STORE"
 APPLICATION_ID = 0x4352534C
 FORMAT = 1
 _BUSY_MS = 5000
-_CACHE_KB = 8192
+_CACHE_KB = 2048
 _HEADER_BYTES = 100
 # A file that was cut to less than this part of itself has next to nothing left to serve.
 _MAX_GROWTH = 64
@@ -50,6 +51,10 @@ CREATE INDEX tombstone_by_time ON tombstone (expired_at);
 """
 
 
+class NotOurs(SettingError):
+    """The file is somebody else's, and stays as it is."""
+
+
 class SqliteFile:
     """A file that this process owns from here to `close`. Raises SettingError, saying what to do.
 
@@ -64,22 +69,25 @@ class SqliteFile:
         self._durability = durability
         if not create and not self.path.is_file():
             raise SettingError(SETTING, f"there is no file {path}")
+        self._made_lock = False
         self._lock = self._own()
         try:
             self._prepare()
-        except BaseException:
+        except BaseException as error:
+            if self._made_lock and isinstance(error, NotOurs):
+                self._lock_path.unlink(missing_ok=True)
             self.close()
             raise
 
     def __repr__(self) -> str:
         return f"<SqliteFile {self.path} {self._durability}>"
 
-    def connect(self) -> apsw.Connection:
+    def connect(self, cache_kb: int = _CACHE_KB) -> apsw.Connection:
         """A connection, for one thread at a time. None of them checkpoints by itself."""
         connection = apsw.Connection(str(self.path))
         connection.set_busy_timeout(_BUSY_MS)
         connection.pragma("wal_autocheckpoint", 0)
-        connection.pragma("cache_size", -_CACHE_KB)
+        connection.pragma("cache_size", -cache_kb)
         connection.pragma("synchronous", "FULL" if self._durability == "disk" else "NORMAL")
         return connection
 
@@ -87,11 +95,15 @@ class SqliteFile:
         """Let another process have the file; after its connections were closed."""
         os.close(self._lock)
 
+    @property
+    def _lock_path(self) -> Path:
+        return Path(f"{self.path}.lock")
+
     def _own(self) -> int:
-        path = Path(f"{self.path}.lock")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._made_lock = not self._lock_path.exists()
+            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise SettingError(
                 SETTING, f"the session file {self.path} cannot be written: {error.strerror}"
@@ -111,19 +123,24 @@ class SqliteFile:
         return lock
 
     def _prepare(self) -> None:
+        kind: type[SettingError] = SettingError
         try:
             # Made here, so that nobody else may read the states in it.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._check_size()
+            # Before SQLite takes the log over, and begins another.
+            extent = look_through(Path(f"{self.path}-wal"), Path(f"{self.path}-shm"))
             try:
                 self._check()
             except apsw.CorruptError:
                 if not self._fill_up():
                     raise
                 self._check()
+            self._tell_lost(extent)
         except OSError as error:
             problem = f"the session file {self.path} cannot be written: {error.strerror}"
         except apsw.NotADBError:
+            kind = NotOurs
             problem = f"{self.path} is not an SQLite file; name another, or move it away"
         except apsw.CorruptError:
             problem = (
@@ -136,7 +153,7 @@ class SqliteFile:
             problem = f"the session file {self.path} cannot be used: {error}"
         else:
             return
-        raise SettingError(SETTING, problem)
+        raise kind(SETTING, problem)
 
     def _check_size(self) -> None:
         """SQLite takes a file without a header for a new one, and forgets the log beside it."""
@@ -158,7 +175,7 @@ class SqliteFile:
             version = int(connection.pragma("user_version"))
             tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
             if found != APPLICATION_ID and (found or version or tables):
-                raise SettingError(
+                raise NotOurs(
                     SETTING, f"{self.path} belongs to another application; name another file"
                 )
             if version > FORMAT:
@@ -185,6 +202,16 @@ class SqliteFile:
                 raise apsw.CorruptError
         finally:
             connection.close()
+
+    def _tell_lost(self, extent: LogExtent) -> None:
+        if extent.lost_bytes:
+            log.warning(
+                "the log beside the session file %s was cut short or damaged: its last %d bytes "
+                "cannot be read; sessions that were written last may be older than what clients "
+                "were answered, or gone",
+                self.path,
+                extent.lost_bytes,
+            )
 
     def _fill_up(self) -> bool:
         """Give a file that was cut short its length again; False if it has it.

@@ -1,0 +1,175 @@
+"""A Redis that takes what it is sent and says nothing: one silence is the answer to all who wait
+for it, nothing is asked for nobody, and the end does not stand behind it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from service.errors import StoreUnavailable
+from service.sessions.stores import redis_link
+from service.sessions.stores.base import Found, Write
+from service.sessions.stores.redis import RedisStore
+from service.sessions.stores.redis_link import RedisLink
+from service.sessions.stores.redis_reader import Errand, Load, RedisReader
+from tests.redis_rows import Commits, session, step
+from tests.redis_server import RedisServer, require_redis
+from tests.rig import play, until
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    """A server of the test's own, for whose answers a link waits for a moment only."""
+    require_redis()
+    monkeypatch.setattr(redis_link, "ANSWER_S", 0.2)
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+class Desk:
+    """Makes a reader's jobs, and counts the errands that were run."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.run: list[str] = []
+        self.futures: list[asyncio.Future[Any]] = []
+
+    def load(self, name: str) -> Load:
+        """A session that is asked for."""
+        future: asyncio.Future[Found] = self.loop.create_future()
+        self.futures.append(future)
+        return Load(("t", name), future)
+
+    def errand(self, command: bytes) -> Errand:
+        """A command without arguments."""
+
+        def run(link: RedisLink) -> object:
+            self.run.append(command.decode())
+            return link.ask(command)
+
+        future: asyncio.Future[Any] = self.loop.create_future()
+        self.futures.append(future)
+        return Errand(run, future)
+
+    async def told(self) -> list[object]:
+        """What everybody was told."""
+        return list(await asyncio.gather(*self.futures, return_exceptions=True))
+
+
+def _play(server: RedisServer, scenario: Callable[[RedisReader, Desk], Awaitable[None]]) -> None:
+    async def run() -> None:
+        link = RedisLink(server.url, None)
+        try:
+            await scenario(RedisReader(link), Desk())
+        finally:
+            link.close()
+
+    play(run)
+
+
+def test_one_silence_is_the_answer_to_a_whole_batch(server: RedisServer) -> None:
+    """What stands behind the first that is not answered is told at once, and not tried."""
+
+    async def scenario(reader: RedisReader, desk: Desk) -> None:
+        server.pause()
+        errands = [desk.errand(b"PING") for _ in range(3)]
+        await asyncio.to_thread(reader.handle, [*errands])
+        assert desk.run == ["PING"]
+        await asyncio.to_thread(reader.handle, [desk.errand(b"PING"), desk.load("a")])
+        assert desk.run == ["PING"]
+        assert [type(each) for each in await desk.told()] == [StoreUnavailable] * 5
+        server.resume()
+        again = desk.errand(b"PING")
+        await asyncio.to_thread(reader.handle, [again])
+        assert await again.future == b"PONG"
+
+    _play(server, scenario)
+
+
+def test_many_loads_wait_for_one_silence(server: RedisServer) -> None:
+    """More sessions than one round trip asks for: the rest are not asked for."""
+
+    async def scenario(reader: RedisReader, desk: Desk) -> None:
+        server.pause()
+        loads = [desk.load(f"{n}") for n in range(1000)]
+        began = desk.loop.time()
+        await asyncio.to_thread(reader.handle, [*loads])
+        assert desk.loop.time() - began < 4 * redis_link.ANSWER_S
+        assert [type(each) for each in await desk.told()] == [StoreUnavailable] * 1000
+
+    _play(server, scenario)
+
+
+def test_a_refusal_is_the_answer_to_one_alone(server: RedisServer) -> None:
+    """Redis answers, though it will not do the one thing: the others are done."""
+
+    async def scenario(reader: RedisReader, desk: Desk) -> None:
+        jobs: list[Load | Errand] = [desk.load("a")]
+        jobs += [desk.errand(b"NONSENSE"), desk.errand(b"PING")]
+        await asyncio.to_thread(reader.handle, jobs)
+        found, refused, done = await desk.told()
+        assert (found, done) == (None, b"PONG")
+        assert isinstance(refused, StoreUnavailable)
+
+    _play(server, scenario)
+
+
+def test_nothing_is_asked_for_nobody(server: RedisServer) -> None:
+    """Whoever asked has given up before the reader comes to it."""
+
+    async def scenario(reader: RedisReader, desk: Desk) -> None:
+        gone, unread, wanted = desk.errand(b"TIME"), desk.load("a"), desk.errand(b"PING")
+        for future in (gone.future, unread.future):
+            future.cancel()
+        await asyncio.to_thread(reader.handle, [gone, unread, wanted])
+        assert desk.run == ["PING"]
+        assert await wanted.future == b"PONG"
+
+    _play(server, scenario)
+
+
+def test_a_link_that_is_retired_waits_for_one_silence_at_most(server: RedisServer) -> None:
+    """After it nothing more is sent; until then, and over a closed connection, it does its work."""
+    with server.client() as client:
+        link = RedisLink(server.url, None)
+        assert link.ask(b"PING") == b"PONG"
+        link.retire()
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert link.ask(b"PING") == b"PONG"
+        server.pause()
+        with pytest.raises(StoreUnavailable):
+            link.ask(b"PING")
+        server.resume()
+        with pytest.raises(StoreUnavailable):
+            link.ask(b"PING")
+        link.close()
+
+
+def test_the_end_of_a_store_waits_for_one_silence(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands behind it is told, and no other connection is tried for it."""
+    monkeypatch.setattr(redis_link, "ANSWER_S", 1.0)
+
+    async def scenario(client: Redis) -> None:
+        store = RedisStore(server.url)
+        record = session("a")
+        await store.write([Write(None, record)])
+        client.client_pause(60_000, all=False)
+        commits = Commits(store)
+        first = commits.begin(step(record))
+        await until(lambda: client.info("clients")["blocked_clients"] == 1)
+        second = commits.begin(step(record))
+        connected = client.info("stats")["total_connections_received"]
+        await store.close()
+        for each in (first, second):
+            assert isinstance(await commits.outcomes(each), StoreUnavailable)
+        assert client.info("stats")["total_connections_received"] == connected
+        client.client_unpause()
+
+    with server.client() as client:
+        play(lambda: scenario(client))
