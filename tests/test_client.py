@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from carousel_client import Client
-from carousel_client.errors import InvalidRequest, OutOfRange, SessionExists, SessionNotFound
+from carousel_client.errors import (
+    InvalidRequest,
+    NonFiniteInput,
+    OutOfRange,
+    SessionExists,
+    SessionNotFound,
+    ShapeMismatch,
+)
 from tests.client import MODEL, numbers
 from tests.client_rig import F, Run, X, close, run_eager
 from tests.live import PATIENCE_S, Live
@@ -43,6 +50,16 @@ def test_steps_and_streams_equal_one_run(client: Client, whole: Run) -> None:
         state = session.state()
     close(state["h"], whole.h)
     close(state["c"], whole.c)
+
+
+def test_a_sequence_that_does_not_fit_is_named(client: Client) -> None:
+    """Which of several it is; who gives one as a list is told what a list means."""
+    with pytest.raises(ShapeMismatch, match=r"sequences\[1\]: .*\(24, 9\)"):
+        client.infer(MODEL, [X, X[:, :9]])
+    with pytest.raises(ShapeMismatch, match=r"sequences\[0\]: .*a list holds several sequences"):
+        client.infer(MODEL, X.tolist())
+    with pytest.raises(NonFiniteInput, match=r"sequences\[1\]: "):
+        client.infer(MODEL, [X, np.full_like(X, np.nan)])
 
 
 def test_infer_takes_one_sequence_or_several(client: Client, whole: Run) -> None:

@@ -2,6 +2,8 @@
 caller notices nothing.
 """
 
+import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from carousel_client import Client
+from carousel_client import AsyncClient, Client
 from carousel_client.errors import (
     ConnectionLost,
     PositionConflict,
@@ -162,6 +164,43 @@ def test_a_stream_that_cannot_be_ended_in_order_leaves_no_gap(
         close(found, run_eager(served, fed).output[-1:])
 
 
+class Stop(BaseException):
+    """What a signal raises."""
+
+
+def _until_black(proxy: FaultyProxy) -> Iterator[Any]:
+    yield X[:1]
+    proxy.blacken()
+    yield X[1:2]
+    raise Stop
+
+
+def test_a_session_is_left_in_time_though_its_stream_hangs(live: Live, proxy: FaultyProxy) -> None:
+    """`close` does not wait for outputs as long as a call may."""
+    with Client(f"http://127.0.0.1:{proxy.port}", timeout_s=100.0) as client:
+        session = client.session(MODEL)
+        stream = session.stream(_until_black(proxy))
+        with pytest.raises(Stop):
+            next(stream)
+        begin = time.monotonic()
+        session.close()
+        assert time.monotonic() - begin < 30
+
+
+def test_a_session_is_left_in_time_in_asyncio(live: Live, proxy: FaultyProxy) -> None:
+    """The same with the other client."""
+
+    async def run() -> None:
+        async with AsyncClient(f"http://127.0.0.1:{proxy.port}", timeout_s=100.0) as client:
+            session = await client.session(MODEL)
+            with pytest.raises(Stop):
+                await anext(session.stream(_until_black(proxy)))
+            async with asyncio.timeout(30):
+                await session.aclose()
+
+    asyncio.run(run())
+
+
 def test_another_clients_step_is_not_taken_for_ours(
     client: Client, proxy: FaultyProxy, live: Live
 ) -> None:
@@ -232,7 +271,7 @@ def test_the_time_for_retries_ends(live: Live) -> None:
         session = client.session(MODEL)
         session.step(X[:1])
     with client:
-        with pytest.raises(ConnectionLost) as caught:
+        with pytest.raises(ConnectionLost, match=url) as caught:
             session.step(X[1:])
         assert caught.value.after_loss
         with pytest.raises(ConnectionLost):

@@ -136,7 +136,7 @@ def test_the_key_is_sent(repository: Path) -> None:
 
 def test_an_address_that_cannot_be_one_is_refused() -> None:
     """At once, in words."""
-    for url in ("127.0.0.1:8000", "ftp://host", "http://", ""):
+    for url in ("127.0.0.1:8000", "ftp://host", "http://", "", "http://h:99999", "http://h:x"):
         with pytest.raises(ValueError, match="expected http"):
             Client(url)
 

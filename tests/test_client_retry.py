@@ -5,6 +5,8 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -178,3 +180,52 @@ def test_a_problem_keeps_what_the_server_said() -> None:
     assert error.fields == {"position": 3, "other": [1]}
     assert error.retry_after_s == 7
     assert str(error) == "store_unavailable: D (H)"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:07 GMT"}, 7),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:07 -0000"}, 7),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:27:00 GMT"}, 0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:07 GMT", "Date": "today"}, 0),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Wed, 99 Oct 2015 07:28:07 GMT"}, None),
+        ({}, None),
+    ],
+)
+def test_when_to_ask_again_is_a_number_or_a_date(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    """A date counts from the one of the answer, and one that is over asks for no wait."""
+    said = {"Date": "Wed, 21 Oct 2015 07:28:00 GMT"} | headers
+    assert read_problem(httpx.Response(503, headers=said)).retry_after_s == seconds
+
+
+def test_a_date_counts_from_now_where_the_answer_has_none() -> None:
+    """By the clock of this machine."""
+    then = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    found = read_problem(httpx.Response(503, headers={"Retry-After": then})).retry_after_s
+    assert found == pytest.approx(3600, abs=60)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "lost"),
+    [
+        (502, b"<html>", True),
+        (503, b"", True),
+        (504, b'{"code": ["x"]}', True),
+        (504, b'{"code": "upstream_timeout"}', True),
+        (504, b'{"code": "deadline_exceeded", "advanced": false}', False),
+        (503, b'{"code": "queue_full"}', False),
+        (429, b"slow down", False),
+    ],
+)
+def test_only_what_a_gateway_says_itself_may_have_been_done(
+    status: int, body: bytes, lost: bool
+) -> None:
+    """502, 503 and 504 that are not the server's own may stand for an answer that was lost."""
+    attempts = Retry().begin(0.0)
+    attempts.wait_s(read_problem(httpx.Response(status, content=body)), 0.0)
+    assert attempts.lost is lost

@@ -20,7 +20,7 @@ from carousel_client.codec import Inputs, Outputs
 from carousel_client.model import Array, ModelInfo
 from carousel_client.pipeline import MAX_AHEAD
 from carousel_client.plan import Plan, T
-from carousel_client.session_calls import SessionCalls, Stepped
+from carousel_client.session_calls import LEAVE_S, SessionCalls, Stepped
 from carousel_client.session_info import SessionInfo
 from carousel_client.turn import Life, Turn
 
@@ -89,6 +89,10 @@ class AsyncSession:
 
         Over one WebSocket, up to `ahead` frames without an answer. Each output is given as soon as
         it is there, also while an asynchronous iterable has no further input yet.
+
+        A loop that is left early does not end the stream; its `async with` does, or another call on
+        the session, and then `position` is behind all that was sent. An input that does not fit, or
+        an error of `inputs` itself, is raised after the outputs of what came before it.
         """
         return AsyncStream(self._wire, self._calls, self._turn, inputs, ahead)
 
@@ -133,10 +137,10 @@ class AsyncSession:
 
     async def aclose(self) -> None:
         """What leaving the context manager does: delete the session if nobody else was told its id.
-        Where that cannot be done soon, its time to live does it.
+        Where that cannot be done within some seconds, its time to live does it.
         """
         with self._turn.taken():
-            await self._finish_stream()
+            await self._finish_stream(LEAVE_S)
             await self._wire.run(self._calls.leave())
 
     async def _run(self, plan: Plan[T]) -> T:
@@ -148,10 +152,10 @@ class AsyncSession:
     async def _forked(self, plan: Plan[list[SessionCalls]]) -> "list[AsyncSession]":
         return [AsyncSession(self._wire, calls) for calls in await self._run(plan)]
 
-    async def _finish_stream(self) -> None:
+    async def _finish_stream(self, within_s: float | None = None) -> None:
         stream = self._turn.stream
         if stream is not None:
-            await stream.finish(Life.INTERRUPTED)
+            await stream.finish(Life.INTERRUPTED, within_s)
 
 
 class Opening:

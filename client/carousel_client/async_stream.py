@@ -38,6 +38,7 @@ class AsyncStream(AsyncIterator[Outputs]):
         self._calls = calls
         self._turn = turn
         self._source = AsyncSource(inputs)
+        self._failure: Exception | None = None
         self._pipeline = Pipeline(calls.codec, ahead)
         self._link: AsyncLink | None = None
         self._receiving: asyncio.Task[Message] | None = None
@@ -61,6 +62,7 @@ class AsyncStream(AsyncIterator[Outputs]):
                 await self._pull()
                 if self._pipeline.is_empty:
                     await self.finish(Life.ENDED)
+                    self._raise_failure()
                     raise StopAsyncIteration
                 reply = await self._exchange()
                 if reply is not None:
@@ -80,18 +82,27 @@ class AsyncStream(AsyncIterator[Outputs]):
         with self._turn.taken():
             await self.finish(Life.ENDED)
 
-    async def finish(self, life: Life) -> None:
-        """`aclose` for a caller who has the turn; `life` says what the stream is then."""
+    async def finish(self, life: Life, within_s: float | None = None) -> None:
+        """`aclose` for a caller who has the turn; `life` says what the stream is then. `within_s`:
+        how long to wait for outputs at most.
+        """
         if self._life.is_over:
             return
         self._life = life
         self._turn.leave(self)
-        await self._source.close()
-        with suppress(CarouselError):
-            while self._link is not None and self._pipeline.num_unanswered:
-                await self._receive(self._link)
-        self._calls.is_unsure |= self._pipeline.num_unanswered > 0
-        await self._drop()
+        try:
+            await self._source.close()
+            await self._settle(within_s)
+        finally:
+            self._calls.is_unsure |= self._pipeline.num_unanswered > 0
+            await self._drop()
+
+    async def _settle(self, within_s: float | None) -> None:
+        """Take the outputs of what was sent ahead: only they say that it was done."""
+        with suppress(CarouselError, TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._link is not None and self._pipeline.num_unanswered:
+                    await self._receive(self._link)
 
     async def _begin(self) -> None:
         other = self._turn.stream
@@ -106,15 +117,28 @@ class AsyncStream(AsyncIterator[Outputs]):
     async def _pull(self) -> None:
         """Send what there is to send. Waits for inputs only while no reply can come."""
         await self._flush()
-        while self._pipeline.wants_inputs and not self._source.exhausted:
+        while self._pipeline.wants_inputs and not self._is_fed:
             if not self._source.ready and self._link is not None and self._pipeline.num_unanswered:
                 await self._source.wait_beside(self._begin_receiving(self._link))
                 if not self._source.ready:
                     return
-            inputs = await self._source.take()
-            if inputs is not END:
-                self._pipeline.offer(inputs)
+            try:
+                inputs = await self._source.take()
+                if inputs is not END:
+                    self._pipeline.offer(inputs)
+            except Exception as error:
+                self._failure = error
+            else:
                 await self._flush()
+
+    @property
+    def _is_fed(self) -> bool:
+        return self._source.exhausted or self._failure is not None
+
+    def _raise_failure(self) -> None:
+        error, self._failure = self._failure, None
+        if error is not None:
+            raise error
 
     async def _flush(self) -> None:
         try:

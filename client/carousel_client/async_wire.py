@@ -6,7 +6,7 @@ import httpx
 
 from carousel_client.endpoint import Endpoint
 from carousel_client.plan import Plan, T, Wait
-from carousel_client.wire import lost
+from carousel_client.wire import unanswered
 
 
 class AsyncWire:
@@ -35,8 +35,8 @@ class AsyncWire:
                 assert isinstance(todo, httpx.Request)
                 try:
                     response = await self._http.send(todo)
-                except httpx.TransportError as error:
-                    todo = plan.throw(lost(error))
+                except httpx.RequestError as error:
+                    todo = plan.throw(unanswered(error, self.endpoint.url))
                 else:
                     todo = plan.send(response)
         except StopIteration as end:

@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 import numpy.typing as npt
 
 from carousel_client.codec import SAFETENSORS, Codec, Inputs, Outputs
+from carousel_client.document import expecting
 from carousel_client.endpoint import Endpoint
-from carousel_client.errors import InvalidRequest, ModelNotFound, SessionExists
+from carousel_client.errors import InvalidRequest, ModelNotFound, SessionExists, ShapeMismatch
 from carousel_client.model import Array, ModelInfo, read_model
 from carousel_client.plan import Plan, ask, document_of
 from carousel_client.session_calls import SessionCalls
@@ -18,6 +19,7 @@ from carousel_client.session_info import SessionInfo, read_session
 
 State = Mapping[str, npt.ArrayLike]
 _PAGE = 1000
+_ONE = "a list holds several sequences; one alone is an array: np.asarray(x)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Calls:
     def models(self) -> Plan[list[ModelInfo]]:
         """Every model at its highest version."""
         document = yield from self._get(self._endpoint.at("v1", "models"))
-        return [read_model(each) for each in document["models"]]
+        with expecting("the models"):
+            return [read_model(each) for each in document["models"]]
 
     def model(self, name: str, version: int | None = None) -> Plan[ModelInfo]:
         """One model."""
@@ -77,10 +80,12 @@ class Calls:
         while True:
             url = f"{self._endpoint.at('v1', 'sessions')}?{urlencode(query)}"
             document = yield from self._get(url)
-            found += map(read_session, document["sessions"])
-            if document["next"] is None:
+            with expecting("the sessions"):
+                found += map(read_session, document["sessions"])
+                after = document["next"]
+            if after is None:
                 return found
-            query["after"] = document["next"]
+            query["after"] = after
 
     def infer(
         self, name: str, asked: Sequences, version: int | None, *, return_state: bool
@@ -130,7 +135,7 @@ class Calls:
         except SessionExists as error:
             if not error.after_loss:
                 raise
-            info = read_session(error.fields["session"])
+            info = read_session(error.fields.get("session", {}))
             opened = yield from self._calls_on(info, owned=session_id is None)
             if not (yield from opened.is_new(model, position, given)):
                 raise
@@ -179,7 +184,7 @@ class Calls:
     def _infer_many(
         self, codec: Codec, name: str, version: int | None, asked: Sequences, return_state: bool
     ) -> Plan[Inferred]:
-        body: dict[str, Any] = {"sequences": [codec.to_json(each) for each in asked.given]}
+        body: dict[str, Any] = {"sequences": _to_json(codec, asked.given)}
         if any(each is not None for each in asked.states):
             body["states"] = [
                 None if each is None else codec.state_to_json(each) for each in asked.states
@@ -188,8 +193,11 @@ class Calls:
             body["return_state"] = True
         request = self._endpoint.request("POST", self._model_url(name, version, "infer"), json=body)
         document = document_of((yield from ask(request, self._endpoint.retry)))
-        outputs: list[Outputs] = [codec.from_json(each) for each in document["outputs"]]
-        states = [codec.state_from_json(each) for each in document.get("states", ())]
+        with expecting("the outputs and states"):
+            outputs: list[Outputs] = [codec.from_json(each) for each in document["outputs"]]
+            states = [codec.state_from_json(each) for each in document.get("states", ())]
+            if len(outputs) != len(asked.given):
+                raise ValueError
         return Inferred(outputs, states if return_state else None)
 
     def _model_url(self, name: str, version: int | None, *parts: str) -> str:
@@ -199,3 +207,14 @@ class Calls:
     def _get(self, url: str) -> Plan[Any]:
         request = self._endpoint.request("GET", url)
         return document_of((yield from ask(request, self._endpoint.retry)))
+
+
+def _to_json(codec: Codec, sequences: Sequence[Inputs]) -> list[Any]:
+    found = []
+    for number, each in enumerate(sequences):
+        try:
+            found.append(codec.to_json(each))
+        except InvalidRequest as error:
+            hint = _ONE if isinstance(error, ShapeMismatch) else error.hint
+            raise type(error)(f"sequences[{number}]: {error.detail}", hint=hint) from None
+    return found

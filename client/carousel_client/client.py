@@ -19,10 +19,17 @@ RETRY_S = 60.0
 class Client:
     """A server at `url` (`http://host:port`, or with a path behind a proxy).
 
+        client = Client("http://127.0.0.1:8000")
+        with client.session("lstm-10-20-2") as session:
+            y = session.step(x)  # [T, F] -> [T, O]
+
     `timeout_s` is how long one attempt may stay without an answer: by default longer than the
-    server's own deadline. Lost connections, 429, 503 and 504 are tried again, with growing waits,
-    until `retry_s` after the first attempt; 0 tries once. So a call may last for both together.
-    `ssl_context` replaces the usual trust in certificates.
+    server's own deadline. Lost connections, 429, 502, 503 and 504 are tried again, with growing
+    waits, until `retry_s` after the first attempt; 0 tries once. So a call may last for both
+    together; the logger `carousel_client` tells of each retry at level INFO. `ssl_context` replaces
+    the usual trust in certificates.
+
+    What goes wrong is a CarouselError; `carousel_client.errors` has them all.
 
     A client may be shared by threads; each of its sessions belongs to one.
     """

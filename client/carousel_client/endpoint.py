@@ -37,8 +37,7 @@ class Endpoint:
     headers: httpx.Headers = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(self.url):
             raise ValueError(f"url: {self.url!r} given; expected http://host:port or https://host")
         object.__setattr__(self, "url", self.url.rstrip("/"))
         headers = httpx.Headers({"User-Agent": user_agent(), "Accept-Encoding": "identity"})
@@ -49,7 +48,7 @@ class Endpoint:
     @property
     def timeout(self) -> httpx.Timeout:
         """How long one attempt may take; a connection that cannot be made is given up earlier."""
-        return httpx.Timeout(self.timeout_s, connect=min(self.timeout_s, _CONNECT_S))
+        return self._timeout(self.timeout_s)
 
     @property
     def verify(self) -> ssl.SSLContext | bool:
@@ -86,12 +85,30 @@ class Endpoint:
         content: bytes | None = None,
         json: Any = None,
         headers: dict[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> httpx.Request:
-        """A request; `json` is a body in place of `content`."""
+        """A request; `json` is a body in place of `content`, `timeout_s` a shorter time than for
+        others.
+        """
         sent = self.headers.copy()
         if json is not None:
             content = json_format.dumps(json, separators=(",", ":"), allow_nan=False).encode()
             sent["Content-Type"] = JSON
         if headers is not None:
             sent.update(headers)
-        return httpx.Request(method, url, headers=sent, content=content)
+        request = httpx.Request(method, url, headers=sent, content=content)
+        if timeout_s is not None:
+            timeout = self._timeout(min(timeout_s, self.timeout_s))
+            request.extensions["timeout"] = timeout.as_dict()
+        return request
+
+    def _timeout(self, timeout_s: float) -> httpx.Timeout:
+        return httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S))
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

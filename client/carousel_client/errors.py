@@ -25,7 +25,7 @@ class CarouselError(Exception):
 
     `advanced`: whether the session may have moved: False, or "unknown"; None where nothing is said.
     `fields`: the other members of the server's answer. `retry_after_s`: when to ask again.
-    `after_loss`: an attempt before this one got no answer, and may have been done.
+    `after_loss`: an attempt before this got no answer of the server's, and may have been done.
     """
 
     status = 0

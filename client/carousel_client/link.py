@@ -1,5 +1,6 @@
 """An open WebSocket to a session; every way it can fail is a CarouselError."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -44,10 +45,10 @@ class Link:
         with _failing():
             self._socket.send(message)
 
-    def receive(self) -> Message:
-        """The next message."""
+    def receive(self, within_s: float = math.inf) -> Message:
+        """The next message; `within_s` is how long to wait, if less than the client does."""
         with _failing():
-            return self._socket.recv(timeout=self._timeout_s)
+            return self._socket.recv(timeout=max(0.0, min(within_s, self._timeout_s)))
 
     def close(self) -> None:
         """End the stream; the session stays."""

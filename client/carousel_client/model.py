@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from carousel_client.document import expecting, text
 
 Array = npt.NDArray[Any]
 Axis = int | Literal["time"]
@@ -60,15 +63,16 @@ class ModelInfo:
     parity: Mapping[str, Any]
 
 
+@expecting("a model")
 def read_model(document: Mapping[str, Any]) -> ModelInfo:
-    """The ModelInfo of a JSON object."""
+    """The ModelInfo of a JSON object; raises BadAnswer."""
     views = document["inputs"]
     # A model with state and without a time axis is fed frame by frame; what goes over the wire then
     # has one frame for every time step.
     is_framed = bool(document["states"]) and not any("time" in each["shape"] for each in views)
     return ModelInfo(
-        name=document["name"],
-        version=document["version"],
+        name=text(document["name"]),
+        version=index(document["version"]),
         versions=tuple(document["versions"]),
         program=document["program"],
         device=document["device"],
@@ -77,7 +81,7 @@ def read_model(document: Mapping[str, Any]) -> ModelInfo:
         inputs=_read_tensors(views, is_framed=is_framed),
         outputs=_read_tensors(document["outputs"], is_framed=is_framed),
         states=_read_tensors(document["states"], is_framed=False),
-        max_steps=document["max_steps"],
+        max_steps=index(document["max_steps"]),
         parity=document["parity"],
     )
 
@@ -92,7 +96,7 @@ def little(dtype: str) -> np.dtype[Any]:
 def _read_tensors(views: Any, *, is_framed: bool) -> tuple[TensorInfo, ...]:
     return tuple(
         TensorInfo(
-            name=each["name"],
+            name=text(each["name"]),
             dtype=little(each["dtype"]),
             shape=_on_wire(each["shape"], is_framed=is_framed),
             low=each.get("low"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from carousel_client.codec import Codec, Inputs, Outputs
+from carousel_client.document import expecting
 from carousel_client.errors import BadAnswer, CarouselError, ReplyNotKept
 from carousel_client.problem import make_error
 
@@ -99,7 +100,7 @@ class Pipeline:
         """
         document = _read(greeting)
         if "error" in document:
-            raise make_error(document["error"])
+            raise _error_of(document)
         place = json.dumps({"position": self.position})
         return [place, *(each.message for each in self._unanswered)]
 
@@ -114,7 +115,7 @@ class Pipeline:
             outputs = self._codec.from_json(document["outputs"])
             return self._answered(outputs, document.get("position"))
         if "error" in document:
-            raise self._refused(make_error(document["error"]))
+            raise self._refused(_error_of(document))
         return None
 
     def _answered(self, outputs: Outputs, position: int | None) -> Reply:
@@ -130,6 +131,11 @@ class Pipeline:
             # The frame was done: what the caller sends next starts behind it.
             self.position += self._unanswered.popleft().num_steps
         return error
+
+
+@expecting("an error")
+def _error_of(document: dict[str, Any]) -> CarouselError:
+    return make_error(document["error"])
 
 
 def _read(message: Message) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -10,8 +12,13 @@ from websockets.frames import Close
 
 from carousel_client.errors import (
     CarouselError,
+    Conflict,
     ConnectionLost,
     Forbidden,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
     PayloadTooLarge,
     RateLimited,
     SessionExpired,
@@ -19,11 +26,24 @@ from carousel_client.errors import (
     TakenOver,
     Unauthorized,
     Unavailable,
+    UnsupportedMediaType,
 )
 
 _NAMED = frozenset({"type", "title", "status", "code", "detail", "hint", "advanced"})
 # What a proxy says of a server that it cannot reach just now.
 _GATEWAY = frozenset({502, 503, 504})
+# What a status alone says, from whoever it comes.
+_BY_STATUS: dict[int, type[CarouselError]] = {
+    **{
+        kind.status: kind
+        for kind in (
+            *(Unauthorized, Forbidden, NotFound, MethodNotAllowed, NotAcceptable, Conflict),
+            *(PayloadTooLarge, UnsupportedMediaType, InvalidRequest, RateLimited),
+        )
+    },
+    **dict.fromkeys(_GATEWAY, Unavailable),
+}
+_NOT_OURS = "this is no answer of Carousel's own: check the address, and what stands between"
 _CLOSED: dict[int, type[CarouselError]] = {
     1009: PayloadTooLarge,
     4401: Unauthorized,
@@ -41,19 +61,23 @@ def read_problem(response: httpx.Response) -> CarouselError:
         members = json.loads(response.content)
     except ValueError:
         members = None
-    if not isinstance(members, dict) or "code" not in members:
+    if not isinstance(members, dict) or not isinstance(members.get("code"), str):
         text = response.text[:200] if response.content else response.reason_phrase
-        members = {"detail": f"HTTP {response.status_code}: {text}"}
+        members = {"detail": f"HTTP {response.status_code}: {text}", "hint": _NOT_OURS}
+    if response.status_code in _GATEWAY and members.get("code") not in _BY_CODE:
+        # A proxy says so too where the server did it all and only the answer was lost.
+        members.setdefault("advanced", "unknown")
     members["status"] = response.status_code
-    return make_error(members, _seconds(response.headers.get("retry-after")))
+    return make_error(members, _retry_after_s(response.headers))
 
 
 def make_error(members: Mapping[str, Any], retry_after_s: float | None = None) -> CarouselError:
     """The error that the members of a problem describe."""
-    status = members.get("status", 0)
+    status = members.get("status")
+    status = status if isinstance(status, int) else 0
     code = members.get("code")
     kind = _BY_CODE.get(code) if isinstance(code, str) else None
-    error = (kind or _by_status(status))(
+    error = (kind or _BY_STATUS.get(status, CarouselError))(
         str(members.get("detail", "the server says no more")),
         hint=members.get("hint"),
         advanced=members.get("advanced"),
@@ -84,15 +108,25 @@ def _ended(close: Close) -> CarouselError:
     return CarouselError(said) if close.code in _OWN_CODES else ConnectionLost(said)
 
 
-def _by_status(status: int) -> type[CarouselError]:
-    if status in _GATEWAY:
-        return Unavailable
-    return RateLimited if status == RateLimited.status else CarouselError
+def _retry_after_s(headers: httpx.Headers) -> float | None:
+    """Retry-After, which is a number of seconds or a date."""
+    text = headers.get("retry-after", "")
+    if text.isascii() and text.isdigit():
+        return float(text)
+    then = _date(text)
+    if then is None:
+        return None
+    # By the clock of who says it; this machine's may be off.
+    now = _date(headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds())
 
 
-def _seconds(text: str | None) -> float | None:
-    """Retry-After in seconds; a date, which it may be as well, is left to the backoff."""
-    return float(text) if text is not None and text.isascii() and text.isdigit() else None
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _all(kind: type[CarouselError]) -> Iterator[type[CarouselError]]:

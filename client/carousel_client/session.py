@@ -1,5 +1,6 @@
 """A session, whose hidden state the server keeps from step to step."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, Self, overload
@@ -7,10 +8,11 @@ from typing import Literal, Self, overload
 import numpy.typing as npt
 
 from carousel_client.codec import Inputs, Outputs
+from carousel_client.flow import Flow
 from carousel_client.model import Array, ModelInfo
 from carousel_client.pipeline import MAX_AHEAD
 from carousel_client.plan import Plan, T
-from carousel_client.session_calls import SessionCalls, Stepped
+from carousel_client.session_calls import LEAVE_S, SessionCalls, Stepped
 from carousel_client.session_info import SessionInfo
 from carousel_client.stream import Stream
 from carousel_client.turn import Life, Turn
@@ -30,7 +32,7 @@ class Session:
     def __init__(self, wire: Wire, calls: SessionCalls) -> None:
         self._wire = wire
         self._calls = calls
-        self._turn: Turn[Stream] = Turn()
+        self._turn: Turn[Flow] = Turn()
 
     def __repr__(self) -> str:
         return f"<Session {self.id} of {self.model.name} at {self.position}>"
@@ -89,8 +91,11 @@ class Session:
         Over one WebSocket, without waiting for an answer before the next is sent: up to `ahead`
         frames are taken from `inputs` before the first output comes. For live input that is too
         late; there `ahead=1` gives each output before it takes the next.
+
+        Who leaves the loop early finds `position` behind all that was sent. An input that does not
+        fit, or an error of `inputs` itself, is raised after the outputs of what came before it.
         """
-        return Stream(self._wire, self._calls, self._turn, inputs, ahead)
+        return Stream(Flow(self._wire, self._calls, self._turn, inputs, ahead))
 
     def info(self) -> SessionInfo:
         """The session as the server has it. Its position is this client's from now on, also where
@@ -133,10 +138,10 @@ class Session:
 
     def close(self) -> None:
         """What leaving the context manager does: delete the session if nobody else was told its id.
-        Where that cannot be done soon, its time to live does it.
+        Where that cannot be done within some seconds, its time to live does it.
         """
         with self._turn.taken():
-            self._finish_stream()
+            self._finish_stream(LEAVE_S)
             self._wire.run(self._calls.leave())
 
     def _run(self, plan: Plan[T]) -> T:
@@ -148,7 +153,7 @@ class Session:
     def _forked(self, plan: Plan[list[SessionCalls]]) -> "list[Session]":
         return [Session(self._wire, calls) for calls in self._run(plan)]
 
-    def _finish_stream(self) -> None:
+    def _finish_stream(self, within_s: float = math.inf) -> None:
         stream = self._turn.stream
         if stream is not None:
-            stream.finish(Life.INTERRUPTED)
+            stream.finish(Life.INTERRUPTED, within_s)

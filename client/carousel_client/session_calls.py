@@ -4,12 +4,14 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import numpy as np
 import numpy.typing as npt
 
 from carousel_client.codec import RAW, SAFETENSORS, Codec, Inputs, Outputs
+from carousel_client.document import expecting
 from carousel_client.endpoint import Endpoint
 from carousel_client.errors import (
     BadAnswer,
@@ -24,7 +26,9 @@ from carousel_client.plan import Plan, ask, document_of
 from carousel_client.retry import Retry
 from carousel_client.session_info import SessionInfo, read_session
 
-_LEAVE_S = 5.0
+# Who leaves a session waits about twice this at most: no attempt to end it begins later, and none
+# lasts longer.
+LEAVE_S = 2.5
 _POSITION = "Carousel-Position"
 _REPLAYED = "carousel-replayed"
 
@@ -134,22 +138,25 @@ class SessionCalls:
         body = {"session_ids": ids} | ({} if ttl_s is None else {"ttl_s": ttl_s})
         request = self._endpoint.request("POST", f"{self._url}/fork", json=body)
         try:
-            found = document_of((yield from ask(request, self._retry)))["sessions"]
+            copies = _copies(document_of((yield from ask(request, self._retry))), ids)
         except SessionExists as error:
-            found = error.fields.get("sessions", ())
-            if not error.after_loss or {each["session_id"] for each in found} != set(ids):
+            if not error.after_loss:
                 raise
+            try:
+                copies = _copies(error.fields, ids)
+            except BadAnswer:
+                raise error from None
         owned = session_ids is None
         return [
             SessionCalls(
                 self._endpoint, self.codec, info.session_id, position=info.position, owned=owned
             )
-            for info in map(read_session, found)
+            for info in copies
         ]
 
-    def delete(self, retry: Retry | None = None) -> Plan[None]:
-        """End the session."""
-        request = self._endpoint.request("DELETE", self._url)
+    def delete(self, retry: Retry | None = None, timeout_s: float | None = None) -> Plan[None]:
+        """End the session; `timeout_s` is for one attempt."""
+        request = self._endpoint.request("DELETE", self._url, timeout_s=timeout_s)
         try:
             yield from ask(request, retry or self._retry)
         except (SessionNotFound, SessionExpired) as error:
@@ -163,7 +170,7 @@ class SessionCalls:
         if self.owned:
             self.owned = False
             with suppress(CarouselError):
-                yield from self.delete(Retry(min(_LEAVE_S, self._retry.total_s)))
+                yield from self.delete(Retry(min(LEAVE_S, self._retry.total_s)), LEAVE_S)
 
     def is_new(self, model: str, position: int, state: Mapping[str, Array] | None) -> Plan[bool]:
         """Whether the session is what opening it so would have made."""
@@ -193,6 +200,14 @@ class SessionCalls:
         info = read_session(document_of(response))
         self.position, self.is_unsure = info.position, False
         return info
+
+
+@expecting("the copies of the session")
+def _copies(document: Mapping[str, Any], ids: Sequence[str]) -> list[SessionInfo]:
+    copies = [read_session(each) for each in document["sessions"]]
+    if {each.session_id for each in copies} != set(ids):
+        raise ValueError
+    return copies
 
 
 def _with_flags(url: httpx.URL, *, return_state: bool, commit: bool) -> httpx.URL:

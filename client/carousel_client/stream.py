@@ -1,69 +1,38 @@
-"""A stream of steps through one session: inputs go out ahead, outputs come back in order."""
+"""A stream of steps through one session, as its caller holds it."""
 
-import logging
-import time
-from collections.abc import Iterable, Iterator
+import sys
+import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Self
 
-from carousel_client.codec import Inputs, Outputs
-from carousel_client.errors import CarouselError
-from carousel_client.link import Link
-from carousel_client.pipeline import Pipeline, Reply
-from carousel_client.retry import Attempts
-from carousel_client.session_calls import SessionCalls
-from carousel_client.turn import Life, Turn
-from carousel_client.wire import Wire
-
-log = logging.getLogger("carousel_client")
+from carousel_client.codec import Outputs
+from carousel_client.flow import Flow
 
 
 class Stream(Iterator[Outputs]):
     """Outputs, one for each of the inputs; made by `Session.stream`. To be used by one thread.
 
-    It begins when the first output is asked for. Another call on its session ends it.
+    It begins when the first output is asked for. Another call on its session ends it, and so does
+    letting go of it, as a loop does that is left early.
     """
 
-    def __init__(
-        self,
-        wire: Wire,
-        calls: SessionCalls,
-        turn: "Turn[Stream]",
-        inputs: Iterable[Inputs],
-        ahead: int,
-    ) -> None:
-        self._wire = wire
-        self._calls = calls
-        self._turn = turn
-        self._source = iter(inputs)
-        self._exhausted = False
-        self._pipeline = Pipeline(calls.codec, ahead)
-        self._link: Link | None = None
-        self._attempts: Attempts | None = None
-        self._life = Life.NEW
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._thread = threading.get_ident()
 
     def __repr__(self) -> str:
-        return f"<Stream {self._calls.id} {self._life.value} {self._pipeline!r}>"
+        return f"<Stream {self._flow!r}>"
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Outputs:
-        with self._turn.taken():
-            self._life.check()
-            if self._life is Life.ENDED:
-                raise StopIteration
-            if self._life is Life.NEW:
-                self._begin()
-            while True:
-                self._pull()
-                if self._pipeline.is_empty:
-                    self.finish(Life.ENDED)
-                    raise StopIteration
-                reply = self._exchange()
-                if reply is not None:
-                    self._attempts = None
-                    return reply.outputs
+        self._thread = threading.get_ident()
+        reply = self._flow.next_reply()
+        if reply is None:
+            raise StopIteration
+        return reply.outputs
 
     def __enter__(self) -> Self:
         return self
@@ -71,100 +40,15 @@ class Stream(Iterator[Outputs]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # Whose turn it is not, or another thread that only collects garbage, leaves it to the
+        # session's next call.
+        if not sys.is_finalizing() and threading.get_ident() == self._thread:
+            with suppress(RuntimeError):
+                self._flow.close()
+
     def close(self) -> None:
         """End the stream. What was sent ahead is still done: its outputs are dropped, and the
         session's `position` is behind it.
         """
-        with self._turn.taken():
-            self.finish(Life.ENDED)
-
-    def finish(self, life: Life) -> None:
-        """`close` for a caller who has the turn; `life` says what the stream is then."""
-        if self._life.is_over:
-            return
-        self._life = life
-        self._turn.leave(self)
-        with suppress(CarouselError):
-            while self._link is not None and self._pipeline.num_unanswered:
-                self._receive(self._link)
-        self._calls.is_unsure |= self._pipeline.num_unanswered > 0
-        self._drop()
-
-    def _begin(self) -> None:
-        other = self._turn.stream
-        if other is not None:
-            other.finish(Life.INTERRUPTED)
-        if self._calls.is_unsure:
-            self._wire.run(self._calls.info())
-        self._turn.stream = self
-        self._life = Life.OPEN
-        self._pipeline.position = self._calls.position
-
-    def _pull(self) -> None:
-        """Send what there is to send."""
-        self._flush()
-        while self._pipeline.wants_inputs and not self._exhausted:
-            try:
-                inputs = next(self._source)
-            except StopIteration:
-                self._exhausted = True
-            else:
-                self._pipeline.offer(inputs)
-                self._flush()
-
-    def _flush(self) -> None:
-        try:
-            while self._link is not None and (message := self._pipeline.next_message()) is not None:
-                self._link.send(message)
-        except CarouselError as error:
-            self._fail(error)
-
-    def _exchange(self) -> Reply | None:
-        """A reply, if the next message is one. A connection that failed is made anew."""
-        try:
-            if self._link is None:
-                self._connect()
-                return None
-            return self._receive(self._link)
-        except CarouselError as error:
-            self._fail(error)
-            return None
-
-    def _connect(self) -> None:
-        link = Link(self._wire.endpoint, self._calls.id)
-        try:
-            for message in self._pipeline.begin(link.receive()):
-                link.send(message)
-        except BaseException:
-            with suppress(CarouselError):
-                link.close()
-            raise
-        self._link = link
-
-    def _receive(self, link: Link) -> Reply | None:
-        message = link.receive()
-        try:
-            return self._pipeline.take(message)
-        finally:
-            self._calls.position = self._pipeline.position
-
-    def _fail(self, error: CarouselError) -> None:
-        """Wait before the next attempt; raises the error if there is to be none."""
-        self._drop()
-        now = time.monotonic()
-        if self._attempts is None:
-            self._attempts = self._wire.endpoint.retry.begin(now)
-        try:
-            wait_s = self._attempts.wait_s(error, now)
-        except CarouselError:
-            self._life = Life.ENDED
-            self._turn.leave(self)
-            raise
-        log.info("stream of %s again in %.3f s: %s", self._calls.id, wait_s, error)
-        time.sleep(wait_s)
-
-    def _drop(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            with suppress(CarouselError):
-                link.close()
+        self._flow.close()

@@ -5,7 +5,7 @@ import time
 import httpx
 
 from carousel_client.endpoint import Endpoint
-from carousel_client.errors import ConnectionLost
+from carousel_client.errors import BadAnswer, CarouselError, ConnectionLost
 from carousel_client.plan import Plan, T, Wait
 
 
@@ -35,8 +35,8 @@ class Wire:
                 assert isinstance(todo, httpx.Request)
                 try:
                     response = self._http.send(todo)
-                except httpx.TransportError as error:
-                    todo = plan.throw(lost(error))
+                except httpx.RequestError as error:
+                    todo = plan.throw(unanswered(error, self.endpoint.url))
                 else:
                     todo = plan.send(response)
         except StopIteration as end:
@@ -48,12 +48,19 @@ class Wire:
         self._http.close()
 
 
-def lost(error: httpx.TransportError) -> ConnectionLost:
-    """The error of a request that got no answer; what no second attempt can mend goes on as it
-    is.
+def unanswered(error: httpx.RequestError, url: str) -> CarouselError:
+    """The error of a request to the server at `url` that got no answer, or none that can be read;
+    what no second attempt can mend goes on as it is.
     """
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         raise error
-    found = ConnectionLost(f"{type(error).__name__}: {error}".rstrip(": "))
+    found: CarouselError
+    if isinstance(error, httpx.TransportError):
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        unreached = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        hint = f"is there a server at {url}?" if unreached else None
+        found = ConnectionLost(said, hint=hint)
+    else:
+        found = BadAnswer(f"the answer cannot be read: {error}")
     found.__cause__ = error
     return found
