@@ -2,7 +2,7 @@
 
 import binascii
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
@@ -12,6 +12,7 @@ from service.errors import InvalidRequest
 SUBPROTOCOL = "carousel.v1"
 # A browser cannot set headers, so the key comes as a subprotocol that the server never picks.
 _BEARER = "bearer."
+_OFFER = b"sec-websocket-protocol"
 
 _SESSION_FIELDS = frozenset({"position", "replies"})
 _MODEL_FIELDS = frozenset({"replies", "version", "ttl_s"})
@@ -68,6 +69,17 @@ def read_call(path: str) -> Call:
     )
 
 
+def read_headers(lines: Iterable[tuple[str, str]]) -> dict[bytes, bytes]:
+    """Headers by their names in lower case; subprotocols may be offered on several lines."""
+    headers: dict[bytes, bytes] = {}
+    for each, text in lines:
+        name, value = each.lower().encode("latin-1"), text.encode("latin-1")
+        if name == _OFFER and name in headers:
+            value = headers[name] + b"," + value
+        headers[name] = value
+    return headers
+
+
 def with_key(headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
     """The headers, with the key of the subprotocols where there is one and no Authorization."""
     if b"authorization" in headers:
@@ -84,7 +96,7 @@ def with_key(headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
 
 
 def _offered(headers: Mapping[bytes, bytes]) -> Sequence[str]:
-    text = headers.get(b"sec-websocket-protocol", b"").decode("latin-1")
+    text = headers.get(_OFFER, b"").decode("latin-1")
     return [each.strip() for each in text.split(",")]
 
 

@@ -7,6 +7,7 @@ from service.errors import (
     Draining,
     Forbidden,
     NotFound,
+    PayloadTooLarge,
     SessionExpired,
     Unauthorized,
     Unavailable,
@@ -18,6 +19,8 @@ class Close(IntEnum):
 
     NORMAL = 1000
     GOING_AWAY = 1001
+    # Never on the wire: how a close frame without a code is read, as of a browser's close().
+    NO_CODE = 1005
     TOO_LARGE = 1009
     INTERNAL = 1011
     RESTARTING = 1012
@@ -31,7 +34,7 @@ class Close(IntEnum):
 
 
 # What the client closes with when it is done with a session that was opened for its stream.
-DONE = frozenset({Close.NORMAL, Close.GOING_AWAY})
+DONE = frozenset({Close.NORMAL, Close.GOING_AWAY, Close.NO_CODE})
 
 _BY_ERROR: tuple[tuple[type[CarouselError], Close], ...] = (
     (Draining, Close.RESTARTING),
@@ -40,11 +43,12 @@ _BY_ERROR: tuple[tuple[type[CarouselError], Close], ...] = (
     (Forbidden, Close.FORBIDDEN),
     (NotFound, Close.NOT_FOUND),
     (SessionExpired, Close.EXPIRED),
+    (PayloadTooLarge, Close.TOO_LARGE),
 )
 
 
 def close_for(error: CarouselError) -> Close:
-    """The code for a stream that could not be opened."""
+    """The code for a stream that could not be opened, or cannot go on."""
     for kind, code in _BY_ERROR:
         if isinstance(error, kind):
             return code

@@ -18,15 +18,20 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from service.api.budget import COUNTED_BYTES
 from service.api.problem import unexpected
-from service.api.streams.call import SUBPROTOCOL
+from service.api.streams.call import SUBPROTOCOL, read_headers
 from service.api.streams.closing import Close, close_for
 from service.api.streams.desk import Desk
 from service.api.streams.framing import Splitter, frame_header
 from service.api.streams.host import Host
 from service.api.streams.message import Frame, write_error
+from service.api.streams.patience import Patience
+from service.api.streams.pieces import Pieces
 from service.api.streams.stream import Stream
-from service.errors import CarouselError
+from service.errors import CarouselError, PayloadTooLarge, QueueFull
+
+_DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 
 class StreamConnection(asyncio.Protocol):
@@ -47,14 +52,13 @@ class StreamConnection(asyncio.Protocol):
         self._host = Host(desk, self)
         self._stream: Stream | None = None
         self._early: list[Frame] = []
-        self._parts: list[bytes] = []
-        self._part_is_text = False
+        self._early_bytes = 0
+        self._pieces = Pieces()
+        # What the budget has been told.
+        self._counted_bytes = 0
         self._opening: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._pinged = False
-        self._closing = False
-        self._unread_since: float | None = None
+        self._held_back = False
 
     def __repr__(self) -> str:
         return f"<StreamConnection {self._wire.state.name} {self._stream!r}>"
@@ -62,19 +66,21 @@ class StreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection comes from the HTTP protocol, which read the head."""
         self._transport = cast(asyncio.Transport, transport)
+        self._patience = Patience(self._desk, self._wire, self._transport, self._flush)
         self._connections.add(self)
-        self._set_timer(self._desk.patience_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or was sent away."""
         self._connections.discard(self)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._patience.end()
         if self._opening is not None:
             self._opening.cancel()
-        received = self._wire.close_rcvd
-        code = received.code if received is not None else None
-        self._ending = asyncio.ensure_future(self._host.end(code))
+        if self._stream is not None:
+            # Not a turn later: by then a reply may be there, and nothing to write it to.
+            self._stream.lost()
+        self._wire.receive_eof()
+        self._count()
+        self._ending = asyncio.ensure_future(self._host.end(self._closed_with()))
 
     def upgraded(self, head: bytes, rest: bytes) -> None:
         """The head that asked for the connection, and what came behind it."""
@@ -96,6 +102,7 @@ class StreamConnection(asyncio.Protocol):
                 self._take(event)
             elif isinstance(event, Request):
                 self._accept(event)
+        self._count()
         self._flush()
 
     def eof_received(self) -> bool:
@@ -106,15 +113,16 @@ class StreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read what it is sent."""
-        self._unread_since = time.monotonic()
+        self._patience.left_unread()
         self._transport.pause_reading()
         if self._stream is not None:
             self._stream.set_can_send(False)
 
     def resume_writing(self) -> None:
         """It reads again."""
-        self._unread_since = None
-        self._transport.resume_reading()
+        self._patience.read_on()
+        if not self._held_back:
+            self._transport.resume_reading()
         if self._stream is not None:
             self._stream.set_can_send(True)
 
@@ -128,18 +136,23 @@ class StreamConnection(asyncio.Protocol):
             self._transport.write(frame_header(len(data), is_text=is_text) + data)
 
     def close(self, code: Close, reason: str) -> None:
-        """Say why, and wait a while for the client to close its side."""
+        """Say why, and wait a while for the client to close its side; what else it sends is not
+        taken.
+        """
         try:
             self._wire.send_close(code, reason)
         except InvalidState:
             return
         self._flush()
+        self._take_early()
+        self.hold_back(False)
 
     def hold_back(self, held: bool) -> None:
         """Stop reading, or read on."""
+        self._held_back = held
         if held:
             self._transport.pause_reading()
-        elif self._unread_since is None:
+        elif not self._patience.is_unread:
             self._transport.resume_reading()
 
     def _accept(self, request: Request) -> None:
@@ -149,11 +162,8 @@ class StreamConnection(asyncio.Protocol):
             self._opening = asyncio.ensure_future(self._open(request))
 
     async def _open(self, request: Request) -> None:
-        headers = {
-            name.lower().encode("latin-1"): value.encode("latin-1")
-            for name, value in request.headers.raw_items()
-        }
         try:
+            headers = read_headers(request.headers.raw_items())
             stream = await self._host.open(request.path, headers)
         except asyncio.CancelledError:
             raise
@@ -164,27 +174,23 @@ class StreamConnection(asyncio.Protocol):
             self.send(write_error(known, None), is_text=True)
             self.close(close_for(known), known.code)
             return
-        stream.set_can_send(self._unread_since is None)
+        stream.set_can_send(not self._patience.is_unread)
         self._stream = stream
-        early, self._early = self._early, []
         self.hold_back(False)
-        for frame in early:
+        for frame in self._take_early():
             stream.receive(frame)
 
     def _take(self, event: WireFrame) -> None:
         if event.opcode is Opcode.PONG:
-            self._pinged = False
-        elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            if event.opcode is not Opcode.CONT:
-                self._part_is_text = event.opcode is Opcode.TEXT
-            data = bytes(event.data)
-            if not event.fin or self._parts:
-                self._parts.append(data)
-                if not event.fin:
-                    return
-                data = b"".join(self._parts)
-                self._parts = []
-            self._receive(Frame(data, self._part_is_text, time.monotonic()))
+            self._patience.ponged()
+        elif self._wire.state is State.OPEN and event.opcode in _DATA:
+            try:
+                frame = self._pieces.add(event)
+            except PayloadTooLarge as error:
+                self._break_off(error)
+                return
+            if frame is not None:
+                self._receive(frame)
 
     def _receive(self, frame: Frame) -> None:
         if self._stream is not None:
@@ -192,42 +198,55 @@ class StreamConnection(asyncio.Protocol):
         else:
             # The greeting has not been sent yet; what is more than this stays with the client.
             self._early.append(frame)
+            self._early_bytes += len(frame.data)
+            self._count()
             if len(self._early) == 1:
-                self._transport.pause_reading()
+                self.hold_back(True)
+
+    def _take_early(self) -> list[Frame]:
+        early, self._early = self._early, []
+        self._early_bytes = 0
+        self._count()
+        return early
+
+    def _count(self) -> None:
+        """Tell the budget what is held, if it is much, of a message not whole or come early."""
+        held = self._splitter.num_unfinished + self._pieces.num_bytes + self._early_bytes
+        if held < COUNTED_BYTES or self._wire.eof_sent:  # the library forgets what it has then
+            held = 0
+        grown = held - self._counted_bytes
+        if grown > 0:
+            try:
+                self._desk.budget.take(grown)
+            except QueueFull as error:
+                self._break_off(error)
+                return
+        elif grown:
+            self._desk.budget.add(grown)
+        self._counted_bytes = held
+
+    def _break_off(self, error: CarouselError) -> None:
+        """Close amid a message, whose rest is not waited for."""
+        self._wire.fail(close_for(error), f"{error.code}: {error.detail}")
+        self._pieces.clear()
+        self._take_early()
+        self._flush()
 
     def _flush(self) -> None:
+        if self._transport.is_closing():
+            return
         for data in self._wire.data_to_send():
             if data:
                 self._transport.write(data)
             else:
                 self._transport.close()
-        if self._wire.close_expected() and not self._closing:
-            self._closing = True
-            self._set_timer(self._desk.patience_s)
+        if self._wire.close_expected():
+            self._patience.closing()
 
-    def _set_timer(self, delay_s: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._look)
-
-    def _look(self) -> None:
-        """Time has passed: is the client still there?"""
-        self._timer = None
-        if self._wire.close_expected() or self._pinged or self._is_deaf():
-            self._transport.abort()
-            return
-        self._pinged = True
-        try:
-            self._wire.send_ping(b"")
-        except InvalidState:
-            self._transport.abort()
-            return
-        self._flush()
-        self._set_timer(self._desk.patience_s)
-
-    def _is_deaf(self) -> bool:
-        since = self._unread_since
-        return since is not None and time.monotonic() - since >= self._desk.patience_s
+    def _closed_with(self) -> int | None:
+        """The code of the client's close, where it is not an answer to ours."""
+        received = self._wire.close_rcvd
+        return received.code if received is not None and self._wire.close_rcvd_then_sent else None
 
 
 def _select_subprotocol(wire: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:

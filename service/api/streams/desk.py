@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from service.api.budget import Budget
 from service.api.codec import Codecs
 from service.api.guard import Guard
 from service.api.lifecycle import Lifecycle
@@ -13,6 +14,9 @@ from service.sessions.sessions import Sessions
 
 if TYPE_CHECKING:
     from service.api.streams.stream import Stream
+
+# What messages in progress may take where there is no budget that requests share.
+_MAX_HELD_BYTES = 256 * 10**6
 
 
 class Desk:
@@ -29,7 +33,9 @@ class Desk:
         deadline_s: float,
         max_ttl_s: float,
         max_message_bytes: int,
+        budget: Budget | None = None,
         patience_s: float = 20.0,
+        drain_patience_s: float = 2.0,
     ) -> None:
         self.sessions = sessions
         self.codecs = codecs
@@ -41,6 +47,9 @@ class Desk:
         self.max_message_bytes = max_message_bytes
         # How long a client may leave unread what it is sent, or unanswered a ping or a close.
         self.patience_s = patience_s
+        # The first of these once the service refuses requests: the end waits for such a client.
+        self.drain_patience_s = drain_patience_s
+        self.budget = budget if budget is not None else Budget(_MAX_HELD_BYTES)
         self._streams: dict[Key, Stream] = {}
 
     def __repr__(self) -> str:

@@ -31,6 +31,8 @@ class Splitter:
         self._part = b""
         # What the library lacks of the frame that it was given the beginning of.
         self._owed = 0
+        # And what it has of it: it keeps a frame that is not whole.
+        self.num_unfinished = 0
         self._in_pieces = False
 
     def __repr__(self) -> str:
@@ -47,6 +49,7 @@ class Splitter:
             if self._owed:
                 stop = min(end, at + self._owed)
                 self._owed -= stop - at
+                self.num_unfinished = self.num_unfinished + stop - at if self._owed else 0
                 found.append(data[at:stop])
                 at = stop
                 continue

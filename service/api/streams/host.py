@@ -46,7 +46,7 @@ class Host:
         return stream
 
     async def end(self, code: int | None) -> None:
-        """The connection is gone; `code` is what the client closed with, None if it did not."""
+        """The connection is gone; `code` is what the client closed it with, None if it did not."""
         stream = self._stream
         if stream is None:
             return

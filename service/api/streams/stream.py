@@ -9,6 +9,7 @@ import time
 from collections import deque
 from typing import Protocol
 
+from service.api.budget import COUNTED_BYTES
 from service.api.problem import unexpected
 from service.api.streams.closing import Close, close_for, ends_stream
 from service.api.streams.desk import Desk
@@ -29,6 +30,8 @@ from service.sessions.stepper import Step
 
 # A client may have eight frames unanswered as it counts; what is on the wire may be as many again.
 _MAX_WAITING = 16
+# What a frame takes beside its data, about.
+_FRAME_BYTES = 128
 
 
 class Link(Protocol):
@@ -58,6 +61,9 @@ class Stream:
         self._route = route
         self._waiting: deque[Frame] = deque()
         self._waiting_bytes = 0
+        # What the budget has been told.
+        self._counted_bytes = 0
+        self._held_back = False
         self._frame: Frame | None = None
         self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
@@ -81,8 +87,11 @@ class Stream:
             self._begin(frame)
             return
         self._waiting.append(frame)
-        self._waiting_bytes += len(frame.data)
+        self._waiting_bytes += len(frame.data) + _FRAME_BYTES
+        if self._waiting_bytes >= COUNTED_BYTES:
+            self._count()
         if self._is_full:
+            self._held_back = True
             self._link.hold_back(True)
         if self._frame is None:
             self._go_on()
@@ -97,9 +106,9 @@ class Stream:
         """Another stream takes the session over: end, once the running step is committed."""
         self._leaving = True
         self._drop_waiting()
+        if self._frame is None:
+            self._leave()
         await self.settled()
-        if not self._ended:
-            self.end(Close.TAKEN_OVER, "another stream has taken the session over")
 
     def end(self, code: Close, reason: str) -> None:
         """Close from this side."""
@@ -125,20 +134,24 @@ class Stream:
     @property
     def _is_full(self) -> bool:
         return (
-            len(self._waiting) >= _MAX_WAITING or self._waiting_bytes > self._desk.max_message_bytes
+            len(self._waiting) >= _MAX_WAITING
+            or self._waiting_bytes > self._desk.max_message_bytes
+            or (self._waiting_bytes >= COUNTED_BYTES and not self._desk.budget.has_room)
         )
 
     def _go_on(self) -> None:
         while self._waiting and self._frame is None and self._can_send and not self._ended:
-            was_full = self._is_full
             frame = self._waiting.popleft()
-            self._waiting_bytes -= len(frame.data)
-            if was_full and not self._is_full:
+            self._waiting_bytes -= len(frame.data) + _FRAME_BYTES
+            if self._held_back and not self._is_full:
+                self._held_back = False
                 self._link.hold_back(False)
             self._begin(frame)
 
     def _begin(self, frame: Frame) -> None:
         self._frame = frame
+        if len(frame.data) >= COUNTED_BYTES:
+            self._count()
         session = self._desk.sessions.peek(self.tenant, self.session_id)
         try:
             if session is None or not self._begin_at_once(frame, session):
@@ -156,10 +169,13 @@ class Stream:
 
         def done(outcome: StepReply | BaseException) -> None:
             self._request = None
-            if isinstance(outcome, StepReply):
-                self._reply(session, step, outcome)
-            else:
-                self._fail(outcome)
+            try:
+                if isinstance(outcome, StepReply):
+                    self._reply(session, step, outcome)
+                else:
+                    self._fail(outcome)
+            except Exception as error:
+                self._fail(error)
 
         request = self._desk.sessions.begin(session, step, done)
         self._request = request
@@ -215,6 +231,8 @@ class Stream:
 
     def _refuse(self, error: CarouselError) -> None:
         """Answer with an error; what comes behind is refused likewise until it names a position."""
+        if self._frame is None:
+            return  # what failed was the sending of its answer
         self._refusal = error
         self._send(write_error(error, self.reached), is_text=True, status=error.status)
         if ends_stream(error):
@@ -223,18 +241,24 @@ class Stream:
     def _send(self, data: bytes, *, is_text: bool, status: int) -> None:
         frame = self._frame
         assert frame is not None
-        if not self._ended:
-            self._link.send(data, is_text=is_text)
-        self._desk.traffic.count(self._route, status, time.monotonic() - frame.arrived)
-        self._finish()
+        try:
+            if not self._ended:
+                self._link.send(data, is_text=is_text)
+            self._desk.traffic.count(self._route, status, time.monotonic() - frame.arrived)
+        finally:
+            self._finish()
 
     def _finish(self) -> None:
         """The frame is answered, or its client gone: the next."""
         self._frame = self._task = None
         self._desk.lifecycle.answered()
+        if self._counted_bytes:
+            self._count()
         if self._settled is not None:
             self._settled.set()
             self._settled = None
+            if self._leaving:
+                self._leave()
         if self._waiting:
             # Not at once: from `_go_on` this would call itself once for each frame that waits.
             asyncio.get_running_loop().call_soon(self._go_on)
@@ -244,3 +268,17 @@ class Stream:
             self._desk.lifecycle.answered()
         self._waiting.clear()
         self._waiting_bytes = 0
+        if self._counted_bytes:
+            self._count()
+
+    def _leave(self) -> None:
+        """End for the newer stream, which may be gone by now."""
+        self.end(Close.TAKEN_OVER, "another stream has taken the session over")
+
+    def _count(self) -> None:
+        """Tell the budget what the frames take that wait or run, where it is much."""
+        held = self._waiting_bytes + (len(self._frame.data) if self._frame is not None else 0)
+        if held < COUNTED_BYTES:
+            held = 0
+        self._desk.budget.add(held - self._counted_bytes)
+        self._counted_bytes = held

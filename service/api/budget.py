@@ -1,0 +1,32 @@
+"""The memory that messages in progress may take, all connections together."""
+
+from service.errors import QueueFull
+
+# Less than this is not counted once it is whole: connections bound the number of small messages.
+COUNTED_BYTES = 64 * 1024
+
+
+class Budget:
+    """Counts what is held. Owned by the event loop."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.held_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<Budget held={self.held_bytes} of {self._max_bytes}>"
+
+    @property
+    def has_room(self) -> bool:
+        """Whether anything more may be held."""
+        return self.held_bytes < self._max_bytes
+
+    def take(self, num_bytes: int) -> None:
+        """Count bytes about to be held; raises QueueFull where that would be too much."""
+        if self.held_bytes + num_bytes > self._max_bytes:
+            raise QueueFull(f"requests in progress hold {self.held_bytes} bytes already")
+        self.held_bytes += num_bytes
+
+    def add(self, num_bytes: int) -> None:
+        """Count bytes that are held whatever the bound says; fewer than none are given back."""
+        self.held_bytes += num_bytes
