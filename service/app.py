@@ -8,6 +8,7 @@ from typing import Literal
 from models.repository import Repository, RepositoryError
 from service.address import parse_address
 from service.api.body import Bodies
+from service.api.budget import Budget
 from service.api.bulk import BulkRoute
 from service.api.codec import Codecs
 from service.api.control import create_control
@@ -141,6 +142,7 @@ class App:
             max_ttl_s=settings.max_ttl_s,
         )
         guard = Guard(settings.api_key, settings.host_names)
+        self.budget = Budget(settings.max_held_bytes)
         self.desk = Desk(
             self.sessions,
             codecs,
@@ -150,6 +152,7 @@ class App:
             deadline_s=settings.deadline_s,
             max_ttl_s=settings.max_ttl_s,
             max_message_bytes=settings.max_body_bytes,
+            budget=self.budget,
         )
         control = create_control(parts)
         control.state.schema = create_schema(control)
@@ -173,8 +176,8 @@ class App:
 
     def _make_bodies(self) -> Bodies:
         return Bodies(
+            self.budget,
             max_bytes=self.settings.max_body_bytes,
-            max_held_bytes=self.settings.max_held_bytes,
             timeout_s=self.settings.deadline_s,
         )
 

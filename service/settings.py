@@ -137,7 +137,7 @@ class Settings:
 
     max_body_bytes: int = _setting(16 * 10**6, "largest request body", "Limits", _ABOVE_ZERO)
     max_held_bytes: int = _setting(
-        256 * 10**6, "most memory for large bodies of requests in progress", bounds=_BYTES
+        256 * 10**6, "most memory for large bodies and messages in progress", bounds=_BYTES
     )
     max_steps: int = _setting(10_000, "most time steps in one request", bounds=_ABOVE_ZERO)
     queue_requests: int = _setting(4096, "requests that may wait, a model", bounds=_ABOVE_ZERO)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.api.body import Bodies
+from service.api.budget import Budget
 from service.api.lifecycle import Lifecycle, Phase
 from service.errors import DeadlineExceeded, PayloadTooLarge, QueueFull
 from tests.client import refused
@@ -102,7 +103,8 @@ def test_client_that_left_is_not_run() -> None:
 
 def test_bodies_are_bounded_together() -> None:
     """What large bodies hold is bounded over all requests, and given back when they end."""
-    bodies = Bodies(max_bytes=100_000, max_held_bytes=150_000, timeout_s=1)
+    budget = Budget(150_000)
+    bodies = Bodies(budget, max_bytes=100_000, timeout_s=1)
 
     async def scenario() -> None:
         first = await bodies.read({}, _pieces(b"x" * 50_000, b"y" * 30_000))
@@ -118,19 +120,20 @@ def test_bodies_are_bounded_together() -> None:
             await bodies.read({b"content-length": b"100001"}, _pieces())
         small = await bodies.read({}, _pieces(b"x", b"y"))
         bodies.release(small)
-        assert repr(bodies) == "<Bodies held=0>"
+        assert budget.held_bytes == 0
 
     play(scenario)
 
 
 def test_body_that_does_not_come_is_given_up() -> None:
     """A body that stops in the middle is given up after the deadline."""
-    bodies = Bodies(max_bytes=100, max_held_bytes=1000, timeout_s=0.01)
+    budget = Budget(1000)
+    bodies = Bodies(budget, max_bytes=100, timeout_s=0.01)
 
     async def scenario() -> None:
         with pytest.raises(DeadlineExceeded, match="only 3 bytes"):
             await bodies.read({}, _pieces(b"abc", end=False))
-        assert repr(bodies) == "<Bodies held=0>"
+        assert budget.held_bytes == 0
 
     play(scenario)
 

@@ -1,6 +1,7 @@
 """Two servers on one store, one of which opens an id anew on another model."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,6 +12,10 @@ import numpy.typing as npt
 from models.row import Array
 from models.spec import InputSpec, ModelSpec
 from service.api.answer import Answer
+from service.api.guard import TENANT
+from service.api.streams.closing import Close
+from service.api.streams.message import Frame
+from service.api.streams.stream import Stream
 from service.engine.loaded import Loaded
 from tests.fakes import WITNESS, FaultyStore, WitnessBackend
 from tests.inside import Service
@@ -65,6 +70,39 @@ def test_a_step_is_not_refused_for_what_another_model_took() -> None:
             reply = await here.step("x", [[1.0, 2.0, 3.0]])
             assert reply.status_code == 200, reply.text
             assert reply.json() == {"outputs": [[1.0, 2.0]], "position": 1}
+
+    play(scenario)
+
+
+class Sent:
+    """What a stream sends."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[bytes, bool]] = []
+
+    def send(self, data: bytes, *, is_text: bool) -> None:
+        """Note it."""
+        self.messages.append((data, is_text))
+
+    def close(self, code: Close, reason: str) -> None:
+        """Nobody closes."""
+
+    def hold_back(self, held: bool) -> None:
+        """Nobody reads."""
+
+
+def test_a_message_is_not_refused_for_what_another_model_took() -> None:
+    """The same for a message of a stream."""
+
+    async def scenario() -> None:
+        async with two_servers(WIDE) as (here, _):
+            sent = Sent()
+            stream = Stream(here.app.desk, sent, TENANT, "x", "/v1/sessions/{id}/stream")
+            frame = np.asarray([1, 2, 3], "<f4").tobytes()
+            stream.receive(Frame(frame, False, time.monotonic()))
+            await until(lambda: sent.messages)
+            assert sent.messages == [(np.asarray([1, 2], "<f4").tobytes(), False)]
+            await stream.settled()
 
     play(scenario)
 

@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Mapping
 
+from service.api.budget import COUNTED_BYTES, Budget
 from service.api.watch import Receive
-from service.errors import DeadlineExceeded, PayloadTooLarge, QueueFull
-
-# Smaller bodies are not counted once they are whole: connections bound their number.
-_COUNTED_BYTES = 64 * 1024
+from service.errors import DeadlineExceeded, PayloadTooLarge
 
 
 class Disconnected(Exception):
@@ -17,15 +15,14 @@ class Disconnected(Exception):
 class Bodies:
     """Reads bodies; each of them is bounded, and so is what the large ones hold together."""
 
-    def __init__(self, *, max_bytes: int, max_held_bytes: int, timeout_s: float) -> None:
+    def __init__(self, budget: Budget, *, max_bytes: int, timeout_s: float) -> None:
+        self._budget = budget
         self._max_bytes = max_bytes
         self._max_digits = len(str(max_bytes))
-        self._max_held_bytes = max_held_bytes
         self._timeout_s = timeout_s
-        self._held_bytes = 0
 
     def __repr__(self) -> str:
-        return f"<Bodies held={self._held_bytes}>"
+        return f"<Bodies {self._budget!r}>"
 
     async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         """The body; `release` it once the request is answered.
@@ -39,14 +36,14 @@ class Bodies:
         if message["type"] != "http.request":
             raise Disconnected
         first: bytes = message["body"]
-        if message["more_body"] or len(first) >= _COUNTED_BYTES:
+        if message["more_body"] or len(first) >= COUNTED_BYTES:
             return await self._read_rest(first, receive, more=message["more_body"])
         return first
 
     def release(self, body: bytes) -> None:
         """The body is done with."""
-        if len(body) >= _COUNTED_BYTES:
-            self._held_bytes -= len(body)
+        if len(body) >= COUNTED_BYTES:
+            self._budget.add(-len(body))
 
     async def _read_rest(self, first: bytes, receive: Receive, *, more: bool) -> bytes:
         body = bytearray()
@@ -60,22 +57,20 @@ class Bodies:
                     more = message["more_body"]
                     self._grow(body, message["body"])
         except BaseException as error:
-            self._held_bytes -= len(body)
+            self._budget.add(-len(body))
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(
                     f"the body: only {len(body)} bytes of it came within {self._timeout_s:g} s"
                 ) from None
             raise
-        if len(body) < _COUNTED_BYTES:
-            self._held_bytes -= len(body)
+        if len(body) < COUNTED_BYTES:
+            self._budget.add(-len(body))
         return bytes(body)
 
     def _grow(self, body: bytearray, piece: bytes) -> None:
         self._check_size(len(body) + len(piece))
-        if self._held_bytes + len(piece) > self._max_held_bytes:
-            raise QueueFull(f"requests in progress hold {self._held_bytes} bytes already")
+        self._budget.take(len(piece))
         body += piece
-        self._held_bytes += len(piece)
 
     def _check_size(self, num_bytes: int) -> None:
         if num_bytes > self._max_bytes:

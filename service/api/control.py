@@ -12,6 +12,7 @@ from service.api.oip.fault import error_answer
 from service.api.parts import Parts
 from service.api.problem import unexpected
 from service.api.responses import to_response
+from service.api.streams.call import is_stream
 from service.errors import CarouselError, MethodNotAllowed, NotFound
 
 _MODULES = (models, sessions, state, routes, operation, pages)
@@ -52,6 +53,10 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         methods = ", ".join(_allowed(request.scope["path"]))
         fault = MethodNotAllowed(f"{request.method} given; expected {methods}", allow=methods)
         return _refuse(request, fault)
+    path = request.scope["path"]
+    if is_stream(path):
+        hint = "a stream is opened as a WebSocket: connect with ws:// or wss://"
+        return _refuse(request, NotFound("there is nothing to read at this path", hint=hint))
     return _refuse(request, NotFound("there is nothing at this path", hint="see /docs"))
 
 

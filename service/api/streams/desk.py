@@ -15,9 +15,6 @@ from service.sessions.sessions import Sessions
 if TYPE_CHECKING:
     from service.api.streams.stream import Stream
 
-# What messages in progress may take where there is no budget that requests share.
-_MAX_HELD_BYTES = 256 * 10**6
-
 
 class Desk:
     """Where streams are opened, and found by their session. Owned by the event loop."""
@@ -33,7 +30,7 @@ class Desk:
         deadline_s: float,
         max_ttl_s: float,
         max_message_bytes: int,
-        budget: Budget | None = None,
+        budget: Budget,
         patience_s: float = 20.0,
         drain_patience_s: float = 2.0,
     ) -> None:
@@ -49,7 +46,7 @@ class Desk:
         self.patience_s = patience_s
         # The first of these once the service refuses requests: the end waits for such a client.
         self.drain_patience_s = drain_patience_s
-        self.budget = budget if budget is not None else Budget(_MAX_HELD_BYTES)
+        self.budget = budget
         self._streams: dict[Key, Stream] = {}
 
     def __repr__(self) -> str:

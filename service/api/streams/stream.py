@@ -163,7 +163,12 @@ class Stream:
 
     def _begin_at_once(self, frame: Frame, session: Session) -> bool:
         """Begin a step without a task; False where it needs one. What is answered here is so."""
-        step = self._read(frame, session)
+        try:
+            step = self._read(frame, session)
+        except CarouselError:
+            if self._refusal is None and self._desk.sessions.store.shared:
+                return False
+            raise
         if step is None:
             return True
 
@@ -185,7 +190,16 @@ class Stream:
         """The same for a session that must be loaded, or a step that is judged first."""
         try:
             session = await self._desk.sessions.find(self.tenant, self.session_id)
-            step = self._read(frame, session)
+            try:
+                step = self._read(frame, session)
+            except CarouselError:
+                if self._refusal is not None or not self._desk.sessions.store.shared:
+                    raise
+                # Another server may have opened the id anew, on another model.
+                session = await self._desk.sessions.refresh(
+                    self.tenant, self.session_id, deadline=time.monotonic() + self._desk.deadline_s
+                )
+                step = self._read(frame, session)
             if step is not None:
                 self._reply(session, step, await self._desk.sessions.step(session, step))
         except Exception as error:
