@@ -62,13 +62,17 @@ def test_only_outputs_of_its_shape_are_an_inputs() -> None:
     assert pair_by_name({"h": ["other"], "c": ["hn", "cn"]}) == {"c": "cn"}
 
 
-@pytest.mark.parametrize("name", ["state", "stateN", "h0", "c_0", "hn", "hidden_2", "conv_cache"])
+@pytest.mark.parametrize(
+    "name", ["state", "stateN", "h0", "c_0", "hn", "hidden_2", "conv_cache", "lstm_h_in", "rnn1_c"]
+)
 def test_states_are_called_so(name: str) -> None:
     """Words that are used of nothing else."""
     assert is_state(name)
 
 
-@pytest.mark.parametrize("name", ["x", "input", "sr", "estate", "cachet", "h", "mix", "x.1"])
+@pytest.mark.parametrize(
+    "name", ["x", "input", "sr", "estate", "cachet", "h", "mix", "x.1", "lstm_in"]
+)
 def test_other_inputs_are_not(name: str) -> None:
     """Parts of words are no words; a lone letter may be a state and need not be."""
     assert not is_state(name)

@@ -1,13 +1,13 @@
 """What README.md shows works as printed, and what it lists is what there is."""
 
 import argparse
-import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,10 @@ import pytest
 from models.repository import Repository
 from service.settings import options
 from tests.live import Live
+from tests.readme import README, ROOT, block_with, blocks, run_script
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
 PRINTED_URL = "http://127.0.0.1:8000"
 LETTERS = "ehlo"
-
-
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +72,7 @@ def test_curl_lines_work_as_printed(hello: Live) -> None:
     """Pasted in order, each line succeeds, and whole or step by step the answer spells ohlol."""
     spelled: list[str] = []
     positions: list[int] = []
-    for line in "".join(_blocks("sh")).splitlines():
+    for line in "".join(blocks("sh")).splitlines():
         curl = _read_curl(line)
         reply = hello.client.request(
             curl.method, curl.path, headers=curl.headers, content=curl.body
@@ -96,35 +91,46 @@ def test_curl_lines_work_as_printed(hello: Live) -> None:
 
 def test_export_lines_work_as_printed(tmp_path: Path) -> None:
     """The four lines export a model into the folder they name."""
-    (script,) = (each for each in _blocks("python") if "export_model" in each)
+    script = block_with("python", "import export_model")
     assert len(script.splitlines()) == 4
-    _run(script, tmp_path)
+    run_script(script, tmp_path)
     assert Repository(tmp_path / "model-repository").names() == ["my-lstm"]
 
 
 def test_the_stream_works_as_printed(hello: Live, tmp_path: Path) -> None:
     """The greeting comes first, and after an h the network says o."""
-    (script,) = (each for each in _blocks("python") if "/stream" in each)
-    printed = _run(script.replace("127.0.0.1:8000", hello.url.removeprefix("http://")), tmp_path)
-    first, second = printed.splitlines()
+    first, second = run_script(block_with("python", "/stream"), tmp_path, hello).splitlines()
     assert '"position":0' in first
     scores = [float(each) for each in second.strip("[]").split()]
     assert "ehlo"[scores.index(max(scores))] == "o"
 
 
-def _run(script: str, folder: Path) -> str:
-    """What a script prints that must succeed."""
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_the_python_client_works_as_printed(hello: Live, tmp_path: Path) -> None:
+    """Letter by letter, the network spells."""
+    script = block_with("python", "carousel_client")
+    assert run_script(script, tmp_path, hello) == "ohlol"
+
+
+def test_the_import_line_works_as_printed(tmp_path: Path) -> None:
+    """It makes an artifact of the package's file, and every flag in the table is one."""
+    (line,) = (each for each in blocks("") if each.startswith("carousel-export import"))
+    program, *arguments = shlex.split(line.replace("\\\n", " "))
+    assert (program, arguments[0]) == ("carousel-export", "import")
+    package = find_spec("silero_vad")
+    assert package is not None
+    assert package.origin is not None
+    file = Path(package.origin).parent / "data" / arguments[1]
+    command = [sys.executable, "-m", "export", "import", str(file), *arguments[2:], "--quiet"]
+    folder = ["--model-repository", str(tmp_path)]
+    subprocess.run([*command, *folder], cwd=ROOT, check=True, timeout=100)
+    assert Repository(tmp_path).names() == ["silero-vad"]
+    shown = subprocess.run(
+        [*command[:4], "--help"], cwd=ROOT, check=True, timeout=100, capture_output=True, text=True
+    ).stdout
+    section = README.partition("\n## Import a model that others exported\n")[2]
+    flags = re.findall(r"`(--[a-z-]+)", section.partition("\n## ")[0])
+    assert flags
+    assert all(flag in shown for flag in flags)
 
 
 def test_forecast_errors_are_those_of_the_recipe() -> None:

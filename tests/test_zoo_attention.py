@@ -32,6 +32,7 @@ from models.zoo.reverse import (
 )
 from tests.client import RAW, TENSORS, TOLERANCE, refused
 from tests.live import Live
+from tests.readme import block_with, run_script
 
 ENCODER, DECODER = "reverse-encoder", "reverse-decoder"
 INFER = f"/v1/models/{DECODER}/infer"
@@ -444,3 +445,8 @@ def test_lessons_are_alike(pair: Pair) -> None:
         known = module.state_dict()
         assert known.keys() == weights.keys()
         assert all(torch.equal(known[name], each) for name, each in weights.items())
+
+
+def test_a_word_is_spelled_backwards_as_printed(served: Live, tmp_path: Path) -> None:
+    """The script in README.md, from the word to what the decoder says."""
+    assert run_script(block_with("python", "reverse-encoder"), tmp_path, served) == "lesuorac\n"

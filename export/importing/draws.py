@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 
+from export.errors import InvalidRequest
 from export.programs import Tensors
 from export.sampling import Axes
 from export.spans import draw_span
@@ -81,7 +82,8 @@ class Draws:
     def start(self, state: TensorSpec, fold: int, batch: int) -> torch.Tensor:
         """Where `batch` sessions start, in model layout."""
         shape = state.model_shape(max(batch, 1) * fold, 0)
-        return self._start(state.name, getattr(torch, state.dtype), state.axes, list(shape))
+        kind: torch.dtype = getattr(torch, state.dtype)
+        return self._start(state.name, kind, state.axes, list(shape), fold)
 
     def _state(
         self,
@@ -99,20 +101,34 @@ class Draws:
         noise = 0.3 * torch.randn(shape, generator=generator)
         return start + (noise.abs() if self.setting.states == "positive" else noise).to(kind)
 
-    def _start(self, name: str, kind: torch.dtype, axes: Axes, shape: list[int]) -> torch.Tensor:
-        """Zeros, or the first value of one session again and again along the batch axis."""
+    def _start(
+        self, name: str, kind: torch.dtype, axes: Axes, shape: list[int], fold: int | None = None
+    ) -> torch.Tensor:
+        """Zeros, or the first value of one session again and again along the batch axis; `fold` is
+        how long that is for one session, where it is known.
+        """
         first = self.initial.get(name)
         if first is None:
             return torch.zeros(shape, dtype=kind)
         if first.dtype != kind:
-            raise ValueError(f"--initial: {name} is {first.dtype}, and the state {kind}")
+            raise InvalidRequest(f"--initial: {name} is {first.dtype}, and the state {kind}")
+        given = tuple(first.shape)
         if BATCH in axes and first.dim() < len(axes):
             first = first.unsqueeze(axes.index(BATCH))
-        try:
-            repeats = [size // own for size, own in zip(shape, first.shape, strict=True)]
-            return first.repeat(repeats).reshape(shape)
-        except (ValueError, RuntimeError, ZeroDivisionError):
-            raise ValueError(
-                f"--initial: {name} is {tuple(self.initial[name].shape)}, which one session's "
-                f"part of its axes {axes} is not"
-            ) from None
+        wanted = [
+            _rows_of_one(own, size, fold) if axis == BATCH else size
+            for axis, size, own in zip(axes, shape, first.shape, strict=False)
+        ]
+        if first.dim() != len(axes) or list(first.shape) != wanted:
+            raise InvalidRequest(
+                f"--initial: {name} is {given}, which one session's part of its axes {axes} is not"
+            )
+        repeats = [size // own if own else 1 for size, own in zip(shape, wanted, strict=True)]
+        return first.repeat(repeats)
+
+
+def _rows_of_one(own: int, size: int, fold: int | None) -> int:
+    """How many rows of the batch axis a session has: `own`, where nothing is said against it."""
+    if fold is not None:
+        return fold
+    return own if own and size % own == 0 else size

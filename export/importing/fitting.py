@@ -29,14 +29,17 @@ _MOST_TRIES = 4096  # as long as there are not too many of either
 
 class Rejected(Exception):
     """A guess that does not hold: `run`, `shape`, `rows`, `time` or `pairs`, and the refusal if it
-    comes to one.
+    comes to one; `states` is how many states it would have had where those are what fails.
     """
 
-    def __init__(self, kind: str, reason: str, refusal: ExportRefused | None = None) -> None:
+    def __init__(
+        self, kind: str, reason: str, refusal: ExportRefused | None = None, states: int = 0
+    ) -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
         self.refusal = refusal
+        self.states = states
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ def _constant(port: Port, value: Value) -> torch.Tensor:
     if dtype == torch.bool:
         fits = isinstance(value, bool)
     elif dtype.is_floating_point:
-        fits = not isinstance(value, bool)
+        fits = not isinstance(value, bool) and abs(value) <= torch.finfo(dtype).max
     else:
         info = torch.iinfo(dtype)
         fits = type(value) is int and info.min <= value <= info.max

@@ -1,7 +1,7 @@
 """An ONNX file looked at before it is run: its tensors, its operators, what its inputs look up."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import onnx
 
@@ -12,7 +12,14 @@ _PASSING = {
     *("Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose", "Slice"),
     *("Expand", "Tile", "Clip"),
 }
+# Operators whose output is their first input, at most with its axes in another order.
+_TURNING = {"Cast", "Identity", "Transpose"}
 _RECURRENT = {"LSTM", "GRU", "RNN"}
+# Domains of which ONNX Runtime has operators; others begin with the same words.
+_KNOWN = {
+    *("", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"),
+    *("com.microsoft", "com.microsoft.nchwc", "com.microsoft.experimental"),
+}
 
 
 def parse(data: bytes) -> onnx.ModelProto:
@@ -32,6 +39,9 @@ def parse(data: bytes) -> onnx.ModelProto:
                 "save it whole: onnx.save(onnx.load(FILE), OTHER, save_as_external_data=False)",
             )
     _refuse_halves(model)
+    for node in _nodes(model):  # a damaged name that nobody asks for now would fail later
+        _ = (node.domain, node.op_type, *node.input, *node.output)
+        _ = tuple(each.name for each in node.attribute)
     return model
 
 
@@ -41,15 +51,15 @@ def custom_operators(model: onnx.ModelProto) -> list[str]:
     found = {
         f"{node.domain}::{node.op_type}"
         for node in _nodes(model)
-        if not node.domain.startswith(("ai.onnx", "com.microsoft"))
-        and node.domain
-        and (node.domain, node.op_type) not in own
+        if node.domain not in _KNOWN and (node.domain, node.op_type) not in own
     }
     return sorted(found)
 
 
 def digest(model: onnx.ModelProto) -> str:
-    """A hash of every number in the model, whatever the names."""
+    """A hash of every number in the model, whatever the names: those of weights, and those that
+    stand in the attributes of its operators.
+    """
     found = hashlib.sha256()
     for tensor in _tensors(model):
         plain = onnx.TensorProto()
@@ -57,25 +67,46 @@ def digest(model: onnx.ModelProto) -> str:
         plain.ClearField("name")
         plain.ClearField("doc_string")
         found.update(plain.SerializeToString(deterministic=True))
+    for node in _nodes(model):
+        found.update(f"{node.domain}::{node.op_type}\n".encode())
+        for each in sorted(node.attribute, key=lambda each: each.name):
+            values = (each.f, each.i, each.s, *each.floats, *each.ints, *each.strings)
+            found.update(f"{each.name} {each.type} {values}\n".encode())
     return found.hexdigest()
 
 
 def vocabulary(model: onnx.ModelProto, name: str) -> int | None:
     """The rows of the smallest table that the input `name` looks up; None if it looks up none."""
     makers = {output: node for node in _nodes(model) for output in node.output}
-    sizes = {each.name: each.dims for each in model.graph.initializer}
+    stored = {each.name: list(each.dims) for each in model.graph.initializer}
     for node in _nodes(model):
         if node.op_type == "Constant":
             for each in node.attribute:
-                sizes[node.output[0]] = each.t.dims
+                stored[node.output[0]] = list(each.t.dims)
     found = [
-        sizes[table][0]
+        sizes[0]
         for node in _nodes(model)
         if node.op_type == "Gather" and _axis(node) == 0
-        for table in [_source(node.input[0], makers)]
-        if _source(node.input[1], makers) == name and len(sizes.get(table, ())) > 1
+        for sizes in [_sizes(node.input[0], makers, stored)]
+        if _source(node.input[1], makers) == name and len(sizes) > 1
     ]
     return min(found, default=None)
+
+
+def _sizes(
+    name: str, makers: Mapping[str, onnx.NodeProto], stored: Mapping[str, list[int]]
+) -> list[int]:
+    """The sizes of a stored tensor, or of one as it stands turned; empty where they are unknown."""
+    turns: list[list[int]] = []
+    while name not in stored and name in makers and makers[name].op_type in _TURNING:
+        node = makers[name]
+        if node.op_type == "Transpose":
+            turns.append(next((list(each.ints) for each in node.attribute), []))
+        name = node.input[0]
+    sizes = stored.get(name, [])
+    for turn in reversed(turns):
+        sizes = [sizes[axis] for axis in turn] if turn else sizes[::-1]
+    return sizes
 
 
 def _axis(node: onnx.NodeProto) -> int:

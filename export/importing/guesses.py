@@ -45,7 +45,7 @@ class Guess:
     def pin(self) -> "Guess":
         """The same with one row instead of a batch axis."""
         axes = {
-            name: tuple(self.folds[name] if axis == BATCH else axis for axis in each)
+            name: tuple((self.folds[name] or 1) if axis == BATCH else axis for axis in each)
             for name, each in self.axes.items()
         }
         return replace(self, axes=axes, folds=dict.fromkeys(axes, 1), pinned=True)
@@ -70,6 +70,18 @@ def guesses(ports: Sequence[Port], wishes: Wishes) -> Iterator[Guess]:
             yield from _with_contexts(Guess(axes, folds, {}), wishes)
 
 
+def takes_time_for_batch(guess: Guess, ports: Sequence[Port], wishes: Wishes) -> bool:
+    """Whether an axis that is called as time is was read as `batch`, in what is no state."""
+    return any(
+        axis == BATCH
+        and own in port.open_axes
+        and _TIME_NAME.fullmatch(str(own).removeprefix(OPEN))
+        for port in ports
+        if not is_kept(port.name, wishes)
+        for own, axis in zip(port.axes, guess.axes[port.name], strict=True)
+    )
+
+
 def _variables(ports: Sequence[Port], wishes: Wishes) -> dict[str, list[tuple[Port, int]]]:
     """Where each open axis stands; those of one name are one."""
     found: dict[str, list[tuple[Port, int]]] = {}
@@ -82,19 +94,19 @@ def _variables(ports: Sequence[Port], wishes: Wishes) -> dict[str, list[tuple[Po
 
 def _options(name: str, places: Sequence[tuple[Port, int]], wishes: Wishes) -> list[Axis]:
     """What an open axis may be, the likeliest first."""
-    if any(_is_kept(port.name, wishes) for port, _ in places):
+    if any(is_kept(port.name, wishes) for port, _ in places):
         return [BATCH if wishes.batch else 1]
     label = name.removeprefix(OPEN)
+    if _BATCH_NAME.fullmatch(label):
+        return [BATCH if wishes.batch else 1]
     first = all(port.open_axes[0] == name for port, _ in places)
     likely: list[Axis] = [BATCH, TIME] if first else [TIME, BATCH]
-    if _BATCH_NAME.fullmatch(label):
-        likely = [BATCH, TIME]
-    elif _TIME_NAME.fullmatch(label):
+    if _TIME_NAME.fullmatch(label):
         likely = [TIME, BATCH]
     return [axis if axis != BATCH or wishes.batch else 1 for axis in likely]
 
 
-def _is_kept(name: str, wishes: Wishes) -> bool:
+def is_kept(name: str, wishes: Wishes) -> bool:
     """Whether an input is a state as far as flags and names tell: its axes are never `time`."""
     if name in wishes.states or name in wishes.fixed:
         return True

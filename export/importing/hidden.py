@@ -25,8 +25,10 @@ def hidden_state(module: torch.jit.ScriptModule, attributes: list[str]) -> Expor
         if paths
         else "script a module whose forward takes the state and returns its new value"
     )
+    buffers = {name for name, _ in module.named_buffers()}
+    noun = "buffers" if buffers.issuperset(attributes) else "attributes"
     return ExportRefused(
-        f"forward keeps its state in the attributes {', '.join(attributes)}, where two callers "
+        f"forward keeps its state in the {noun} {', '.join(attributes)}, where two callers "
         "would share it",
         way_out,
     )

@@ -9,6 +9,7 @@ import torch
 
 from export.determinism import generators_held
 from export.errors import InvalidRequest
+from export.importing.checks import check_values
 from export.importing.loading import load_call
 from export.importing.opener import open_program
 from export.importing.parity import Meter
@@ -76,6 +77,7 @@ def import_model(
         submodule=submodule,
         batch=batch,
     )
+    check_values(wishes)
     target = repository if isinstance(repository, Repository) else Repository(Path(repository))
     with ExitStack() as stack:
         shown = progress or stack.enter_context(Progress(name, quiet=quiet))
@@ -96,6 +98,9 @@ def _import(
     program = open_program(data, wishes)
     progress.stage("running it to find axes and states")
     settled = Settler(program, wishes).settle()
+    for state in settled.spec.states:
+        if state.name in wishes.ranges:
+            raise InvalidRequest(f"--range: {state.name} is a state, which clients do not send")
     tell(name, settled, progress)
     progress.stage("measuring the program as it will be served")
     artifact = _write(name, repository, program, settled, wishes)

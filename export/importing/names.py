@@ -12,6 +12,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _JOINED = re.compile(r"([hc])([ntxy])")  # hn, cn, hx, hy: the letter and its mark
 _STATES = {"state", "states", "hidden", "hiddens", "cache", "caches", "cached", "carry"}
 _LETTERS = {"h", "c"}
+_CELLS = {"lstm", "gru", "rnn"}
 _OLD = {"in", "input", "inputs", "prev", "previous", "old", "init", "initial", "past", "x"}
 _NEW = {"out", "output", "outputs", "new", "next", "updated", "final", "present", "n", "y"}
 
@@ -21,12 +22,27 @@ _Words = tuple[str, ...]
 def is_state(name: str) -> bool:
     """Whether an input is called as nothing but a state is."""
     words = _words(name)
-    return bool(_STATES & set(words)) or (len(words) == 2 and words[0] in _LETTERS)
+    lettered = bool(_LETTERS & set(words))
+    if bool(_STATES & set(words)) or (lettered and bool(_CELLS & set(words))):
+        return True
+    return len(words) == 2 and words[0] in _LETTERS
 
 
 def may_be_state(name: str) -> bool:
     """Whether an input is called as a state is, or as little else: a lone `h` or `c`."""
     return is_state(name) or _words(name) in {(letter,) for letter in _LETTERS}
+
+
+def may_be_new_state(name: str) -> bool:
+    """Whether an output is called as a state's new value is: hn, h_n_2, c_out, new_state."""
+    bare = _bare(_words(name))
+    lettered = bare[:1] and bare[0] in _LETTERS and all(word.isdigit() for word in bare[1:])
+    return is_state(name) or bool(lettered)
+
+
+def says_nothing(name: str) -> bool:
+    """Whether a name is nothing but marks and numbers, as those of TorchScript's outputs are."""
+    return all(word.isdigit() or word in _OLD | _NEW for word in _words(name))
 
 
 def pair_by_name(alike: Mapping[str, Sequence[str]]) -> dict[str, str]:

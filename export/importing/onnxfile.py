@@ -9,8 +9,10 @@ from typing import get_args
 import onnxruntime as ort
 
 from export.errors import ExportRefused, first_line
+from export.importing.defaults import check_defaults
+from export.importing.faults import RunFailed
 from export.importing.graphs import custom_operators, digest, parse, vocabulary
-from export.importing.program import OPEN, Port
+from export.importing.program import OPEN, Port, check_ranges, constants
 from export.importing.runtime import open_session, run_session
 from export.importing.wishes import Wishes
 from export.programs import Tensors
@@ -36,6 +38,8 @@ class OnnxProgram:
         self._session = self._load()
         given, found = self._session.get_inputs(), self._session.get_outputs()
         known = [each.name for each in found if each.type in _DTYPES]
+        inside = [each.name for each in self._session.get_overridable_initializers()]
+        check_defaults(inside, known, wishes)
         wishes.check([each.name for each in given], known)
         self.notes = tuple(
             f"the output {each.name} is {each.type}, which is not served"
@@ -44,6 +48,7 @@ class OnnxProgram:
         )
         self.outputs = tuple(known)
         self.inputs = tuple(self._port(each, wishes) for each in given)
+        check_ranges(self.inputs, wishes)
         producer = f"{self._model.producer_name} {self._model.producer_version}".strip()
         self.tools: Mapping[str, str] = {"producer": producer} if producer else {}
 
@@ -51,9 +56,12 @@ class OnnxProgram:
         return f"<OnnxProgram {[each.name for each in self.inputs]} -> {list(self.outputs)}>"
 
     def run(self, values: Tensors) -> Tensors:
-        """One run of the file."""
+        """One run of the file; raises RunFailed."""
         given = [each.name for each in self.inputs]
-        return run_session(self._session, given, self.outputs, values)
+        try:
+            return run_session(self._session, given, self.outputs, values)
+        except Exception as error:  # a runtime's own error: whatever it says to these values
+            raise RunFailed(error) from error
 
     def keeps_state(self) -> None:
         """An ONNX file has nowhere to keep it."""
@@ -63,9 +71,10 @@ class OnnxProgram:
         return vocabulary(self._model, name)
 
     def identity(self, spec: ModelSpec) -> str:
-        """A hash of every number in the file and of the states' spec."""
+        """A hash of every number in the file, of the constants and of the states' spec."""
         states = json.dumps([asdict(each) for each in spec.states], sort_keys=True)
-        return hashlib.sha256(f"{digest(self._model)}\n{states}".encode()).hexdigest()
+        told = f"{digest(self._model)}\n{states}{constants(spec)}"
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def served(self, spec: ModelSpec) -> bytes:
         """The file: a server finds inputs, outputs and states in it by their names."""

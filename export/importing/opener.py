@@ -3,7 +3,7 @@
 import io
 import zipfile
 
-from export.errors import ExportRefused
+from export.errors import ExportRefused, first_line
 from export.importing.onnxfile import OnnxProgram
 from export.importing.program import Program
 from export.importing.scriptfile import ScriptProgram
@@ -11,11 +11,14 @@ from export.importing.wishes import Wishes
 
 _EXPORT = "export the module with carousel-export package.module:factory --weights FILE"
 
+_AGAIN = "fetch or save it again"
+
 
 def open_program(data: bytes, wishes: Wishes) -> Program:
     """Load a model from the bytes of its file; raises ExportRefused, saying what it is instead."""
-    if zipfile.is_zipfile(io.BytesIO(data)):
-        _refuse_other_zip(data)
+    names = _zip_names(data)
+    if names is not None:
+        _refuse_other_zip(names)
         return ScriptProgram(data, wishes)
     for head, place, what, way_out in (
         (b"ORTM", 4, "a model in ONNX Runtime's own format", "give the ONNX file it was made from"),
@@ -27,13 +30,34 @@ def open_program(data: bytes, wishes: Wishes) -> Program:
             raise ExportRefused(f"the file is {what}", way_out)
     if wishes.submodule is not None:
         raise ExportRefused("--submodule is for TorchScript, and the file is none", "leave it out")
-    return OnnxProgram(data, wishes)
+    try:
+        return OnnxProgram(data, wishes)
+    except UnicodeDecodeError as error:
+        raise ExportRefused("a name in the file is no text", _AGAIN) from error
 
 
-def _refuse_other_zip(data: bytes) -> None:
+def _zip_names(data: bytes) -> set[str] | None:
+    """What a zip file holds, its outermost folder left out; None of other bytes.
+
+    Raises ExportRefused for a damaged one: torch reads weights without a look at their checksums.
+    """
+    try:
+        if not zipfile.is_zipfile(io.BytesIO(data)):
+            return None
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            broken = archive.testzip()
+            names = {name.partition("/")[2] or name for name in archive.namelist()}
+    except Exception as error:  # zipfile says what it says to bytes that are none of its own
+        raise ExportRefused(
+            f"the file is a damaged zip file: {first_line(error)}", _AGAIN
+        ) from error
+    if broken is not None:
+        raise ExportRefused(f"{broken} in the file does not fit its checksum", _AGAIN)
+    return names
+
+
+def _refuse_other_zip(names: set[str]) -> None:
     """A zip file that holds no TorchScript code."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = {name.partition("/")[2] or name for name in archive.namelist()}
     if any(name.startswith("code/") for name in names) and "constants.pkl" in names:
         return
     if "data.pkl" in names:

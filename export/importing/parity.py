@@ -9,7 +9,10 @@ from export.compare import Difference
 from export.errors import ExportRefused
 from export.importing.bounds import compare
 from export.importing.draws import Draws
-from export.importing.faults import fault
+from export.importing.faults import RunFailed, fault
+from export.importing.neighbours import ROWS, Neighbours
+from export.importing.proofs import foreseen
+from export.importing.scales import compare_small
 from export.importing.settle import Settled
 from export.importing.stepper import Stepper
 from export.programs import Tensors
@@ -56,6 +59,7 @@ class Meter:
             raise ExportRefused(
                 "the model runs at no size that is tried", "state its axes with --input"
             )
+        self._sizes()
         if self._spec.has_batch:
             self._rows()
         if self._spec.is_framed:
@@ -82,6 +86,25 @@ class Meter:
         )
         self._add("whole", batch, time, both)
 
+    def _sizes(self) -> None:
+        """What the spec says of outputs, whatever values come in: else no answer has a shape."""
+        batch = ROWS if self._spec.has_batch else 0
+        time = self._some_time() if self._spec.has_time else 0
+        usual = Neighbours.draw(self._spec, self._draws, time, 81, batch)
+        for given in (usual, *usual.unusual(self._spec, self._draws, batch)):
+            try:
+                found = self._original.run(given.inputs, given.states).outputs
+            except RunFailed:  # whatever the runtime says to unusual values
+                continue
+            for each in self._spec.outputs:
+                shape, wanted = tuple(found[each.name].shape), each.model_shape(batch, time)
+                if shape != wanted or 0 in shape:
+                    raise ExportRefused(
+                        f"the size of the output {each.name} depends on values: {shape} for some "
+                        f"inputs, and the axes are {each.axes}",
+                        "leave it out: name the outputs that are served with --output",
+                    )
+
     def _rows(self) -> None:
         """A full batch beside rows of it alone."""
         batch = max(BATCHES)
@@ -92,7 +115,7 @@ class Meter:
         for row in (0, batch // 2, batch - 1):
             alone = self._original.run(*self._alone(inputs, states, row))
             outputs, after = _cut(self._spec, found.outputs, found.states, row)
-            both = compare(self._spec, [alone.outputs, alone.states], [outputs, after])
+            both = compare_small(self._spec, [alone.outputs, alone.states], [outputs, after])
             self._add("rows", batch, time, both)
 
     def _frames(self) -> None:
@@ -106,10 +129,26 @@ class Meter:
             alone = self._original.run_frames([frame for frame, _ in pieces], pieces[0][1])
             for expected, actual in zip(alone, found, strict=True):
                 outputs, after = _cut(self._spec, actual.outputs, actual.states, row)
-                both = compare(self._spec, [expected.outputs, expected.states], [outputs, after])
+                both = compare_small(
+                    self._spec, [expected.outputs, expected.states], [outputs, after]
+                )
                 self._add("frames", batch, 1, both)
 
     def _chunks(self) -> None:
+        reason = self._seam()
+        ran = {case.time for case in self._measured.cases if case.check.startswith("chunks")}
+        if reason is None and not ran:
+            reason = "the model takes no sequence of more than one step"
+        for time in sorted(ran):
+            seen = foreseen(self._served, self._draws, time)
+            reason = reason or (None if seen.passes else seen.text)
+        self._measured.reason = reason
+        if reason is None:
+            sequence = any(each.per == "sequence" for each in self._spec.outputs)
+            self._measured.streaming = "last" if sequence else "step"
+
+    def _seam(self) -> str | None:
+        """How chunks differ from the whole; None if they do not."""
         batch = 3 if self._spec.has_batch else 0
         for time, check, chunks in _chunkings():
             inputs = self._draws.inputs(self._spec, batch, time, 70)
@@ -120,19 +159,13 @@ class Meter:
             except Exception as error:  # whatever the runtime says to a chunk or a length
                 self._measured.skipped.append(f"{check} at T={time}: {fault(error)}")
                 continue
-            both = compare(self._spec, [whole.outputs, whole.states], [found.outputs, found.states])
+            both = compare_small(
+                self._spec, [whole.outputs, whole.states], [found.outputs, found.states]
+            )
             if not both.passes:
-                self._measured.streaming = "none"
-                self._measured.reason = (
-                    f"chunks differ from the whole ({check} at T={time}: error {both.error:.1e})"
-                )
-                return
+                return f"chunks differ from the whole ({check} at T={time}: error {both.error:.1e})"
             self._add(check, batch, time, both)
-        if not any(case.check.startswith("chunks") for case in self._measured.cases):
-            self._measured.reason = "the model takes no sequence of more than one step"
-            return
-        sequence = any(each.per == "sequence" for each in self._spec.outputs)
-        self._measured.streaming = "last" if sequence else "step"
+        return None
 
     def _states(self, batch: int, time: int) -> Tensors:
         if batch == _ANYWHERE:

@@ -1,11 +1,14 @@
 """What a foreign model is to the importer: tensors in by name, tensors out by name."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
+
 from export.errors import ExportRefused, InvalidRequest
-from export.importing.wishes import Stated
+from export.importing.wishes import Stated, Wishes
 from export.programs import Tensors
 from models.manifest import ProgramKind
 from models.spec import Dtype, ModelSpec
@@ -49,6 +52,25 @@ class Port:
                     f"cannot be {said!r}"
                 )
         return replace(self, axes=wish.axes, fold=wish.fold)
+
+
+def check_ranges(ports: Sequence[Port], wishes: Wishes) -> None:
+    """Raise InvalidRequest for a range of what clients do not send, or send as no integers."""
+    dtypes = {each.name: each.dtype for each in ports}
+    for name, (low, high) in wishes.ranges.items():
+        if name in {*wishes.constants, *wishes.states, *wishes.fixed}:
+            raise InvalidRequest(f"--range: {name} is no input that clients send")
+        if not dtypes[name].startswith(("int", "uint")):
+            raise InvalidRequest(f"--range: {name} is {dtypes[name]}, and a range is of integers")
+        info = torch.iinfo(getattr(torch, dtypes[name]))
+        if not info.min <= low <= high <= info.max:
+            raise InvalidRequest(f"--range: {name} is {dtypes[name]}, which {low}..{high} is not")
+
+
+def constants(spec: ModelSpec) -> str:
+    """The inputs that clients never send, as text: states of other constants are other states."""
+    found = {each.name: each.constant for each in spec.inputs if each.constant is not None}
+    return f"\n{json.dumps(found, sort_keys=True)}" if found else ""
 
 
 class Program(Protocol):

@@ -9,13 +9,15 @@ import torch
 
 from export.compare import Difference
 from export.errors import ExportRefused
-from export.importing.bounds import compare, largest
+from export.importing.bounds import largest
 from export.importing.draws import Draws
 from export.importing.faults import fault
+from export.importing.neighbours import Neighbours, take_row
+from export.importing.scales import compare_alike, compare_small
 from export.importing.stepper import Stepper
-from export.programs import Tensors
-from export.sampling import take_rows
-from models.spec import BATCH, StateSpec, TensorSpec
+from export.programs import Result
+from export.sampling import take_steps
+from models.spec import ModelSpec, StateSpec
 
 STEPS = 7
 _FRAMES = 16
@@ -52,42 +54,82 @@ def chunked(
         parts = stepper.run_chunks(inputs, states, chunks, swap)
     except Exception as error:  # whatever the runtime says to a chunk that it does not take
         return Held(Difference(float("inf"), 0.0), fault(error))
-    found = compare(spec, [whole.outputs, whole.states], [parts.outputs, parts.states])
+    found = compare_small(spec, [whole.outputs, whole.states], [parts.outputs, parts.states])
     return Held(found, f"error {found.error:.1e}")
 
 
 def holds(stepper: Stepper, draws: Draws, swap: dict[str, str] | None = None) -> Held:
-    """Chunks of one step, and a last chunk of one: halves would hide a seam."""
-    ones = chunked(stepper, draws, STEPS, [1] * STEPS, swap)
-    return ones if not ones.passes else chunked(stepper, draws, STEPS, [STEPS - 1, 1], swap)
+    """Chunks of one step, and a last chunk of one: halves would hide a seam. Then the future."""
+    held = chunked(stepper, draws, STEPS, [1] * STEPS, swap)
+    if held.passes:
+        held = chunked(stepper, draws, STEPS, [STEPS - 1, 1], swap)
+    return held if not held.passes or swap else foreseen(stepper, draws, STEPS)
+
+
+def foreseen(stepper: Stepper, draws: Draws, time: int) -> Held:
+    """The steps of one run before its middle beside those of another that goes on otherwise."""
+    spec, middle = stepper.spec, (time + 1) // 2
+    batch = _rows(stepper)
+    states = draws.states(spec, batch, 6)
+    inputs, others = (draws.inputs(spec, batch, time, seed) for seed in (5, 7))
+    forked = {
+        each.name: _forked(inputs[each.name], others[each.name], each.time_axis, middle)
+        for each in spec.inputs
+    }
+    kept = [each for each in spec.outputs if each.time_axis is not None]
+    try:
+        both = [stepper.run(given, states).outputs for given in (inputs, forked)]
+    except Exception as error:  # whatever the runtime says to these values
+        return Held(Difference(float("inf"), 0.0), fault(error))
+    first, second = (
+        {each.name: take_steps(found[each.name], each.axes, 0, middle) for each in kept}
+        for found in both
+    )
+    found = compare_alike(spec, [first], [second])
+    return Held(found, f"a step knows what comes after it, by {found.error:.1e}")
 
 
 def coupled(stepper: Stepper, draws: Draws, time: int) -> str | None:
     """What shows that rows are not independent; None if nothing does.
 
-    Row 1 is compared among two sets of neighbours, and with itself alone.
+    Row 1 is compared among other neighbours, with itself alone, and among neighbours that are loud
+    or silent: a gain that follows the loudest of a batch mixes rows only where one is loud.
     """
     spec = stepper.spec
-    own = draws.inputs(spec, 3, time, 11), draws.states(spec, 3, 12)
-    strangers = draws.inputs(spec, 3, time, 13), draws.states(spec, 3, 14)
-    kinds: tuple[Sequence[TensorSpec], ...] = (spec.inputs, spec.states)
-    mixed = [_mix(*each) for each in zip(kinds, own, strangers, strict=True)]
-    alone = [_row(kind, mine, 1) for kind, mine in zip(kinds, own, strict=True)]
+    own, others = (Neighbours.draw(spec, draws, time, seed) for seed in (11, 13))
     try:
-        whole, among, single = (stepper.run(*each) for each in (own, mixed, alone))
+        whole, among, single = (
+            stepper.run(each.inputs, each.states)
+            for each in (own, own.among(spec, others), own.alone(spec))
+        )
     except Exception as error:  # whatever the runtime says to other rows, or to one
         return f"it does not run with other rows ({fault(error)})"
-    for kind, expected, first, second in (
-        (spec.outputs, whole.outputs, among.outputs, single.outputs),
-        (spec.states, whole.states, among.states, single.states),
+    found = _heard(spec, whole, single, 0) or _heard(spec, whole, among, 1)
+    for crowd in others.unusual(spec, draws):
+        if found is not None:
+            break
+        given = own.among(spec, crowd)
+        try:
+            beside = stepper.run(given.inputs, given.states)
+        except Exception:  # whatever the runtime says: a run that fails mixes nothing
+            continue
+        found = _heard(spec, whole, beside, 1)
+    return found
+
+
+def _heard(spec: ModelSpec, whole: Result, found: Result, row: int) -> str | None:
+    """How row 1 of the whole differs from `row` of another run, 0 where it ran alone."""
+    near = compare_small if row == 0 else compare_alike
+    for kind, expected, actual in (
+        (spec.outputs, whole.outputs, found.outputs),
+        (spec.states, whole.states, found.states),
     ):
         for each in kind:
-            wanted = _row([each], expected, 1)
-            for found, row in ((first, 1), (second, 0)):
-                if found[each.name].dim() != len(each.axes):
-                    return f"{each.name} loses an axis at one row"
-                if not compare(spec, [wanted], [_row([each], found, row)]).passes:
-                    return f"a row of {each.name} depends on the rows beside it"
+            if actual[each.name].dim() != len(each.axes):
+                return f"{each.name} loses an axis at one row"
+            wanted, given = take_row([each], expected, 1), take_row([each], actual, row)
+            if not near(spec, [wanted], [given]).passes:
+                return f"a row of {each.name} depends on the rows beside it"
     return None
 
 
@@ -156,26 +198,13 @@ def _rows(stepper: Stepper) -> int:
     return _BATCH if stepper.spec.has_batch else 0
 
 
-def _row(kind: Sequence[TensorSpec], values: Tensors, row: int) -> Tensors:
-    return {
-        each.name: take_rows(values[each.name], each.axes, (row,), _fold(each)) for each in kind
-    }
-
-
-def _mix(kind: Sequence[TensorSpec], mine: Tensors, theirs: Tensors) -> Tensors:
-    return {each.name: _between(each, mine[each.name], theirs[each.name]) for each in kind}
-
-
-def _between(spec: TensorSpec, mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-    """Row 1 of `mine` between rows 0 and 2 of `theirs`."""
-    if BATCH not in spec.axes:
-        return mine
-    rows = [
-        take_rows(each, spec.axes, (row,), _fold(spec))
-        for each, row in ((theirs, 0), (mine, 1), (theirs, 2))
-    ]
-    return torch.cat(rows, spec.axes.index(BATCH))
-
-
-def _fold(spec: TensorSpec) -> int:
-    return spec.fold if isinstance(spec, StateSpec) else 1
+def _forked(
+    first: torch.Tensor, second: torch.Tensor, time: int | None, middle: int
+) -> torch.Tensor:
+    """`first`, and from the step `middle` on `second`."""
+    if time is None:
+        return first
+    size = first.shape[time]
+    return torch.cat(
+        [first.narrow(time, 0, middle), second.narrow(time, middle, size - middle)], time
+    )

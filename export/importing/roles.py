@@ -1,22 +1,30 @@
 """Which inputs are states, and which output is each one's new value: candidates, and why.
 
-Flags decide; then names that leave no doubt; then, for an input that is called a state, the only
+Flags decide; then names that leave no doubt: of inputs that are called states and share a shape,
+names must tell every pair or they tell none. Then, for an input that is called a state, the only
 output of its shape and dtype. What is left open can be decided by running where there is a time
 axis, and by nobody but the caller where there is none.
 """
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from export.errors import ExportRefused, InvalidRequest
+from export.importing.choices import choices
+from export.importing.doubts import served, undecided, unmatched
 from export.importing.fitting import Fit
-from export.importing.names import is_state, may_be_state, pair_by_name
+from export.importing.names import (
+    is_state,
+    may_be_new_state,
+    may_be_state,
+    pair_by_name,
+    says_nothing,
+)
 from export.importing.program import Port
 from export.importing.wishes import Wishes
 from models.spec import TIME
 
-_MAX_READINGS = 720
+_Alike = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +34,6 @@ class Roles:
     pairs: Mapping[str, str]
     fixed: tuple[str, ...]
     why: Mapping[str, str]
-
-
-class Doubt(ExportRefused):
-    """Nothing but the caller can tell which output is which state's."""
 
 
 class Candidates:
@@ -47,48 +51,92 @@ class Candidates:
     def __repr__(self) -> str:
         return f"<Candidates {self._alike}>"
 
-    def readings(self) -> list[Roles]:
+    def readings(self, *, wide: bool = False) -> list[Roles]:
         """Every reading to choose from by running; one where flags and names leave no doubt.
 
-        Raises Doubt where no run can settle it, ExportRefused where flags or names do not fit.
+        `wide`: with inputs among the states that are not called so, though others are; none where
+        there is no time axis. Raises Doubt where no run can settle it, ExportRefused where flags or
+        names do not fit.
         """
         pairs, why = self._said()
         free = self._free(pairs)
-        self._by_name(free, pairs, why)
+        begun = self._by_name(free, pairs, why)
         self._by_shape(free, pairs, why)
-        doubtful = self._doubtful(free, pairs)
+        doubtful = self._doubtful(free, pairs, begun)
         self._refuse_unmatched(pairs, doubtful)
         if doubtful and not self._fit.guess.time:
-            raise _doubt(doubtful)
-        fixed = tuple(self._wishes.fixed)
+            raise undecided(doubtful, self._misfits(doubtful, pairs))
+        if wide:
+            doubtful = self._left(free, pairs) if self._fit.guess.time else {}
+        fixed = tuple(dict.fromkeys(self._wishes.fixed))
         readings = [
             Roles({**pairs, **more}, fixed, {**why, **dict.fromkeys(more, "by running")})
-            for more in self._choices(doubtful)
+            for more in choices(doubtful)
         ]
         for each in readings:
             self._check_sent(each)
         return readings
 
-    def _doubtful(
-        self, free: Mapping[str, list[str]], pairs: Mapping[str, str]
-    ) -> dict[str, list[str]]:
-        """What is called a state and could come back as several outputs; where nothing is called
-        so, and there is more than one input, whatever could.
+    def overlooked(self, roles: Roles) -> dict[str, str]:
+        """Beside states, what clients send though an output has its shape and dtype, each with that
+        output; nothing where it must be sent, or its output be the answer.
         """
+        kept = {*roles.pairs, *roles.fixed}
+        others = len(self._ports) - len(kept) > 1 and len(self._outputs) - len(roles.pairs) > 1
+        if not (roles.pairs and others):
+            return {}
+        left = self._left(self._free(roles.pairs), roles.pairs)
+        return {name: outputs[0] for name, outputs in left.items() if name not in kept}
+
+    def _left(self, free: _Alike, pairs: Mapping[str, str]) -> dict[str, list[str]]:
+        """Inputs without a pair that could come back as something."""
         left = {
             name: [each for each in outputs if each not in pairs.values()]
             for name, outputs in free.items()
             if name not in pairs
         }
-        left = {name: outputs for name, outputs in left.items() if outputs}
-        called = {name: outputs for name, outputs in left.items() if is_state(name)}
-        return called or ({} if pairs or len(self._ports) < 2 else left)
+        return {name: outputs for name, outputs in left.items() if outputs}
+
+    def _doubtful(
+        self, free: _Alike, pairs: Mapping[str, str], begun: Collection[str]
+    ) -> dict[str, list[str]]:
+        """What is called a state and could come back as several outputs; where nothing is called
+        so, and there is more than one input, whatever could.
+        """
+        left = self._left(free, pairs)
+        called = {
+            name: outputs
+            for name, outputs in left.items()
+            if is_state(name) or name in begun or (may_be_state(name) and not self._fit.guess.time)
+        }
+        if called:
+            return called
+        if pairs:
+            return {} if self._fit.guess.time else self._suspects(left, pairs)
+        return {} if len(self._ports) < 2 else left
+
+    def _suspects(
+        self, left: Mapping[str, list[str]], pairs: Mapping[str, str]
+    ) -> dict[str, list[str]]:
+        """What is not called a state, beside others that are, and has an output of its own name;
+        nothing where it must be sent, or its output be the answer.
+        """
+        named = pair_by_name(left)
+        kept = {*pairs, *named, *self._wishes.fixed}
+        if len(self._ports) == len(kept) or len(self._outputs) == len(pairs) + len(named):
+            return {}
+        return {name: [output] for name, output in named.items()}
 
     def _same(self, port: Port, output: str) -> bool:
-        guess, fitted = self._fit.guess, self._fit.outputs[output]
-        dtype = str(self._fit.dtypes[output]).removeprefix("torch.")
+        return self._alike_but_dtype(port, output) and self._dtype(output) == port.dtype
+
+    def _alike_but_dtype(self, port: Port, output: str) -> bool:
+        guess = self._fit.guess
         mine = (guess.axes[port.name], guess.folds[port.name])
-        return fitted == mine and dtype == port.dtype and TIME not in mine[0]
+        return self._fit.outputs[output] == mine and TIME not in mine[0]
+
+    def _dtype(self, output: str) -> str:
+        return str(self._fit.dtypes[output]).removeprefix("torch.")
 
     def _said(self) -> tuple[dict[str, str], dict[str, str]]:
         """The pairs that flags name, which must fit."""
@@ -106,65 +154,110 @@ class Candidates:
     def _free(self, pairs: Mapping[str, str]) -> dict[str, list[str]]:
         """Inputs that nothing has been said about, and the outputs they could come back as."""
         said = {*pairs, *self._wishes.fixed, *self._wishes.sent, *self._wishes.contexts}
-        kept = {*pairs.values(), *self._wishes.outputs}
-        return {
-            name: [each for each in outputs if each not in kept]
+        every = {
+            name: [each for each in outputs if each not in pairs.values()]
             for name, outputs in self._alike.items()
             if name not in said
         }
-
-    def _by_name(
-        self, free: Mapping[str, list[str]], pairs: dict[str, str], why: dict[str, str]
-    ) -> None:
-        named = pair_by_name(free)
-        sure = {name: each for name, each in named.items() if may_be_state(name)}
-        # What is not called a state is one only where nothing is called so, and where something is
-        # left to send and to answer with.
-        rest = len(self._ports) > len(named) and len(self._outputs) > len(named)
-        for name, output in (sure or (named if rest and not pairs else {})).items():
-            pairs[name], why[name] = output, "by name"
-
-    def _by_shape(
-        self, free: Mapping[str, list[str]], pairs: dict[str, str], why: dict[str, str]
-    ) -> None:
-        left = {
-            name: [each for each in outputs if each not in pairs.values()]
-            for name, outputs in free.items()
-            if name not in pairs and may_be_state(name)
+        for name, output in pair_by_name(every).items():
+            if may_be_state(name) and output in self._wishes.outputs:
+                raise served(name, output)
+        return {
+            name: [each for each in outputs if each not in self._wishes.outputs]
+            for name, outputs in every.items()
         }
+
+    def _by_name(self, free: _Alike, pairs: dict[str, str], why: dict[str, str]) -> frozenset[str]:
+        """Pairs of what names tell; gives the states whose names tell some of one shape, not all.
+
+        What is not called a state is one by its name only where running shows it, where nothing is
+        called so, and where something is left to send and to answer with.
+        """
+        named = pair_by_name(free)
+        called = [port for port in self._ports if free.get(port.name) and may_be_state(port.name)]
+        partly = {
+            port.name
+            for port in called
+            if any(self._rivals(port, each) and each.name not in named for each in called)
+        }
+        rest = len(self._ports) > len(named) and len(self._outputs) > len(named)
+        plain = rest and not (pairs or called) and self._fit.guess.time
+        for name in named if plain else [each.name for each in called]:
+            if name in named and name not in partly:
+                pairs[name], why[name] = named[name], "by name"
+        return frozenset(partly) if partly & set(named) else frozenset()
+
+    def _rivals(self, port: Port, other: Port) -> bool:
+        """Whether two inputs have one shape and dtype."""
+        guess = self._fit.guess
+        return (port.dtype, guess.axes[port.name], guess.folds[port.name]) == (
+            other.dtype,
+            guess.axes[other.name],
+            guess.folds[other.name],
+        )
+
+    def _by_shape(self, free: _Alike, pairs: dict[str, str], why: dict[str, str]) -> None:
+        left = {
+            name: outputs for name, outputs in self._left(free, pairs).items() if may_be_state(name)
+        }
+        misfits = self._misfits(left, pairs)
         for name, outputs in left.items():
             rivals = [other for other, theirs in left.items() if set(theirs) & set(outputs)]
-            if len(outputs) == 1 and rivals == [name]:
+            if len(outputs) > 1 or rivals != [name]:
+                continue
+            sure = name not in misfits and self._may_come_back(name, outputs[0])
+            if self._fit.guess.time or sure:
                 pairs[name], why[name] = outputs[0], "the only output of its shape"
 
-    def _refuse_unmatched(
-        self, pairs: Mapping[str, str], doubtful: Mapping[str, list[str]]
-    ) -> None:
-        """An input that is called a state and comes back as nothing is not sent by accident."""
-        said = {*pairs, *doubtful, *self._wishes.fixed, *self._wishes.sent}
-        for port in self._ports:
-            if is_state(port.name) and port.name not in said | set(self._wishes.contexts):
-                raise ExportRefused(
-                    f"{port.name} is called a state, and no output has its dtype and axes "
-                    f"{self._fit.guess.axes[port.name]} (a state that grows is no stream state)",
-                    f"say what it is: --state {port.name}=OUTPUT, --fixed {port.name} if it never "
-                    f"changes, or --sent {port.name} if clients send it",
-                )
+    def _may_come_back(self, name: str, output: str) -> bool:
+        """Whether the names of a state and of the only output of its shape let them be a pair.
 
-    def _choices(self, doubtful: Mapping[str, list[str]]) -> Iterator[dict[str, str]]:
-        """Every way to pair what is in doubt; what is not called a state may be none."""
-        options = [
-            [*outputs, *([] if is_state(name) else [None])] for name, outputs in doubtful.items()
-        ]
-        ways = itertools.islice(itertools.product(*options), _MAX_READINGS)
-        for choice in ways:
-            chosen = [each for each in choice if each is not None]
-            if len(set(chosen)) == len(chosen):
-                yield {
-                    name: output
-                    for name, output in zip(doubtful, choice, strict=True)
-                    if output is not None
-                }
+        Either is called a state; an output called otherwise is none, and one whose name says
+        nothing is the answer where it comes first.
+        """
+        if may_be_new_state(output):
+            return True
+        return is_state(name) and says_nothing(output) and output != self._outputs[0]
+
+    def _misfits(self, names: Collection[str], pairs: Mapping[str, str]) -> dict[str, str]:
+        """Outputs that have all that a state has but its dtype, and what is said of them."""
+        found: dict[str, str] = {}
+        for port in self._ports:
+            others = [
+                f"{each} has its axes and is {self._dtype(each)}, not {port.dtype}"
+                for each in self._outputs
+                if each not in pairs.values()
+                and self._alike_but_dtype(port, each)
+                and self._dtype(each) != port.dtype
+            ]
+            if port.name in names and others:
+                found[port.name] = "; ".join(others)
+        return found
+
+    def _refuse_unmatched(self, pairs: Mapping[str, str], doubtful: Collection[str]) -> None:
+        """An input that is called a state and comes back as nothing is not sent by accident."""
+        wishes = self._wishes
+        said = {*pairs, *doubtful, *wishes.fixed, *wishes.sent, *wishes.contexts}
+        lone = [port.name for port in self._ports if port.name not in said]
+        outputs = [each for each in self._outputs if each not in pairs.values()]
+        named = pair_by_name(dict.fromkeys(lone, outputs))
+        misfits = self._misfits(lone, pairs)
+        for name in lone:
+            taken = [each for each in self._alike[name] if each in wishes.outputs]
+            if may_be_state(name) and taken and name not in misfits:
+                raise served(name, taken[0])
+            if is_state(name) or (may_be_state(name) and (name in named or name in misfits)):
+                misfit = misfits.get(name) or self._misshapen(named.get(name))
+                raise unmatched(name, self._fit.guess.axes[name], misfit)
+
+    def _misshapen(self, output: str | None) -> str:
+        """What is wrong with the output of a state's own name, if there is one."""
+        grows = "a state that grows is no stream state"
+        if output is None:
+            return grows
+        fitted = self._fit.outputs[output]
+        axes = "of no such axes" if fitted is None else fitted[0]
+        return f"{output} is {self._dtype(output)} {axes}; {grows}"
 
     def _check_sent(self, roles: Roles) -> None:
         kept = {*roles.pairs, *roles.fixed}
@@ -178,15 +271,3 @@ class Candidates:
         for name in self._wishes.initial:
             if name not in kept:
                 raise InvalidRequest(f"--initial: {name!r} is no state; states are {sorted(kept)}")
-
-
-def _doubt(doubtful: Mapping[str, Sequence[str]]) -> Doubt:
-    listed = "; ".join(f"{name} from {', '.join(outs)}" for name, outs in doubtful.items())
-    name, outputs = next(iter(doubtful.items()))
-    return Doubt(
-        f"names do not tell which output is the new value of which state, and without a time axis "
-        f"no run can: {listed}",
-        f"say it: --state {name}={outputs[0]}"
-        + (f" or --state {name}={outputs[1]}" if len(outputs) > 1 else "")
-        + f", or --sent {name} if clients send it",
-    )

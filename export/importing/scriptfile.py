@@ -1,5 +1,6 @@
 """A foreign TorchScript file; what is served is the part that is called, tensors in and out."""
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import torch
 
 from export.errors import ExportRefused, InvalidRequest, first_line
+from export.importing.attributes import Attributes
 from export.importing.embeddings import vocabulary
+from export.importing.faults import RunFailed
 from export.importing.hidden import find_submodule, hidden_state, kept_attributes
-from export.importing.names import is_state
-from export.importing.program import Port
+from export.importing.names import is_state, may_be_state
+from export.importing.program import Port, check_ranges, constants
 from export.importing.signature import Parameter, defaults, parameters, results
 from export.importing.wishes import Wishes
 from export.programs import Tensors
@@ -46,6 +49,7 @@ class ScriptProgram:
             raise ExportRefused("the module has no forward", "script it with one, or --submodule")
         self._module = module.eval()
         self._kept = kept_attributes(module)
+        self._attributes = Attributes(self._module)
         if self._kept and not wishes.shapes:
             raise hidden_state(module, self._kept)
         self._parameters = parameters(module, wishes.shapes, wishes.constants)
@@ -53,6 +57,7 @@ class ScriptProgram:
         self.outputs = tuple(self._results)
         self.inputs = tuple(self._ports(wishes))
         wishes.check([each.name for each in self.inputs], self.outputs)
+        check_ranges(self.inputs, wishes)
         self._runs = self._adapted([each.name for each in self.inputs], self.outputs)
         self.notes = tuple(self._left_out())
         self.tools: Mapping[str, str] = {}
@@ -61,33 +66,55 @@ class ScriptProgram:
         return f"<ScriptProgram {[each.name for each in self.inputs]} -> {list(self.outputs)}>"
 
     def run(self, values: Tensors) -> Tensors:
-        """One run; raises ExportRefused where it leaves a trace in the module."""
+        """One run; raises RunFailed."""
         # Copies: a program that writes into its input must not spoil the expected values.
         given = [values[each.name].clone() for each in self.inputs]
-        with torch.no_grad():
-            found = self._runs(*given)
+        try:
+            with torch.no_grad():
+                found = self._runs(*given)
+        except Exception as error:  # a runtime's own error: whatever it says to these values
+            raise RunFailed(error) from error
         return dict(zip(self.outputs, (each.clone() for each in found), strict=True))
 
     def keeps_state(self) -> ExportRefused | None:
         """The refusal of a module whose runs depend on those before, if it is known to keep any."""
-        return hidden_state(self._module, self._kept) if self._kept else None
+        kept = self._attributes.changed() or self._kept
+        return hidden_state(self._module, kept) if kept else None
 
     def vocabulary(self, name: str) -> int | None:
         """The rows of the table that an input looks up."""
         return vocabulary(self._module, name)
 
     def identity(self, spec: ModelSpec) -> str:
-        """A hash of the weights and the states' spec."""
-        return state_id(self._module, spec)
+        """A hash of the weights, of what else forward reads and of the states' spec; raises
+        ExportRefused where runs wrote to any of it.
+        """
+        self._check_unchanged()
+        told = f"{state_id(self._module, spec)}\n{self._attributes.digest()}{constants(spec)}"
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def served(self, spec: ModelSpec) -> bytes:
-        """The module behind a forward that takes and returns what `spec` says, in its order."""
+        """The module behind a forward that takes and returns what `spec` says, in its order; raises
+        ExportRefused where it is no longer the one that was loaded.
+        """
+        self._check_unchanged()
         given = [each.name for each in (*spec.inputs, *spec.program_states)]
         states = [each.output for each in spec.states if each.output is not None]
         adapter = self._adapted(given, [*(each.name for each in spec.outputs), *states])
         buffer = io.BytesIO()
-        torch.jit.save(adapter, buffer)
+        try:
+            torch.jit.save(adapter, buffer)
+        except Exception as error:  # what torch reads of a damaged file only now
+            raise ExportRefused(
+                f"torch does not save the module: {first_line(error)}",
+                "script the module and save it again",
+            ) from error
         return buffer.getvalue()
+
+    def _check_unchanged(self) -> None:
+        changed = self._attributes.changed()
+        if changed:
+            raise hidden_state(self._module, changed)
 
     def _adapted(self, given: Sequence[str], wanted: Sequence[str]) -> Any:
         places = {name: f"a{index}" for index, name in enumerate(given)}
@@ -108,7 +135,11 @@ class ScriptProgram:
             for name, dtype in each.leaves
             if name not in wishes.shapes and (dtype is None or name not in wishes.constants)
         ]
-        missing += [each for each in self._defaulted() if is_state(each)]
+        missing += [
+            name
+            for name, is_tensor in self._defaulted().items()
+            if is_state(name) or (is_tensor and may_be_state(name))
+        ]
         if missing:
             raise InvalidRequest(
                 "TorchScript says nothing of shapes: give --input NAME:DTYPE:AXES (or --constant "
@@ -125,9 +156,9 @@ class ScriptProgram:
         stated = wishes.shapes[name]
         return Port(name, stated.dtype, stated.axes, stated.fold)
 
-    def _defaulted(self) -> list[str]:
+    def _defaulted(self) -> dict[str, bool]:
         given = {each.name for each in self._parameters}
-        return [name for name in defaults(self._module) if name not in given]
+        return {name: each for name, each in defaults(self._module).items() if name not in given}
 
     def _left_out(self) -> list[str]:
         return [f"the input {name} is left at its default" for name in self._defaulted()]
@@ -138,7 +169,7 @@ def _load(data: bytes) -> torch.jit.ScriptModule:
         module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
             io.BytesIO(data), map_location="cpu"
         )
-    except RuntimeError as error:
+    except Exception as error:  # torch raises all kinds of errors on a damaged file
         text = " ".join(str(error).split())
         if "Unknown type name" in text or "Unknown builtin op" in text or "torch.classes" in text:
             raise ExportRefused(

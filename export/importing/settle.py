@@ -1,17 +1,19 @@
 """What a foreign model is: the first reading of its axes and states that holds when it is run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from export.errors import ExportError, ExportRefused, InvalidRequest
 from export.importing.describe import describe, without_batch
+from export.importing.doubts import Doubt, several
 from export.importing.draws import Draws
 from export.importing.fitting import Fit, Fitter, Rejected
-from export.importing.guesses import Guess, guesses
+from export.importing.guesses import Guess, guesses, takes_time_for_batch
 from export.importing.openings import open_axes
 from export.importing.program import Program
 from export.importing.proofs import coupled, evidence, holds
-from export.importing.roles import Candidates, Doubt, Roles
+from export.importing.roles import Candidates, Roles
+from export.importing.sizes import Sizes
 from export.importing.stepper import Stepper
 from export.importing.wishes import Wishes
 from models.spec import BATCH, ModelSpec
@@ -35,14 +37,29 @@ class _Failure:
     rejected: Rejected
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What was decided; `lost` says how readings with states failed where it has none."""
+
+    roles: Roles
+    spec: ModelSpec
+    lost: str = ""
+
+
 class Settler:
     """Tries guesses, the likeliest first; then those that hold with one row at a time."""
 
     def __init__(self, program: Program, wishes: Wishes) -> None:
         self._program = program
         self._wishes = wishes
+        twice = [each for each in program.outputs if program.outputs.count(each) > 1]
+        if twice:
+            raise ExportRefused(
+                f"the file names the output {twice[0]} twice", "export it with each output once"
+            )
         self._fitter = Fitter(program, wishes)
         self._ports = [each for each in program.inputs if each.name not in wishes.constants]
+        self._sizes = Sizes(self._fitter, self._ports, wishes)
         self._failures: list[_Failure] = []
 
     def __repr__(self) -> str:
@@ -52,15 +69,20 @@ class Settler:
         """The reading that holds; raises ExportRefused or InvalidRequest where none does."""
         every = list(guesses(self._ports, self._wishes))
         if not every:
-            name = next(iter(self._wishes.contexts))
-            raise InvalidRequest(f"--context: no axis of {name} is longer than its context")
+            raise self._unreadable()
         settled = self._first(every)
         if settled is None and any(0 in each.folds.values() for each in every):
             settled = self._first(every, search=True)
         if settled is None:
             coupled_ones = [each for each in self._failures if each.rejected.kind == "rows"]
             self._refuse_stated(coupled_ones)
-            settled = self._first([each.guess.pin() for each in coupled_ones])
+            # One row of what is called time would be one step, whatever the model needs.
+            rows = [
+                each.guess
+                for each in coupled_ones
+                if not takes_time_for_batch(each.guess, self._ports, self._wishes)
+            ]
+            settled = self._first([each.pin() for each in rows])
         if settled is None:
             raise self._refusal()
         return settled
@@ -73,9 +95,12 @@ class Settler:
                 self._failures.append(_Failure(guess, rejected))
                 continue
             try:
-                return self._hold(fit)
+                settled = self._hold(fit)
             except Rejected as rejected:
                 self._failures.append(_Failure(fit.guess, rejected))
+                continue
+            self._refuse_fewer(settled)
+            return settled
         return None
 
     def _hold(self, fit: Fit) -> Settled:
@@ -88,12 +113,22 @@ class Settler:
             raise
         except ExportRefused as refusal:
             raise Rejected("pairs", refusal.reason, refusal) from None
-        roles, spec = self._decide(fit, readings)
-        stepper = self._stepper(fit, spec)
-        why = dict(roles.why)
+        found = self._decide(fit, candidates, readings)
+        stepper = self._stepper(fit, found.spec)
+        states = {*found.roles.pairs, *found.roles.fixed}
+        self._sizes.check(fit.guess, fit.draws, fit.time, states)
+        why = dict(found.roles.why)
         for name, text in evidence(stepper, fit.draws).items():
             why[name] = f"{why[name]}; {text}" if name in why else text
-        return Settled(spec, fit.draws, stepper, fit.time, why, self._notes(fit.guess, spec))
+        notes = (
+            *self._notes(fit.guess, found),
+            *(
+                f"{name} is sent by clients, and {output} has its shape: --state {name}={output} "
+                "if it is a state"
+                for name, output in candidates.overlooked(found.roles).items()
+            ),
+        )
+        return Settled(found.spec, fit.draws, stepper, fit.time, why, notes)
 
     def _stepper(self, fit: Fit, spec: ModelSpec) -> Stepper:
         """The model by this spec; raises Rejected where its rows are no strangers."""
@@ -103,26 +138,39 @@ class Settler:
             raise Rejected("rows", reason)
         return stepper
 
-    def _decide(self, fit: Fit, readings: Sequence[Roles]) -> tuple[Roles, ModelSpec]:
+    def _decide(self, fit: Fit, candidates: Candidates, readings: Sequence[Roles]) -> _Reading:
+        """The reading that holds; where none does, one in which more inputs are states."""
+        try:
+            return self._holding(fit, readings)
+        except Rejected as rejected:
+            if rejected.kind != "time":
+                raise
+            try:
+                return self._holding(fit, candidates.readings(wide=True))
+            except Rejected as other:
+                raise (other if other.kind == "pairs" else rejected) from None
+
+    def _holding(self, fit: Fit, readings: Sequence[Roles]) -> _Reading:
         """The reading that holds in chunks; the only one where there is no time to cut."""
-        holding: list[tuple[Roles, ModelSpec]] = []
-        plain: list[tuple[Roles, ModelSpec]] = []
+        holding: list[_Reading] = []
+        plain: list[_Reading] = []
         text = ""
+        most = max(len(each.pairs) + len(each.fixed) for each in readings)
         for roles in readings:
             spec = self._describe(fit, roles)
             if not (fit.guess.time and spec.states):
-                plain.append((roles, spec))
+                plain.append(_Reading(roles, spec))
                 continue
             held = holds(Stepper(spec, self._program.run), fit.draws)
             if held.passes:
-                holding.append((roles, spec))
+                holding.append(_Reading(roles, spec))
             pairs = _listed(roles)
             text = text or f"{pairs}chunks of it differ from the whole ({held.text})"
         if len(holding) > 1:
-            raise Rejected("pairs", "", _undecided([roles for roles, _ in holding]))
+            raise Rejected("pairs", "", several([each.roles.pairs for each in holding]), most)
         if not holding and not plain:
-            raise Rejected("time", text)
-        return (holding or plain)[0]
+            raise Rejected("time", text, None, most)
+        return holding[0] if holding else replace(plain[0], lost=text)
 
     def _describe(self, fit: Fit, roles: Roles) -> ModelSpec:
         spec = describe(self._program.inputs, self._program.outputs, fit, roles, self._wishes)
@@ -131,8 +179,8 @@ class Settler:
             raise Rejected("rows", f"{lone} has no batch axis")
         return spec
 
-    def _notes(self, guess: Guess, spec: ModelSpec) -> tuple[str, ...]:
-        notes = list(self._program.notes)
+    def _notes(self, guess: Guess, found: _Reading) -> tuple[str, ...]:
+        notes, spec = list(self._program.notes), found.spec
         if guess.pinned:
             reasons = [each.rejected.reason for each in self._failures]
             kinds = [each.rejected.kind for each in self._failures]
@@ -141,6 +189,8 @@ class Settler:
             notes.append("one row at a time: the model has no batch axis")
         if not spec.states:
             notes.append("no state was found; --state INPUT=OUTPUT names one")
+        if found.lost:
+            notes.append(f"no pair of an input and an output holds when run: {found.lost}")
         unbound = [
             each.name
             for each in spec.sent_inputs
@@ -161,20 +211,50 @@ class Settler:
                 "say --no-batch, and rows run one by one",
             )
 
+    def _refuse_fewer(self, settled: Settled) -> None:
+        """What holds is not taken where a likelier reading has more states, and they do not."""
+        states = sum(each.context_of is None for each in settled.spec.states)
+        for failure in self._failures:
+            if failure.rejected.states > states:
+                raise self._refusal_of(failure)
+
+    def _unreadable(self) -> ExportError:
+        """Why there is no guess at all."""
+        plain = replace(self._wishes, contexts={})
+        if any(guesses(self._ports, plain)):
+            name = next(iter(self._wishes.contexts))
+            return InvalidRequest(f"--context: no axis of {name} is longer than its context")
+        return self._sizes.unreadable()
+
     def _refusal(self) -> ExportError:
         """Why the likeliest reading fails: the first that ran, if any did."""
         ran = [each for each in self._failures if each.rejected.kind != "run"]
-        failure = (ran or self._failures)[0]
+        return self._refusal_of((ran or self._failures)[0])
+
+    def _refusal_of(self, failure: _Failure) -> ExportError:
         rejected = failure.rejected
         if rejected.refusal is not None:
             return rejected.refusal
         if rejected.reason.startswith("--"):
             return InvalidRequest(rejected.reason)
         if rejected.kind == "shape":
-            return ExportRefused(rejected.reason, "name the outputs that are served with --output")
+            return ExportRefused(
+                rejected.reason,
+                "name the outputs that are served with --output, or say --no-batch if it is rows "
+                "and time in one, and rows run one by one",
+            )
         kept = self._program.keeps_state()
         if kept is not None:
             return kept
+        return self._refusal_of_run(failure)
+
+    def _refusal_of_run(self, failure: _Failure) -> ExportRefused:
+        rejected = failure.rejected
+        if rejected.kind == "run" and self._sizes.runs_alone(failure.guess):
+            return ExportRefused(
+                f"the model runs with one row only: {rejected.reason}",
+                "say --no-batch, and rows run one by one",
+            )
         if any(port.open_axes for port in self._ports):
             reason = rejected.reason if rejected.kind == "time" else f"it fails: {rejected.reason}"
             return open_axes(self._fitter, self._ports, failure.guess, reason)
@@ -192,16 +272,3 @@ class Settler:
 def _listed(roles: Roles) -> str:
     pairs = ", ".join(f"{name}={output}" for name, output in roles.pairs.items())
     return f"with the states {pairs} " if pairs else ""
-
-
-def _undecided(readings: Sequence[Roles]) -> ExportRefused:
-    found = " or ".join(
-        ", ".join(f"{name}={output}" for name, output in each.pairs.items())
-        for each in readings[:6]
-    )
-    name, output = next(iter(readings[0].pairs.items()))
-    return ExportRefused(
-        f"which output is the new value of which state cannot be told by names, and more than one "
-        f"way holds when run: {found}",
-        f"say it: --state {name}={output}",
-    )

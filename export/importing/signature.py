@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from export.errors import ExportRefused
+from export.errors import ExportRefused, InvalidRequest
 from export.importing.wishes import Stated, Value
 from models.spec import Dtype
 
@@ -56,23 +56,32 @@ def parameters(
     found: list[Parameter] = []
     named = {*shapes, *constants}
     for each in forward_of(module).schema.arguments[1:]:
-        kind = each.type
-        optional = kind.kind() == "OptionalType"
-        if optional:
-            kind = kind.getElementType()
-        leaves = tuple(_leaves(each.name, kind, named))
         has_default = each.has_default_value()
-        if has_default and not any(name in named for name, _ in leaves):
-            continue
+        asked = any(name == each.name or name.startswith(f"{each.name}.") for name in named)
+        if has_default and not asked:
+            continue  # of whatever type it is
+        kind = _without_optional(each.type)
+        leaves = tuple(_leaves(each.name, kind, named))
+        if not leaves:
+            raise InvalidRequest(
+                f"forward's {each.name} is {kind}: name what is in it, {each.name}.0, "
+                f"{each.name}.1 and so on, as in --input {each.name}.0:DTYPE:AXES"
+            )
         found.append(Parameter(each.name, leaves, kind.kind(), has_default))
     return found
 
 
-def defaults(module: torch.jit.ScriptModule) -> list[str]:
-    """Names of the parameters that have a default."""
-    return [
-        each.name for each in forward_of(module).schema.arguments[1:] if each.has_default_value()
-    ]
+def defaults(module: torch.jit.ScriptModule) -> dict[str, bool]:
+    """The parameters that have a default, and whether each is made of tensors."""
+    return {
+        each.name: "Tensor" in str(_without_optional(each.type))
+        for each in forward_of(module).schema.arguments[1:]
+        if each.has_default_value()
+    }
+
+
+def _without_optional(kind: Any) -> Any:
+    return kind.getElementType() if kind.kind() == "OptionalType" else kind
 
 
 def results(module: torch.jit.ScriptModule) -> dict[str, str]:

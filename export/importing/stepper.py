@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from export.errors import ExportRefused
+from export.importing.faults import RunFailed
 from export.programs import Result, Tensors
 from export.sampling import take_steps
 from models.spec import InputSpec, ModelSpec
@@ -22,7 +24,10 @@ class Stepper:
         return f"<Stepper {[each.name for each in self.spec.states]}>"
 
     def run(self, inputs: Tensors, states: Tensors) -> Result:
-        """One run: outputs, and every state's new value; fixed ones are handed through."""
+        """One run: outputs, and every state's new value; fixed ones are handed through.
+
+        Raises RunFailed where the runtime fails.
+        """
         contexts = {each.context_of: each.name for each in self.spec.states}
         given = dict(inputs)
         after = {each.name: states[each.name] for each in self.spec.states}
@@ -31,7 +36,12 @@ class Stepper:
                 name = contexts[each.name]
                 given[each.name], after[name] = _join(each, states[name], inputs[each.name])
         given |= {each.name: states[each.name] for each in self.spec.program_states}
-        found = self._call(given)
+        try:
+            found = self._call(given)
+        except ExportRefused:
+            raise
+        except Exception as error:  # whatever the runtime says to these values
+            raise RunFailed(error) from error
         outputs = {each.name: found[each.name] for each in self.spec.outputs}
         for state in self.spec.states:
             if state.output is not None:

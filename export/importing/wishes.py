@@ -87,6 +87,9 @@ class Wishes:
                 if name in seen:
                     raise InvalidRequest(f"{flag}: {name!r} is named by {seen[name]} already")
                 seen[name] = flag
+        for name in self.outputs:
+            if list(self.outputs).count(name) > 1:
+                raise InvalidRequest(f"--output: {name!r} is named twice")
         if len(set(self.states.values())) < len(self.states):
             raise InvalidRequest("--state: one output is named for two states")
         for name in self.states.values():

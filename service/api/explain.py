@@ -43,8 +43,9 @@ class Shape:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether its values have bounds narrower than its dtype."""
-        return self.low is not None or self.high is not None
+        """Whether its values are integers with bounds narrower than their dtype."""
+        bounds = self.low is not None or self.high is not None
+        return bounds and self.dtype.startswith(("int", "uint"))
 
     @property
     def range(self) -> range:
