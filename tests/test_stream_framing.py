@@ -56,7 +56,8 @@ def test_every_frame_arrives_once_and_in_order(
     splitter, library = Splitter(MAX_BYTES), Protocol(SERVER, state=State.OPEN, max_size=None)
     found: list[tuple[Opcode, bytes, bool]] = []
     for piece in cut(data, places):
-        for part in splitter.split(piece, 0.0):
+        message = splitter.whole(piece, 0.0)
+        for part in splitter.split(piece, 0.0) if message is None else [message]:
             if isinstance(part, StreamFrame):
                 kind = Opcode.TEXT if part.is_text else Opcode.BINARY
                 found.append((kind, part.data, True))
@@ -77,7 +78,9 @@ def test_the_server_s_frames_are_the_library_s(opcode: Opcode, size: int) -> Non
 def test_a_whole_message_does_not_wait_for_the_library() -> None:
     """A small message in one frame is found at once, unmasked."""
     data = Frame(Opcode.BINARY, b"\1\2\3").serialize(mask=True)
-    assert Splitter(MAX_BYTES).split(data, 0.0) == [StreamFrame(b"\1\2\3", False, 0.0)]
+    expected = StreamFrame(b"\1\2\3", False, 0.0)
+    assert Splitter(MAX_BYTES).split(data, 0.0) == [expected]
+    assert Splitter(MAX_BYTES).whole(data, 0.0) == expected
 
 
 def test_what_is_wrong_goes_to_the_library() -> None:
@@ -91,6 +94,7 @@ def test_what_is_wrong_goes_to_the_library() -> None:
         first + whole.serialize(mask=True),
     ]
     for data in wrong:
+        assert Splitter(MAX_BYTES).whole(data, 0.0) is None
         parts = Splitter(MAX_BYTES).split(data, 0.0)
         assert all(isinstance(part, bytes) for part in parts)
         assert b"".join(bytes(part) for part in parts if isinstance(part, bytes)) == data

@@ -6,7 +6,7 @@ A step adds one and drops what is beyond the bounds; only a repeat looks inside.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import sha256
 from math import prod
 from struct import Struct
 
@@ -27,6 +27,7 @@ _ENTRY = Struct("<IIqq16sB")
 # the values.
 _LABEL = Struct("<HBB")
 _NOT_KEPT = 255
+_DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def digest(inputs: Mapping[str, Array]) -> bytes:
     for name in sorted(inputs) if len(inputs) > 1 else inputs:
         array = inputs[name]
         parts += _label(name, array.dtype, array.shape), array.tobytes()
-    return blake2b(b"".join(parts), digest_size=16).digest()
+    return sha256(b"".join(parts), usedforsecurity=False).digest()[:_DIGEST_BYTES]
 
 
 def _unpack_outputs(replies: bytes, offset: int, num_outputs: int) -> dict[str, Array]:

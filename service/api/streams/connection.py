@@ -89,7 +89,13 @@ class StreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of frames."""
-        for part in self._splitter.split(data, time.monotonic()):
+        now = time.monotonic()
+        message = self._splitter.whole(data, now)
+        if message is not None:
+            if self._wire.state is State.OPEN:
+                self._receive(message)
+            return
+        for part in self._splitter.split(data, now):
             if isinstance(part, bytes):
                 self._feed(part)
             elif self._wire.state is State.OPEN:

@@ -38,6 +38,23 @@ class Splitter:
     def __repr__(self) -> str:
         return f"<Splitter part={len(self._part)} owed={self._owed} pieces={self._in_pieces}>"
 
+    def whole(self, data: bytes, arrived: float) -> Frame | None:
+        """The message, where the data is one in one frame and nothing else, as it nearly always is;
+        None where `split` has to look.
+        """
+        if len(data) < 6 or self._in_pieces or self._owed or self._part:
+            return None
+        first, second = data[0], data[1]
+        size, start = second - _MASKED, 6
+        if size == _SIZE_16:
+            size, start = int.from_bytes(data[2:4], "big"), 8
+        if len(data) != start + size or size > self._max_bytes:
+            return None
+        if first not in (_WHOLE_BINARY, _WHOLE_TEXT):
+            return None
+        message = apply_mask(data[start:], data[start - 4 : start])
+        return Frame(message, first == _WHOLE_TEXT, arrived)
+
     def split(self, data: bytes, arrived: float) -> list[Frame | bytes]:
         """Whole messages, and between them the bytes that are the library's, in order."""
         found: list[Frame | bytes] = []
