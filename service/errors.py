@@ -1,4 +1,4 @@
-"""Every error that a client, a file or a setting can cause; status and code are API.md's section 7.
+"""Every error that a client, a file or a setting can cause; status and code are what clients see.
 
 CarouselError
   Malformed 400  Unauthorized 401  Forbidden 403

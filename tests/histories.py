@@ -1,6 +1,6 @@
 """The history of one session of the witness, and the atomic session that it is measured against.
 
-The contract is that of API.md section 4. Outputs are integer running sums, the state is their last.
+Outputs are integer running sums, the state is their last.
 """
 
 from collections.abc import Set

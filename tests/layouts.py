@@ -1,4 +1,4 @@
-"""One small model for each layout that people's models have; see FACTS of models/spec.py."""
+"""One small model for each layout that people's models have (models/spec.py)."""
 
 from collections.abc import Callable
 

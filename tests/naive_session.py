@@ -1,6 +1,7 @@
 """A session of the witness told a second time, as plainly as can be, and every order tried out.
 
-Written from API.md section 4 without a look at histories.py's AtomicSession: the two are compared.
+Written from what clients are promised, without a look at the AtomicSession of histories.py, with
+which it is compared.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

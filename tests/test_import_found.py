@@ -17,7 +17,7 @@ from models.repository import Repository
 from models.spec import ModelSpec, StateSpec
 from tests.foreign import onnx_bytes
 from tests.foreign_models import alone, predictor, remembers, scripted
-from tests.test_import_refusals import Coupled, Swappable, exported, hostile, swappable
+from tests.refused_models import Coupled, Swappable, exported, hostile, swappable
 
 Run = Callable[..., Artifact]
 

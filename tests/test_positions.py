@@ -1,4 +1,4 @@
-"""The position rules of API.md section 4, first alone, then where another process writes too."""
+"""The position rules of a session, first alone, then where another process writes too."""
 
 import numpy as np
 import pytest

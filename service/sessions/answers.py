@@ -10,7 +10,7 @@ from service.sessions.record import Head
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionInfo:
-    """A session as API.md shows it; times are seconds since the epoch."""
+    """A session as clients are shown it; times are seconds since the epoch."""
 
     session_id: str
     model: str

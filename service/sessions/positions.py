@@ -1,4 +1,4 @@
-"""The position rules of API.md section 4: may a step run, is it a repeat, or is it refused.
+"""The position rules: may a step run, is it a repeat, or is it refused.
 Pure.
 """
 

@@ -1,4 +1,4 @@
-"""How streams end: the close codes of API.md section 5."""
+"""How streams end: their close codes."""
 
 from enum import IntEnum
 
