@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import export
 from models.repository import Repository
 from service.settings import options
 from tests.live import Live
@@ -131,6 +132,8 @@ def test_the_import_line_works_as_printed(tmp_path: Path) -> None:
     flags = re.findall(r"`(--[a-z-]+)", section.partition("\n## ")[0])
     assert flags
     assert all(flag in shown for flag in flags)
+    assert "export.import_model(" in README
+    assert callable(export.import_model)
 
 
 def test_forecast_errors_are_those_of_the_recipe() -> None:
