@@ -75,7 +75,7 @@ class Tensor:
             return step
         num_steps, rest = divmod(len(data), self._step_bytes)
         if rest or num_steps == 0 or (num_steps != 1 and not self.has_time):
-            times = "a multiple of " if self.has_time else ""
+            times = "a positive multiple of " if self.has_time else ""
             raise ShapeMismatch(
                 f"{where}: {len(data)} bytes given; expected {times}{self._step_bytes} bytes, "
                 f"{self.shape} little-endian"
