@@ -1,15 +1,15 @@
-"""Silero VAD by its own package: frames per second of its loops, and what they hear.
+"""Silero VAD by its own package: what it hears, and how long its loops take.
 
-`python -m benchmarks.silero_loop AUDIO OUT SECONDS` reads AUDIO (.npy: sessions, frames, 512),
-times the package's wrapper of the ONNX and of the TorchScript file on the first session, frame by
-frame, prints microseconds a frame, and saves the ONNX file's probabilities of all sessions to OUT.
+`python -m benchmarks.silero_loop AUDIO OUT` reads AUDIO (.npy: sessions, frames, 512), saves what
+the ONNX file gives for all sessions to OUT and prints a line. Then each line of its input, `onnx`
+or `torchscript` and seconds, times that loop over the first session, frame by frame, and is
+answered by microseconds a frame.
 """
 
-import json
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -21,33 +21,41 @@ from silero_vad.utils_vad import OnnxWrapper, init_jit_model  # type: ignore[imp
 
 RATE = 16_000
 _DATA = Path(silero_vad.__file__).parent / "data"
-ONNX, TORCHSCRIPT = _DATA / "silero_vad.onnx", _DATA / "silero_vad.jit"
-_WARMUP = 100
+_WARMUP = 20
 
 
-def main(audio: Path, out: Path, seconds: float) -> None:
-    """Time both loops, then listen to everything."""
+def main(audio: Path, out: Path) -> None:
+    """Listen to everything, then time what is asked."""
     torch.set_num_threads(1)
     frames = torch.from_numpy(np.load(audio))  # (sessions, frames, 512)
     with warnings.catch_warnings(), torch.no_grad():
         # That TorchScript is deprecated.
         warnings.simplefilter("ignore")
-        onnx, script = OnnxWrapper(str(ONNX), True), init_jit_model(str(TORCHSCRIPT))
-        found = {
-            "onnx_us": _frame_us(lambda frame: onnx(frame, RATE), frames[0], seconds),
-            "torchscript_us": _frame_us(lambda frame: script(frame, RATE), frames[0], seconds),
+        models = {
+            "onnx": OnnxWrapper(str(_DATA / "silero_vad.onnx"), True),
+            "torchscript": init_jit_model(str(_DATA / "silero_vad.jit")),
         }
-        np.save(out, np.stack([_heard(onnx, each) for each in frames]))
-    sys.stdout.write(json.dumps(found))
+        np.save(out, np.stack([_heard(models["onnx"], each) for each in frames]))
+        _say("ready")
+        source = cycle(list(frames[0]))
+        for line in sys.stdin:
+            name, seconds = line.split()
+            _say(str(_frame_us(models[name], source, float(seconds))))
 
 
-def _frame_us(hear: Callable[[torch.Tensor], Any], frames: torch.Tensor, seconds: float) -> float:
-    source = cycle(list(frames))
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _frame_us(
+    hear: Callable[[torch.Tensor, int], Any], frames: Iterator[torch.Tensor], seconds: float
+) -> float:
     for _ in range(_WARMUP):
-        hear(next(source))
+        hear(next(frames), RATE)
     count, began = 0, time.perf_counter()
     while (spent := time.perf_counter() - began) < seconds:
-        hear(next(source))
+        hear(next(frames), RATE)
         count += 1
     return spent / count * 1e6
 
@@ -58,4 +66,4 @@ def _heard(onnx: Any, frames: torch.Tensor) -> Any:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

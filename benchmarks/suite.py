@@ -18,7 +18,7 @@ from benchmarks.progress import run_export, say
 @dataclass(frozen=True, slots=True)
 class Suite:
     """`name`: of the module and of the report. `num_sessions`: those of the figures with many, and
-    fewer of them with --quick.
+    fewer of them with --quick. `num_runs` of `window_s` seconds, unless asked otherwise.
     """
 
     name: str
@@ -26,6 +26,8 @@ class Suite:
     parts: Mapping[str, Callable[[Plan], Findings]]
     render: Callable[[Sequence[Findings], Plan], str]
     num_sessions: tuple[int, int] = (0, 0)
+    num_runs: int = 3
+    window_s: float = 3.0
 
     def run(self) -> int:
         """Run the benchmark; 1 if a server failed or answered wrong. A missed figure is not a
@@ -64,8 +66,13 @@ class Suite:
         )
         few = f", with {self.num_sessions[1]:,} sessions" if self.num_sessions[1] else ""
         parser.add_argument("--quick", action="store_true", help="one short run" + few)
-        parser.add_argument("--seconds", type=float, help="length of one run (default 3; quick: 1)")
-        parser.add_argument("--runs", type=int, help="runs of each load (default 3; quick: 1)")
+        seconds, runs = self.window_s, self.num_runs
+        parser.add_argument(
+            "--seconds", type=float, help=f"length of one run (default {seconds:g}; quick: 1)"
+        )
+        parser.add_argument(
+            "--runs", type=int, help=f"runs of each load (default {runs}; quick: 1)"
+        )
         parser.add_argument(
             "--only", action="append", choices=list(self.parts), help="this part; may be repeated"
         )
@@ -76,8 +83,8 @@ class Suite:
             help="folder for the report and, meanwhile, what is measured (default bench-results)",
         )
         options = parser.parse_args()
-        options.seconds = options.seconds or (1.0 if options.quick else 3.0)
-        options.runs = options.runs or (1 if options.quick else 3)
+        options.seconds = options.seconds or (1.0 if options.quick else seconds)
+        options.runs = options.runs or (1 if options.quick else runs)
         if options.seconds <= 0 or options.runs < 1:
             parser.error("--seconds must be above 0 and --runs at least 1")
         return options

@@ -74,7 +74,8 @@ class Packer:
         if axes.has_time:
             stacked = _stack_time(spec, rows)  # (B, T, F...)
         elif self._framed:
-            stacked = np.stack([row.request.inputs[spec.name][row.start] for row in rows])
+            # Not `stack`, which takes longer for each row than for the copy.
+            stacked = np.concatenate([_frame(row, spec.name) for row in rows])  # (B, F...)
         else:
             stacked = np.stack([row.request.inputs[spec.name] for row in rows])  # (B, F...)
         if not axes.has_batch:
@@ -99,6 +100,12 @@ def join(spec: ModelSpec, pieces: Sequence[dict[str, Array]]) -> dict[str, Array
         else:
             joined[output.name] = pieces[-1][output.name]
     return joined
+
+
+def _frame(row: Row, name: str) -> Array:
+    """The one frame that a row's run is about: (1, F...)."""
+    frames = row.request.inputs[name]
+    return frames if len(frames) == 1 else frames[row.start : row.start + 1]
 
 
 def _stack_time(spec: InputSpec, rows: Sequence[Row]) -> Array:

@@ -158,12 +158,18 @@ class MemoryStore:
         else:
             self._tombstones.pop(key, None)
             self._look_again(key, write.record.head.expires_at)
-        if self._nbytes + _nbytes(write.record) > self._max_bytes:
-            # In place: a session in memory has this head as well, once it is told.
-            write.record.head.replies = shed_replies(write.record.head.replies)
         self._records[key] = write.record
         self._nbytes += _nbytes(write.record)
+        if self._nbytes > self._max_bytes:
+            self._shed(write.record)
         return Outcome.WRITTEN
+
+    def _shed(self, record: Record) -> None:
+        """There is no room for what a record keeps of earlier steps."""
+        self._nbytes -= _nbytes(record)
+        # In place: a session in memory has this head as well, once it is told.
+        record.head.replies = shed_replies(record.head.replies)
+        self._nbytes += _nbytes(record)
 
     def _look_again(self, key: Key, due: float) -> None:
         heappush(self._due, (due, key))
