@@ -100,6 +100,7 @@ class Control:
     async def _find_out(self, truth: Truth, after: Place) -> None:
         """Which of the two a call without an answer did."""
         truth.note("no answer")
+        self._rider.tally.retries += 1
         request = message.read_request(truth.id, tensors=False)
         answer = await self._rider.ask(lambda: request)
         self._rider.require(answer, 200, truth)

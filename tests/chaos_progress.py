@@ -23,10 +23,10 @@ class Tally:
     kills: of the serving process, under load; early_kills: of one on its way to ready.
     requests: answered or not. steps: time steps acknowledged. unanswered: requests that a kill
     left without an answer. timeouts: steps sent whole whose client gave up. torn: steps that the
-    client cut off. retries: steps and other calls sent again for any of these. replays: recorded
-    replies that came to retries; repeats: to steps that had been answered already. late: answers
-    that came to a client that had given up. controls: resets, written states, forks, deletions,
-    opened sessions. unavailable: answers of 503.
+    client cut off. retries: steps and other calls sent again for any of these, and states read to
+    see what one did. replays: recorded replies that came to retries; repeats: to steps that had
+    been answered already. late: answers that came to a client that had given up. controls: resets,
+    written states, forks, deletions, opened sessions. unavailable: answers of 503.
     """
 
     kills: int = 0
