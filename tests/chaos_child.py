@@ -43,6 +43,14 @@ class Child:
         """The exit code, once it has ended."""
         return self._process.poll()
 
+    def ended_within(self, seconds: float) -> bool:
+        """Wait for its end for a while; whether it came."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def log(self) -> str:
         """What it has said so far."""
         with self._path.open("rb") as log:

@@ -74,9 +74,8 @@ class RedisServer:
     def _wait_ready(self, child: Child) -> None:
         end = time.monotonic() + _START_S
         while not self._answers():
-            if child.code is not None or time.monotonic() > end:
+            if child.ended_within(_POLL_S) or time.monotonic() > end:
                 raise RuntimeError(f"redis-server did not start:\n{child.log()}")
-            time.sleep(_POLL_S)
 
     def _answers(self) -> bool:
         """Whether it answers, its append-only file read."""

@@ -11,7 +11,6 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.sessions.record import Record
-from service.sessions.stores import redis_link
 from service.sessions.stores.base import Outcome, Write
 from service.sessions.stores.redis import RedisStore
 from tests.fakes import PATIENCE_S
@@ -20,6 +19,8 @@ from tests.redis_server import RedisServer, require_redis
 from tests.rig import play
 
 WRITTEN, GONE = Outcome.WRITTEN, Outcome.GONE
+# How long a store waits for an answer where it is not to come.
+IMPATIENT_S = 0.3
 
 
 @pytest.fixture
@@ -28,12 +29,6 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     require_redis()
     with RedisServer(tmp_path) as server:
         yield server
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stores wait for answers for a moment only."""
-    monkeypatch.setattr(redis_link, "ANSWER_S", 0.3)
 
 
 async def _open(store: RedisStore, *names: str) -> list[Record]:
@@ -82,12 +77,11 @@ def test_what_was_answered_survives_a_kill(server: RedisServer) -> None:
     play(scenario)
 
 
-@pytest.mark.usefixtures("impatient")
 def test_an_answer_that_does_not_come_is_unknown(server: RedisServer) -> None:
     """Redis stands still: every row is told so, and what had been sent is done once, later."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(server.url, answer_s=IMPATIENT_S)
         with server.client() as client:
             record, other = await _open(store, "a", "b")
             last = step(record)
@@ -245,12 +239,11 @@ def test_another_format_stops_the_store_while_it_runs(server: RedisServer) -> No
     play(scenario)
 
 
-@pytest.mark.usefixtures("impatient")
 def test_closing_tells_everybody_whatever_redis_does(server: RedisServer) -> None:
     """Redis stands still: what was begun is told, and the store lets go."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(server.url, answer_s=IMPATIENT_S)
         (record,) = await _open(store, "a")
         commits = Commits(store)
         server.pause()

@@ -11,7 +11,6 @@ import pytest
 from redis import Redis
 
 from service.errors import StoreUnavailable
-from service.sessions.stores import redis_link
 from service.sessions.stores.base import Found, Write
 from service.sessions.stores.redis import RedisStore
 from service.sessions.stores.redis_link import RedisLink
@@ -20,12 +19,14 @@ from tests.redis_rows import Commits, session, step
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import play, until
 
+# How long a link waits for an answer that is not to come.
+IMPATIENT_S = 0.2
+
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
-    """A server of the test's own, for whose answers a link waits for a moment only."""
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server of the test's own."""
     require_redis()
-    monkeypatch.setattr(redis_link, "ANSWER_S", 0.2)
     with RedisServer(tmp_path) as server:
         yield server
 
@@ -62,7 +63,7 @@ class Desk:
 
 def _play(server: RedisServer, scenario: Callable[[RedisReader, Desk], Awaitable[None]]) -> None:
     async def run() -> None:
-        link = RedisLink(server.url, None)
+        link = RedisLink(server.url, None, answer_s=IMPATIENT_S)
         try:
             await scenario(RedisReader(link), Desk())
         finally:
@@ -98,7 +99,7 @@ def test_many_loads_wait_for_one_silence(server: RedisServer) -> None:
         loads = [desk.load(f"{n}") for n in range(1000)]
         began = desk.loop.time()
         await asyncio.to_thread(reader.handle, [*loads])
-        assert desk.loop.time() - began < 4 * redis_link.ANSWER_S
+        assert desk.loop.time() - began < 4 * IMPATIENT_S
         assert [type(each) for each in await desk.told()] == [StoreUnavailable] * 1000
 
     _play(server, scenario)
@@ -135,7 +136,7 @@ def test_nothing_is_asked_for_nobody(server: RedisServer) -> None:
 def test_a_link_that_is_retired_waits_for_one_silence_at_most(server: RedisServer) -> None:
     """After it nothing more is sent; until then, and over a closed connection, it does its work."""
     with server.client() as client:
-        link = RedisLink(server.url, None)
+        link = RedisLink(server.url, None, answer_s=IMPATIENT_S)
         assert link.ask(b"PING") == b"PONG"
         link.retire()
         client.client_kill_filter(_type="normal", skipme=True)
@@ -149,14 +150,11 @@ def test_a_link_that_is_retired_waits_for_one_silence_at_most(server: RedisServe
         link.close()
 
 
-def test_the_end_of_a_store_waits_for_one_silence(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_of_a_store_waits_for_one_silence(server: RedisServer) -> None:
     """What stands behind it is told, and no other connection is tried for it."""
-    monkeypatch.setattr(redis_link, "ANSWER_S", 1.0)
 
     async def scenario(client: Redis) -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(server.url, answer_s=1.0)
         record = session("a")
         await store.write([Write(None, record)])
         client.client_pause(60_000, all=False)

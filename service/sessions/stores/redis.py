@@ -14,7 +14,7 @@ from service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
 from service.sessions.stores.futures import tell
 from service.sessions.stores.lane import Lane
 from service.sessions.stores.redis_keys import FORMAT, FORMAT_KEY
-from service.sessions.stores.redis_link import RedisLink
+from service.sessions.stores.redis_link import ANSWER_S, RedisLink
 from service.sessions.stores.redis_list import MOST, Listing
 from service.sessions.stores.redis_reader import Errand, Load, RedisReader
 from service.sessions.stores.redis_scripts import Call
@@ -29,15 +29,22 @@ class RedisStore:
     """One server, not a cluster; its settings are looked at once, here.
 
     Raises SettingError where it cannot be used, or where its settings may lose sessions and not
-    `unsafe`. `password` goes before one in `url`.
+    `unsafe`. `password` goes before one in `url`. `answer_s`: how long an answer may take.
     """
 
     name = "redis"
     shared = True
 
-    def __init__(self, url: str, *, password: str | None = None, unsafe: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        password: str | None = None,
+        unsafe: bool = False,
+        answer_s: float = ANSWER_S,
+    ) -> None:
         self.stats = StoreStats()
-        self._links = make_links(url, password, 2)
+        self._links = make_links(url, password, 2, answer_s=answer_s)
         reads, writes = self._links
         try:
             check_server(reads, unsafe=unsafe)

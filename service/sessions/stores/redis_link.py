@@ -53,15 +53,16 @@ class Wire(Protocol):
 
 
 class RedisLink:
-    """Used by one thread at a time. `url` has no password.
+    """Used by one thread at a time. `url` has no password. `answer_s`: how long an answer may take.
 
     After a failure the connection is closed, and the next exchange makes another.
     """
 
-    def __init__(self, url: str, password: str | None) -> None:
+    def __init__(self, url: str, password: str | None, *, answer_s: float = ANSWER_S) -> None:
         self.url = url
+        self.answer_s = answer_s
         self._password = password
-        self._wire = _wire(url, password)
+        self._wire = _wire(url, password, answer_s)
         self._connected = False
         # Whether the last exchange failed as a whole, and Redis with it.
         self.broken = False
@@ -208,7 +209,7 @@ class RedisLink:
         return StoreUnavailable("the session store does not answer")
 
 
-def _wire(url: str, password: str | None) -> Wire:
+def _wire(url: str, password: str | None, answer_s: float) -> Wire:
     """A connection that is not yet made; raises UnknownOption, ValueError."""
     parse: Callable[[str], dict[str, Any]] = parse_url
     options = parse(url)
@@ -223,7 +224,7 @@ def _wire(url: str, password: str | None) -> Wire:
             **options,
             password=password,
             socket_connect_timeout=CONNECT_S,
-            socket_timeout=ANSWER_S,
+            socket_timeout=answer_s,
             # redis-py repeats commands unless it is told not to: a write would then read as lost.
             retry=Retry(NoBackoff(), 0),
             retry_on_timeout=False,

@@ -21,12 +21,14 @@ log = logging.getLogger("carousel.store")
 _SETTING = "CAROUSEL_STORE"
 
 
-def make_links(url: str, password: str | None, count: int) -> list[RedisLink]:
+def make_links(
+    url: str, password: str | None, count: int, *, answer_s: float = ANSWER_S
+) -> list[RedisLink]:
     """Connections to an address, not yet made; raises SettingError where it cannot be read."""
     try:
         address = parse_address(url)
         secret = password or address.password or None
-        return [RedisLink(address.url, secret) for _ in range(count)]
+        return [RedisLink(address.url, secret, answer_s=answer_s) for _ in range(count)]
     except UnknownOption as error:
         raise SettingError(
             _SETTING, f"the address has {error}; expected `db` or those of TLS, ssl_*"
@@ -83,8 +85,8 @@ def _explain(link: RedisLink, error: Exception) -> str:
         return "is still loading its data: start again when it has"
     if isinstance(error, TimeoutError):
         return (
-            f"did not answer within {ANSWER_S:g} s ({said}): check the address, with rediss:// for "
-            "TLS and redis:// without, and the network"
+            f"did not answer within {link.answer_s:g} s ({said}): check the address, with "
+            "rediss:// for TLS and redis:// without, and the network"
         )
     if isinstance(error, InvalidResponse):
         return f"does not answer as Redis does ({said}): check the address"
