@@ -30,6 +30,7 @@ ARG PIP_EXTRA_INDEX_URL=
 COPY constraints.txt ./
 RUN pip install -c constraints.txt setuptools
 COPY pyproject.toml README.md ./
+COPY carousel carousel
 COPY models models
 COPY export export
 COPY service service

@@ -8,7 +8,7 @@ export CAROUSEL_MODEL_REPOSITORY
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := models export service client tests benchmarks
+CODE := carousel/__init__.py models export service client tests benchmarks
 # setuptools builds the package itself and stands outside its dependencies, so it is named here.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constraints.txt
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.cases import NUM_INPUTS, SIZES, Floats, Size
-from models.repository import Repository
+from carousel.models.repository import Repository
 
 _SEED = 0
 
@@ -35,7 +35,7 @@ def eager_outputs(size: Size, inputs: Floats, num_steps: int) -> Floats:
 
 def main(root: Path) -> None:
     """Export the models that `root` lacks."""
-    from export import export_model
+    from carousel import export_model
 
     present = Repository(root).names()
     for size in SIZES:

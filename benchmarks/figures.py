@@ -13,8 +13,8 @@ import onnxruntime
 from benchmarks.cases import MEDIUM, SMALL, Case, Size
 from benchmarks.measure import Result
 from benchmarks.process import SERVER_CORE, Server, pinned
-from models.repository import Repository
-from models.row import Array
+from carousel.models.repository import Repository
+from carousel.models.row import Array
 
 _NUM_ORT_RUNS = 300
 _BOUNDS: dict[str, Callable[[float, float], bool]] = {

@@ -24,7 +24,7 @@ from benchmarks.plan import Plan
 from benchmarks.process import LOAD_CORE, SERVER_CORE, Server, pinned
 from benchmarks.progress import run_export
 from benchmarks.ways import WebSocket
-from models.repository import Repository
+from carousel.models.repository import Repository
 
 _MODEL = "silero-vad"
 _RATE, _NEW, _CONTEXT = 16_000, 512, 64

@@ -194,7 +194,7 @@ def read_position(encoding: str, head: bytes, body: bytes) -> int:
 
 def serve_arguments(repository: Path, store: str = "memory") -> tuple[str, ...]:
     """How the service is started for all measurements."""
-    service = ("service", "--host", "127.0.0.1", "--store", store, "--program", "onnx")
+    service = ("carousel.service", "--host", "127.0.0.1", "--store", store, "--program", "onnx")
     return (*service, "--model-repository", str(repository))
 
 

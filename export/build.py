@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 import onnx
 import torch
 
-from export import padding, streaming, verify
-from export.describe import lengths_name
-from export.errors import ExportRefused, first_line
-from export.lift import Lifted
-from export.onnx import Port, export_graph, finish
-from export.programs import Candidate, load_onnx, load_torchscript
-from export.progress import Progress
-from export.reference import Reference
-from export.states import States
-from export.streaming import Streams
-from export.torchscript import script_bytes, trace
-from models.manifest import ParityCase
+from carousel.export import padding, streaming, verify
+from carousel.export.describe import lengths_name
+from carousel.export.errors import ExportRefused, first_line
+from carousel.export.lift import Lifted
+from carousel.export.onnx import Port, export_graph, finish
+from carousel.export.programs import Candidate, load_onnx, load_torchscript
+from carousel.export.progress import Progress
+from carousel.export.reference import Reference
+from carousel.export.states import States
+from carousel.export.streaming import Streams
+from carousel.export.torchscript import script_bytes, trace
+from carousel.models.manifest import ParityCase
 
 _TRACE_BATCH = 3
 _TRACE_TIME = 4

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from export.errors import InvalidRequest
-from export.original import Observation, Original
-from export.pairing import pair_by_name, pair_by_place, short_names
-from export.tree import Tree, flatten
+from carousel.export.errors import InvalidRequest
+from carousel.export.original import Observation, Original
+from carousel.export.pairing import pair_by_name, pair_by_place, short_names
+from carousel.export.tree import Tree, flatten
 
 _STATE_NAME = re.compile(
     r"[hc]|[hc]x|hc|[hc]_?[0nt]|h_?prev|c_?prev|prev_h|prev_c|carry|\w*hidden\w*|\w*state\w*"

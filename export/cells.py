@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from export.states import States
+from carousel.export.states import States
 
 
 class SteppedCell(nn.Module):

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from export.command import InvalidValue, Target, load_target, parse_input
-from export.errors import ExportRefused, InvalidRequest
-from export.exporter import export_model
-from export.importing import command as importing
-from export.progress import Progress
-from export.threads import one_thread
-from models.repository import Repository, RepositoryError, check_model_name
-from models.zoo.catalog import REFERENCES
+from carousel.export.command import InvalidValue, Target, load_target, parse_input
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.exporter import export_model
+from carousel.export.importing import command as importing
+from carousel.export.progress import Progress
+from carousel.export.threads import one_thread
+from carousel.models.repository import Repository, RepositoryError, check_model_name
+from carousel.models.zoo.catalog import REFERENCES
 
 REFUSED = 1
 BAD_VALUE = 3

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from export.tree import flatten
+from carousel.export.tree import flatten
 
 _Tensor: Any = torch.Tensor
 _TRUTHS: tuple[Any, ...] = (

@@ -5,14 +5,14 @@ from typing import get_args
 
 import torch
 
-from export.errors import ExportRefused, InvalidRequest
-from export.layout import Layout, Probe
-from export.original import Original
-from export.sampling import Axes
-from export.spans import vocabulary
-from export.states import States, StateVar, final
-from export.tree import labels
-from models.spec import BATCH, TIME, Dtype, InputSpec, ModelSpec, OutputSpec, StateSpec
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.layout import Layout, Probe
+from carousel.export.original import Original
+from carousel.export.sampling import Axes
+from carousel.export.spans import vocabulary
+from carousel.export.states import States, StateVar, final
+from carousel.export.tree import labels
+from carousel.models.spec import BATCH, TIME, Dtype, InputSpec, ModelSpec, OutputSpec, StateSpec
 
 Ranges = Mapping[str, tuple[int, int]]
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from export.compare import difference
-from export.errors import ExportRefused
-from export.layers import recurrent_layers
-from export.original import Observation, Original
-from export.tree import flatten, holds_packed
+from carousel.export.compare import difference
+from carousel.export.errors import ExportRefused
+from carousel.export.layers import recurrent_layers
+from carousel.export.original import Observation, Original
+from carousel.export.tree import flatten, holds_packed
 
 _Trail = list[tuple[str, bool, list[torch.Tensor]]]  # path, leaving (or entering), tensors
 

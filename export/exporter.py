@@ -7,13 +7,13 @@ from pathlib import Path
 
 from torch import nn
 
-from export.progress import Progress
-from export.prove import Wishes, prove
-from export.replay import Replay
-from export.table import print_table
-from models.artifact import Artifact
-from models.repository import Repository, RepositoryError, check_model_name
-from models.spec import Axis
+from carousel.export.progress import Progress
+from carousel.export.prove import Wishes, prove
+from carousel.export.replay import Replay
+from carousel.export.table import print_table
+from carousel.models.artifact import Artifact
+from carousel.models.repository import Repository, RepositoryError, check_model_name
+from carousel.models.spec import Axis
 
 
 def export_model(

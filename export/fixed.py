@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from export.carried import Carried
-from export.errors import ExportRefused, InvalidRequest
-from export.original import Original
-from export.tree import flatten
+from carousel.export.carried import Carried
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.original import Original
+from carousel.export.tree import flatten
 
 
 def find_fixed(

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from export.errors import ExportRefused
+from carousel.export.errors import ExportRefused
 
 _RECURRENT = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 

@@ -3,9 +3,9 @@
 import torch
 from safetensors.torch import save
 
-from export.programs import Tensors
-from export.reference import Expected, NotAccepted, Reference
-from export.sampling import take_steps
+from carousel.export.programs import Tensors
+from carousel.export.reference import Expected, NotAccepted, Reference
+from carousel.export.sampling import take_steps
 
 _BATCH = 2
 _TIME = 4

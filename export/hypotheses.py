@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from models.spec import BATCH, TIME, Axis
+from carousel.models.spec import BATCH, TIME, Axis
 
 Axes = tuple[Axis, ...]
 

@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 
 import torch
 
-from export.compare import difference
-from export.decisions import Decision, Decisions
-from export.errors import ExportRefused
-from export.original import Original, Values
+from carousel.export.compare import difference
+from carousel.export.decisions import Decision, Decisions
+from carousel.export.errors import ExportRefused
+from carousel.export.original import Original, Values
 
 
 def refuse_decisions(original: Original, values: Values, constants: Collection[str] = ()) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from export.errors import ExportRefused
+from carousel.export.errors import ExportRefused
 
 State = tuple[torch.Tensor, ...]  # (h,) or (h, c)
 Parts = Mapping[int, torch.Tensor]  # some parts of a state: 0 for h, 1 for c

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from export.carried import Carried
-from export.errors import ExportRefused, InvalidRequest, first_line
-from export.hypotheses import Guesses, Hypothesis
-from export.original import Observation, Original
-from export.rows import coupled_rows
-from export.sampling import Axes, Sampler
-from export.spans import Span
-from models.spec import BATCH, TIME, Axis
+from carousel.export.carried import Carried
+from carousel.export.errors import ExportRefused, InvalidRequest, first_line
+from carousel.export.hypotheses import Guesses, Hypothesis
+from carousel.export.original import Observation, Original
+from carousel.export.rows import coupled_rows
+from carousel.export.sampling import Axes, Sampler
+from carousel.export.spans import Span
+from carousel.models.spec import BATCH, TIME, Axis
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ def legacy_quiet() -> Iterator[None]:
     process that it leaves LSTM with projections to torch.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.|export\.")
+        warnings.filterwarnings(
+            "ignore", category=DeprecationWarning, module=r"torch\.|carousel\.export\."
+        )
         warnings.filterwarnings("ignore", category=TracerWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.(onnx|jit)\.")
         warnings.filterwarnings("ignore", message="LSTM with projections is not supported with one")

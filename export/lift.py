@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from export.layers import Hooks, Parts
-from export.signature import Signature
-from export.states import StateVar
-from export.tree import flatten
+from carousel.export.layers import Hooks, Parts
+from carousel.export.signature import Signature
+from carousel.export.states import StateVar
+from carousel.export.tree import flatten
 
 
 class Lifted(nn.Module):

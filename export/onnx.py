@@ -8,10 +8,10 @@ import onnx
 import torch
 from onnx import helper
 
-from export import projection, ragged
-from export.legacy import unlogged
-from export.sampling import Axes
-from models.spec import BATCH, TIME
+from carousel.export import projection, ragged
+from carousel.export.legacy import unlogged
+from carousel.export.sampling import Axes
+from carousel.models.spec import BATCH, TIME
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from export.decisions import Decisions
-from export.layers import Calls, Hooks
-from export.signature import Signature
-from export.snapshot import Snapshot, detach_attributes
-from export.tree import Tree, flatten
+from carousel.export.decisions import Decisions
+from carousel.export.layers import Calls, Hooks
+from carousel.export.signature import Signature
+from carousel.export.snapshot import Snapshot, detach_attributes
+from carousel.export.tree import Tree, flatten
 
 Values = Mapping[str, torch.Tensor]
 

@@ -2,12 +2,12 @@
 
 import torch
 
-from export.compare import Difference, difference, worst
-from export.programs import Candidate, Tensors
-from export.reference import Expected, NotAccepted, Reference
-from export.sampling import take_rows, take_steps
-from models.manifest import ParityCase
-from models.spec import BATCH, TIME
+from carousel.export.compare import Difference, difference, worst
+from carousel.export.programs import Candidate, Tensors
+from carousel.export.reference import Expected, NotAccepted, Reference
+from carousel.export.sampling import take_rows, take_steps
+from carousel.models.manifest import ParityCase
+from carousel.models.spec import BATCH, TIME
 
 _LENGTHS = ((7, 1, 4, 2, 7), (5, 6, 33))
 _GARBAGE = 1e3

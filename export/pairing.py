@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from export.errors import ExportRefused
-from export.original import Original, Values
-from export.tree import flatten, labels
+from carousel.export.errors import ExportRefused
+from carousel.export.original import Original, Values
+from carousel.export.tree import flatten, labels
 
 _AFFIX = re.compile(r"^(new|next|prev|last)_|_?(new|next|prev|last|out|in|0|1|n|t)$")
 

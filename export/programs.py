@@ -8,9 +8,9 @@ from typing import Protocol
 import onnxruntime as ort
 import torch
 
-from export.sampling import take_steps
-from models.manifest import ProgramKind, Ragged
-from models.spec import BATCH, TIME, ModelSpec, TensorSpec
+from carousel.export.sampling import take_steps
+from carousel.models.manifest import ProgramKind, Ragged
+from carousel.models.spec import BATCH, TIME, ModelSpec, TensorSpec
 
 Tensors = dict[str, torch.Tensor]
 

@@ -17,7 +17,7 @@ from torch.onnx import symbolic_helper
 from torch.onnx.symbolic_opset9 import lstm as native_lstm
 from torch.onnx.utils import register_custom_op_symbolic, unregister_custom_op_symbolic
 
-from export.graph import Nodes
+from carousel.export.graph import Nodes
 
 OPSET = 17
 _DOMAIN = "carousel"

@@ -6,27 +6,27 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from export.build import Builder, Built
-from export.carried import find_carried
-from export.cells import SteppedCell, network_of, of_network, sequence_example
-from export.describe import check_axes, check_stated, describe, name_outputs
-from export.determinism import generators_held, observe_twice, refuse_rewritten
-from export.errors import ExportRefused, InvalidRequest
-from export.fixed import find_fixed
-from export.foreign import refuse_foreign
-from export.judge import refuse_decisions
-from export.layout import Discovery, Layout
-from export.legacy import legacy_quiet
-from export.original import Observation, Original, unwrap
-from export.progress import Progress
-from export.record import make_files, make_manifest
-from export.reference import Reference
-from export.sampling import Axes
-from export.signature import Signature
-from export.spans import find_spans
-from export.states import States, find_states
-from export.threads import one_thread
-from models.manifest import Manifest
+from carousel.export.build import Builder, Built
+from carousel.export.carried import find_carried
+from carousel.export.cells import SteppedCell, network_of, of_network, sequence_example
+from carousel.export.describe import check_axes, check_stated, describe, name_outputs
+from carousel.export.determinism import generators_held, observe_twice, refuse_rewritten
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.fixed import find_fixed
+from carousel.export.foreign import refuse_foreign
+from carousel.export.judge import refuse_decisions
+from carousel.export.layout import Discovery, Layout
+from carousel.export.legacy import legacy_quiet
+from carousel.export.original import Observation, Original, unwrap
+from carousel.export.progress import Progress
+from carousel.export.record import make_files, make_manifest
+from carousel.export.reference import Reference
+from carousel.export.sampling import Axes
+from carousel.export.signature import Signature
+from carousel.export.spans import find_spans
+from carousel.export.states import States, find_states
+from carousel.export.threads import one_thread
+from carousel.models.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ each row's last valid output over its padding.
 import onnx
 from onnx import TensorProto, helper
 
-from export.graph import Nodes
+from carousel.export.graph import Nodes
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 _SEQUENCE_LENS = 4  # the place of sequence_lens among a recurrent node's inputs

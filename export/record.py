@@ -12,13 +12,13 @@ import onnxruntime
 import torch
 from torch import nn
 
-from export.build import Built
-from export.compare import TOLERANCE
-from export.golden import golden, initial
-from export.programs import FILES
-from export.reference import Reference
-from models.manifest import FORMAT, Manifest, Parity, Program, ProgramKind
-from models.spec import ModelSpec
+from carousel.export.build import Built
+from carousel.export.compare import TOLERANCE
+from carousel.export.golden import golden, initial
+from carousel.export.programs import FILES
+from carousel.export.reference import Reference
+from carousel.models.manifest import FORMAT, Manifest, Parity, Program, ProgramKind
+from carousel.models.spec import ModelSpec
 
 GOLDEN_FILE = "golden.safetensors"
 INITIAL_FILE = "initial.safetensors"

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from export.errors import ExportRefused, first_line
-from export.layout import Layout
-from export.original import Original
-from export.programs import Tensors
-from export.sampling import take_steps
-from export.states import StateVar, final
-from models.spec import BATCH, ModelSpec
+from carousel.export.errors import ExportRefused, first_line
+from carousel.export.layout import Layout
+from carousel.export.original import Original
+from carousel.export.programs import Tensors
+from carousel.export.sampling import take_steps
+from carousel.export.states import StateVar, final
+from carousel.models.spec import BATCH, ModelSpec
 
 
 class NotAccepted(Exception):

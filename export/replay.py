@@ -15,16 +15,17 @@ from typing import Self
 
 import torch
 
-from export.compare import difference
-from export.errors import ExportRefused
-from export.legacy import legacy_quiet
-from export.programs import LOADERS
-from models.artifact import Artifact, write_artifact
-from models.manifest import Manifest
+import carousel
+from carousel.export.compare import difference
+from carousel.export.errors import ExportRefused
+from carousel.export.legacy import legacy_quiet
+from carousel.export.programs import LOADERS
+from carousel.models.artifact import Artifact, write_artifact
+from carousel.models.manifest import Manifest
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(carousel.__file__).parents[1]
 _TIMEOUT_S = 300
-_COMMAND = "import sys; from export.replay import main; sys.exit(main())"
+_COMMAND = "import sys; from carousel.export.replay import main; sys.exit(main())"
 
 
 class Replay:
@@ -34,7 +35,7 @@ class Replay:
         paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _COMMAND],
+            [sys.executable, "-P", "-c", _COMMAND],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import torch
 
-from export.compare import difference
-from export.original import Original
-from export.sampling import Axes, Sampler, take_rows
-from models.spec import BATCH
+from carousel.export.compare import difference
+from carousel.export.original import Original
+from carousel.export.sampling import Axes, Sampler, take_rows
+from carousel.models.spec import BATCH
 
 
 def coupled_rows(

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from export.spans import draw_span
-from models.spec import BATCH, TIME, Axis
+from carousel.export.spans import draw_span
+from carousel.models.spec import BATCH, TIME, Axis
 
 Axes = tuple[Axis, ...]
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from export.errors import ExportRefused, InvalidRequest
-from export.tree import Tree, fill, flatten, holds_packed
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.tree import Tree, fill, flatten, holds_packed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 
 import torch
 
-from export.layers import Calls
-from export.original import Observation, Original
+from carousel.export.layers import Calls
+from carousel.export.original import Observation, Original
 
 Span = tuple[int, int]  # the lowest and the highest value, both ends included
 

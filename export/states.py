@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from export.carried import Carried, shaken
-from export.compare import difference
-from export.errors import ExportRefused
-from export.layers import LayerCall, is_lstm
-from export.layout import Layout, Probe, fit_shape
-from export.original import Observation, Original
-from export.sampling import Axes
-from models.spec import BATCH, TIME
+from carousel.export.carried import Carried, shaken
+from carousel.export.compare import difference
+from carousel.export.errors import ExportRefused
+from carousel.export.layers import LayerCall, is_lstm
+from carousel.export.layout import Layout, Probe, fit_shape
+from carousel.export.original import Observation, Original
+from carousel.export.sampling import Axes
+from carousel.models.spec import BATCH, TIME
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from export.compare import Difference
-from export.errors import ExportRefused, first_line
-from export.programs import Candidate
-from export.reference import Expected, Reference
-from export.states import States
-from export.verify import case, compare
-from models.manifest import ParityCase
-from models.spec import Streaming
+from carousel.export.compare import Difference
+from carousel.export.errors import ExportRefused, first_line
+from carousel.export.programs import Candidate
+from carousel.export.reference import Expected, Reference
+from carousel.export.states import States
+from carousel.export.verify import case, compare
+from carousel.models.manifest import ParityCase
+from carousel.models.spec import Streaming
 
 _TIMES = (7, 100)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from export.progress import Progress
-from models.artifact import Artifact
-from models.manifest import Manifest, ParityCase
+from carousel.export.progress import Progress
+from carousel.models.artifact import Artifact
+from carousel.models.manifest import Manifest, ParityCase
 
 
 def print_table(artifact: Artifact, progress: Progress) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from export.lift import Lifted
+from carousel.export.lift import Lifted
 
 
 def trace(lifted: Lifted, example: Sequence[torch.Tensor]) -> torch.jit.ScriptModule:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from export.compare import Difference, difference, worst
-from export.errors import first_line
-from export.programs import Candidate, Result
-from export.reference import Expected, Reference
-from models.manifest import ParityCase
+from carousel.export.compare import Difference, difference, worst
+from carousel.export.errors import first_line
+from carousel.export.programs import Candidate, Result
+from carousel.export.reference import Expected, Reference
+from carousel.models.manifest import ParityCase
 
 BATCHES = (1, 3, 33)
 TIMES = (1, 2, 7, 100)

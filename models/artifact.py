@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
-from models.manifest import (
+from carousel.models.manifest import (
     FORMAT,
     FileSum,
     Manifest,
@@ -20,7 +20,7 @@ from models.manifest import (
     parse_manifest,
     seal,
 )
-from models.row import Array
+from carousel.models.row import Array
 
 MANIFEST_FILE = "manifest.json"
 

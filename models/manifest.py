@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from models.spec import ModelSpec
+from carousel.models.spec import ModelSpec
 
 FORMAT = 1
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.artifact import Artifact, ArtifactError, write_artifact
-from models.manifest import Manifest
+from carousel.models.artifact import Artifact, ArtifactError, write_artifact
+from carousel.models.manifest import Manifest
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")

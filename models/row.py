@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.spec import StateSpec
+from carousel.models.spec import StateSpec
 
 Array = npt.NDArray[np.generic]
 

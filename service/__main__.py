@@ -1,4 +1,4 @@
-"""The command line: `carousel-serve`, or `python -m service`."""
+"""The command line: `carousel-serve`, or `python -m carousel.service`."""
 
 import asyncio
 import gc
@@ -8,12 +8,12 @@ import sys
 
 import uvloop
 
-from service.api.greeting import greet
-from service.api.server import Server, listen
-from service.app import App, create_app
-from service.errors import SettingError
-from service.logs import configure_logs
-from service.settings import Settings, load_settings, unknown_variables
+from carousel.service.api.greeting import greet
+from carousel.service.api.server import Server, listen
+from carousel.service.app import App, create_app
+from carousel.service.errors import SettingError
+from carousel.service.logs import configure_logs
+from carousel.service.settings import Settings, load_settings, unknown_variables
 
 log = logging.getLogger("carousel.service")
 

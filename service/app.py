@@ -5,36 +5,41 @@ import logging
 from contextlib import suppress
 from typing import Literal
 
-from models.repository import Repository, RepositoryError
-from service.address import parse_address
-from service.api.body import Bodies
-from service.api.budget import Budget
-from service.api.bulk import BulkRoute
-from service.api.codec import Codecs
-from service.api.control import create_control
-from service.api.figures import engine_figures, session_figures, store_figures, traffic_figures
-from service.api.gate import DataRoute, Gate
-from service.api.guard import Guard
-from service.api.infer import InferRoute
-from service.api.lifecycle import Lifecycle, Phase
-from service.api.oip import operations as oip
-from service.api.oip.infer import InferRoute as OipInferRoute
-from service.api.operations import BULK, INFER, INFER_VERSION, STEP
-from service.api.parts import Parts
-from service.api.schema import create_schema
-from service.api.step import StepRoute
-from service.api.streams.desk import Desk
-from service.api.traffic import Traffic
-from service.engine.catalog import Catalog
-from service.engine.loaded import LoadOptions
-from service.errors import SettingError
-from service.metrics import Metrics
-from service.option import PREFIX
-from service.sessions.health import Health
-from service.sessions.sessions import Sessions
-from service.sessions.stores.base import Store
-from service.sessions.stores.choose import open_store
-from service.settings import Settings
+from carousel.models.repository import Repository, RepositoryError
+from carousel.service.address import parse_address
+from carousel.service.api.body import Bodies
+from carousel.service.api.budget import Budget
+from carousel.service.api.bulk import BulkRoute
+from carousel.service.api.codec import Codecs
+from carousel.service.api.control import create_control
+from carousel.service.api.figures import (
+    engine_figures,
+    session_figures,
+    store_figures,
+    traffic_figures,
+)
+from carousel.service.api.gate import DataRoute, Gate
+from carousel.service.api.guard import Guard
+from carousel.service.api.infer import InferRoute
+from carousel.service.api.lifecycle import Lifecycle, Phase
+from carousel.service.api.oip import operations as oip
+from carousel.service.api.oip.infer import InferRoute as OipInferRoute
+from carousel.service.api.operations import BULK, INFER, INFER_VERSION, STEP
+from carousel.service.api.parts import Parts
+from carousel.service.api.schema import create_schema
+from carousel.service.api.step import StepRoute
+from carousel.service.api.streams.desk import Desk
+from carousel.service.api.traffic import Traffic
+from carousel.service.engine.catalog import Catalog
+from carousel.service.engine.loaded import LoadOptions
+from carousel.service.errors import SettingError
+from carousel.service.metrics import Metrics
+from carousel.service.option import PREFIX
+from carousel.service.sessions.health import Health
+from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.stores.base import Store
+from carousel.service.sessions.stores.choose import open_store
+from carousel.service.settings import Settings
 
 log = logging.getLogger("carousel.service")
 
@@ -239,7 +244,7 @@ def _choose_device(wanted: Literal["cpu", "cuda", "auto"]) -> Literal["cpu", "cu
     if wanted == "cpu":
         return "cpu"
     try:
-        from service.backends import torchscript
+        from carousel.service.backends import torchscript
     except ImportError:
         problem = "CUDA runs TorchScript programs, and torch is not installed"
     else:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
-from service.option import PREFIX, Option
+from carousel.service.option import PREFIX, Option
 
 
 def make_parser(options: Iterable[Option]) -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.errors import SettingError
+from carousel.service.errors import SettingError
 
 PREFIX = "CAROUSEL_"
 

@@ -16,7 +16,7 @@ PROBLEM = "application/problem+json"
 
 def tool_command(*arguments: str | Path) -> list[str]:
     """The words that start the tool."""
-    return [sys.executable, "-m", "service.admin", *map(str, arguments)]
+    return [sys.executable, "-m", "carousel.service.admin", *map(str, arguments)]
 
 
 def run_tool(

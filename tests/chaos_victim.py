@@ -86,7 +86,7 @@ class Victim:
 
     def _launch(self) -> Child:
         command = [
-            *(sys.executable, "-m", "service", "--port", "0", "--no-print-curl"),
+            *(sys.executable, "-m", "carousel.service", "--port", "0", "--no-print-curl"),
             *("--model-repository", str(self._folder / "repository")),
             *("--store", self._store, "--data-dir", str(self._folder), "--ttl-s", str(_TTL_S)),
         ]

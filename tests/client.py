@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from models.row import Array
+from carousel.models.row import Array
 
 MODEL = "lstm-10-20-2"
 ZERO = {"h": np.zeros((2, 20)).tolist(), "c": np.zeros((2, 20)).tolist()}

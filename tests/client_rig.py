@@ -15,7 +15,7 @@ from tests.durable import copy_models
 from tests.live import Live
 
 if TYPE_CHECKING:
-    from models.row import Array
+    from carousel.models.row import Array
     from tests.served import Served
 
 F = 10

@@ -17,13 +17,13 @@ import apsw
 import httpx
 import numpy as np
 
-from models.row import Array
-from service.errors import CarouselError, StoreUnavailable
-from service.sessions.commits import new_revision
-from service.sessions.record import Head, Origin, Record
-from service.sessions.sessions import Sessions
-from service.sessions.stores.base import Outcome, Store, Write
-from service.sessions.stores.sqlite import SqliteStore
+from carousel.models.row import Array
+from carousel.service.errors import CarouselError, StoreUnavailable
+from carousel.service.sessions.commits import new_revision
+from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.stores.base import Outcome, Store, Write
+from carousel.service.sessions.stores.sqlite import SqliteStore
 from tests.client import MODEL, TOLERANCE
 from tests.fakes import PATIENCE_S, Clock
 from tests.live import Live

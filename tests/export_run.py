@@ -11,9 +11,9 @@ import onnxruntime as ort
 import torch
 from torch import nn
 
-from export.progress import Progress
-from export.prove import Proven, Wishes, prove
-from models.manifest import ProgramKind
+from carousel.export.progress import Progress
+from carousel.export.prove import Proven, Wishes, prove
+from carousel.models.manifest import ProgramKind
 
 torch.set_num_threads(1)  # the models are small and the cores are shared
 

@@ -14,16 +14,16 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.row import Array, RowLayout
-from models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
-from service.backends.base import DeviceFailed
-from service.backends.numpy_pool import ByteRows, NumpyPool
-from service.engine.slots import Slots
-from service.errors import StoreUnavailable
-from service.sessions.commits import new_revision
-from service.sessions.record import Head, Key, Record
-from service.sessions.stores.base import Done, Found, Outcome, Store, Write
-from service.sessions.stores.memory import MemoryStore
+from carousel.models.row import Array, RowLayout
+from carousel.models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
+from carousel.service.backends.base import DeviceFailed
+from carousel.service.backends.numpy_pool import ByteRows, NumpyPool
+from carousel.service.engine.slots import Slots
+from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.commits import new_revision
+from carousel.service.sessions.record import Head, Key, Record
+from carousel.service.sessions.stores.base import Done, Found, Outcome, Store, Write
+from carousel.service.sessions.stores.memory import MemoryStore
 
 WITNESS = ModelSpec(
     inputs=(InputSpec(name="x", dtype="float32", axes=("batch", "time", 2)),),

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.row import Array
+from carousel.models.row import Array
 
 _KINDS = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "int16": TensorProto.INT16}
 

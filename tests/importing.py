@@ -5,9 +5,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.__main__ import main
-from models.artifact import Artifact
-from models.repository import Repository
+from carousel.export.__main__ import main
+from carousel.models.artifact import Artifact
+from carousel.models.repository import Repository
 
 
 @dataclass(frozen=True)

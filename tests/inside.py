@@ -7,11 +7,11 @@ from typing import Any, Self
 
 import httpx
 
-from service.api.guard import TENANT
-from service.api.lifecycle import Phase
-from service.app import App
-from service.sessions.health import Health
-from service.settings import Settings
+from carousel.service.api.guard import TENANT
+from carousel.service.api.lifecycle import Phase
+from carousel.service.app import App
+from carousel.service.sessions.health import Health
+from carousel.service.settings import Settings
 from tests.rig import Rig, play
 
 ONE = [[1.0, 1.0]]

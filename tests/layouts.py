@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
+from carousel.models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
 from tests.programs import Case
 
 

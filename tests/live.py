@@ -28,7 +28,7 @@ def run_to_end(arguments: Sequence[str], env: Mapping[str, str] | None = None) -
     """Start the program where it is expected to end by itself at once."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "service", *arguments],
+            [sys.executable, "-m", "carousel.service", *arguments],
             cwd=ROOT,
             env=_own_env(folder, env),
             capture_output=True,
@@ -70,7 +70,7 @@ class Live:
         self._data = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "service", "--port", "0"),
+                *(sys.executable, "-m", "carousel.service", "--port", "0"),
                 *("--model-repository", str(repository), *arguments),
             ],
             cwd=ROOT,

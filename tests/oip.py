@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from models.row import Array
-from models.spec import BATCH, ModelSpec, TensorSpec
+from carousel.models.row import Array
+from carousel.models.spec import BATCH, ModelSpec, TensorSpec
 from tests.client import MODEL
 
 LENGTH = "Inference-Header-Content-Length"

@@ -6,7 +6,7 @@ import numpy as np
 from tritonclient.http import InferenceServerClient as Client
 from tritonclient.http import InferInput, InferResult
 
-from models.row import Array
+from carousel.models.row import Array
 from tests.client import MODEL, TOLERANCE
 from tests.served import Served, run_lstm
 

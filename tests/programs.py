@@ -16,9 +16,9 @@ import torch
 from safetensors.numpy import save as save_safetensors
 from torch import nn
 
-from models.manifest import FORMAT, Manifest, Parity, Program, ProgramKind, Ragged
-from models.row import Array
-from models.spec import BATCH, TIME, ModelSpec, TensorSpec
+from carousel.models.manifest import FORMAT, Manifest, Parity, Program, ProgramKind, Ragged
+from carousel.models.row import Array
+from carousel.models.spec import BATCH, TIME, ModelSpec, TensorSpec
 
 Arrays = dict[str, Array]
 

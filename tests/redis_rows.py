@@ -7,10 +7,10 @@ from threading import Event
 
 from redis import Redis
 
-from service.errors import StoreUnavailable
-from service.sessions.commits import new_revision
-from service.sessions.record import Head, Origin, Record
-from service.sessions.stores.base import Outcome, Store, Write
+from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.commits import new_revision
+from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.stores.base import Outcome, Store, Write
 from tests.fakes import PATIENCE_S
 
 Outcomes = list[Outcome] | StoreUnavailable

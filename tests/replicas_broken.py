@@ -7,17 +7,17 @@ import sys
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 
-from service.__main__ import main
-from service.errors import Conflict, StoreUnavailable
-from service.sessions import commits
-from service.sessions.answers import StepReply
-from service.sessions.positions import find_repeat
-from service.sessions.reply import digest
-from service.sessions.session import Session
-from service.sessions.stepper import Step, Stepper
-from service.sessions.stores import redis_writer
-from service.sessions.stores.redis_link import Command, RedisLink
-from service.sessions.stores.redis_scripts import STEP, Script
+from carousel.service.__main__ import main
+from carousel.service.errors import Conflict, StoreUnavailable
+from carousel.service.sessions import commits
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.positions import find_repeat
+from carousel.service.sessions.reply import digest
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.stepper import Step, Stepper
+from carousel.service.sessions.stores import redis_writer
+from carousel.service.sessions.stores.redis_link import Command, RedisLink
+from carousel.service.sessions.stores.redis_scripts import STEP, Script
 
 
 def _write_always() -> None:

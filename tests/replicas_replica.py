@@ -33,7 +33,7 @@ class Replica:
         self.num_wakes = 0
         self._log = folder / f"{name}.log"
         self._command = [
-            *(sys.executable, "-m", *(module or ("service",))),
+            *(sys.executable, "-m", *(module or ("carousel.service",))),
             *("--port", "0", "--no-print-curl", "--model-repository", str(repository)),
             *("--store", store, "--data-dir", str(folder)),
         ]

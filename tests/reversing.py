@@ -10,10 +10,10 @@ import httpx
 import numpy as np
 import torch
 
-from export import export_model
-from models.row import Array
-from models.zoo.catalog import REFERENCES
-from models.zoo.reverse import (
+from carousel import export_model
+from carousel.models.row import Array
+from carousel.models.zoo.catalog import REFERENCES
+from carousel.models.zoo.reverse import (
     END,
     LETTERS,
     START,

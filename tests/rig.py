@@ -9,21 +9,21 @@ from typing import Self
 
 import numpy as np
 
-from models.artifact import Artifact
-from models.manifest import FORMAT, Manifest, Parity
-from models.repository import Repository
-from models.row import Array, RowLayout
-from models.spec import ModelSpec
-from service.backends.base import Backend
-from service.engine.budget import ChunkBudget
-from service.engine.catalog import Catalog, Change
-from service.engine.core import Core
-from service.engine.engine import Engine
-from service.engine.loaded import Loaded, LoadOptions
-from service.engine.scheduler import Limits, Scheduler
-from service.sessions.answers import SessionInfo, StepReply
-from service.sessions.sessions import Sessions
-from service.sessions.stepper import Step
+from carousel.models.artifact import Artifact
+from carousel.models.manifest import FORMAT, Manifest, Parity
+from carousel.models.repository import Repository
+from carousel.models.row import Array, RowLayout
+from carousel.models.spec import ModelSpec
+from carousel.service.backends.base import Backend
+from carousel.service.engine.budget import ChunkBudget
+from carousel.service.engine.catalog import Catalog, Change
+from carousel.service.engine.core import Core
+from carousel.service.engine.engine import Engine
+from carousel.service.engine.loaded import Loaded, LoadOptions
+from carousel.service.engine.scheduler import Limits, Scheduler
+from carousel.service.sessions.answers import SessionInfo, StepReply
+from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.stepper import Step
 from tests.fakes import PATIENCE_S, WITNESS, Clock, FaultyStore, NanSlots, WitnessBackend
 
 LAYOUT = RowLayout(WITNESS.states)

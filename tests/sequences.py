@@ -4,13 +4,13 @@ import time
 
 import pytest
 
-from service.errors import (
+from carousel.service.errors import (
     SessionNotFound,
 )
-from service.sessions.answers import StepReply
-from service.sessions.record import Key
-from service.sessions.sequences import Started, sequence_key
-from service.sessions.stepper import Step
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.sequences import Started, sequence_key
+from carousel.service.sessions.stepper import Step
 from tests.fakes import PATIENCE_S
 from tests.rig import Rig, sequence
 

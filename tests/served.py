@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from export import export_model
-from models.row import Array
-from models.spec import Axis
-from models.zoo.catalog import REFERENCES
-from models.zoo.simple_lstm import SimpleLSTM
+from carousel import export_model
+from carousel.models.row import Array
+from carousel.models.spec import Axis
+from carousel.models.zoo.catalog import REFERENCES
+from carousel.models.zoo.simple_lstm import SimpleLSTM
 
 Floats = npt.NDArray[np.float32]
 

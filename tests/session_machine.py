@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from service.errors import (
+from carousel.service.errors import (
     CarouselError,
     PositionConflict,
     ReplyNotKept,
@@ -27,8 +27,8 @@ from service.errors import (
     SessionNotFound,
     StoreUnavailable,
 )
-from service.sessions.stores.base import Store
-from service.sessions.stores.memory import MemoryStore
+from carousel.service.sessions.stores.base import Store
+from carousel.service.sessions.stores.memory import MemoryStore
 from tests.fakes import FaultyStore
 from tests.rig import LAYOUT, Rig, sums
 

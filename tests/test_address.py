@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from service.address import Address, parse_address
-from service.errors import SettingError
-from service.settings import load_settings
+from carousel.service.address import Address, parse_address
+from carousel.service.errors import SettingError
+from carousel.service.settings import load_settings
 
 # Not a word of any message.
 SECRET = "Zx9qVv7w"

@@ -6,13 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api.control import ROUTES
-from service.api.gate import OPEN_FOLDER, OPEN_PATHS
-from service.api.guard import Guard
-from service.api.oip.fault import is_oip
-from service.api.oip.operations import oip_operations
-from service.api.operations import data_operations
-from service.errors import Forbidden, Unauthorized
+from carousel.service.api.control import ROUTES
+from carousel.service.api.gate import OPEN_FOLDER, OPEN_PATHS
+from carousel.service.api.guard import Guard
+from carousel.service.api.oip.fault import is_oip
+from carousel.service.api.oip.operations import oip_operations
+from carousel.service.api.operations import data_operations
+from carousel.service.errors import Forbidden, Unauthorized
 from tests.client import MODEL
 from tests.live import Live
 

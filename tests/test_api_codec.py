@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from models.row import Array
-from models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
-from service.api.inputs import Inputs
-from service.api.media import Media, media_for, media_of
-from service.api.outputs import Outputs
-from service.api.states import States
-from service.api.tensorfile import parse_tensors
-from service.errors import (
+from carousel.models.row import Array
+from carousel.models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
+from carousel.service.api.inputs import Inputs
+from carousel.service.api.media import Media, media_for, media_of
+from carousel.service.api.outputs import Outputs
+from carousel.service.api.states import States
+from carousel.service.api.tensorfile import parse_tensors
+from carousel.service.errors import (
     InvalidRequest,
     Malformed,
     NotAcceptable,

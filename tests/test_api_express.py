@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import orjson
 
-from service.api.guard import TENANT
-from service.api.server import Server, listen
-from service.sessions.record import Record
-from service.sessions.stores.base import Write
+from carousel.service.api.guard import TENANT
+from carousel.service.api.server import Server, listen
+from carousel.service.sessions.record import Record
+from carousel.service.sessions.stores.base import Write
 from tests.fakes import PATIENCE_S
 from tests.inside import Service, serve
 from tests.rig import Rig, settle, until

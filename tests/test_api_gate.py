@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.api.guard import TENANT
-from service.sessions.record import Record
-from service.sessions.stores.base import Write
-from service.sessions.stores.memory import MemoryStore
+from carousel.service.api.guard import TENANT
+from carousel.service.sessions.record import Record
+from carousel.service.sessions.stores.base import Write
+from carousel.service.sessions.stores.memory import MemoryStore
 from tests.client import RAW, refused
 from tests.fakes import FaultyStore
 from tests.inside import ONE, Service, serve

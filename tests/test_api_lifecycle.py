@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.api.body import Bodies
-from service.api.budget import Budget
-from service.api.lifecycle import Lifecycle, Phase
-from service.errors import DeadlineExceeded, PayloadTooLarge, QueueFull
+from carousel.service.api.body import Bodies
+from carousel.service.api.budget import Budget
+from carousel.service.api.lifecycle import Lifecycle, Phase
+from carousel.service.errors import DeadlineExceeded, PayloadTooLarge, QueueFull
 from tests.client import refused
 from tests.inside import ONE, Service, serve
 from tests.rig import play, settle

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.api.messages import ForkSession, OpenSession, WriteState, read_body
-from service.errors import InvalidRequest
+from carousel.service.api.messages import ForkSession, OpenSession, WriteState, read_body
+from carousel.service.errors import InvalidRequest
 
 
 @pytest.mark.parametrize(

@@ -236,9 +236,9 @@ def test_logs_are_one_line_each(live: Live) -> None:
 
 
 def test_module_and_command_are_one() -> None:
-    """`python -m service` is `carousel-serve`."""
+    """`python -m carousel.service` is `carousel-serve`."""
     done = subprocess.run(
-        [sys.executable, "-m", "service", "--help"],
+        [sys.executable, "-m", "carousel.service", "--help"],
         cwd=ROOT,
         env=clean_env(),
         capture_output=True,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.arrays import array_json, arrays_json
-from service.api.explain import Shape
-from service.api.tensor import Tensor
-from service.errors import (
+from carousel.service.api.arrays import array_json, arrays_json
+from carousel.service.api.explain import Shape
+from carousel.service.api.tensor import Tensor
+from carousel.service.errors import (
     CarouselError,
     InvalidRequest,
     NonFiniteInput,

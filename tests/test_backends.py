@@ -10,14 +10,14 @@ import torch
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from models.manifest import Manifest, ProgramKind
-from models.repository import Repository
-from models.row import RowLayout
-from service.backends.base import BackendRefused, DeviceFailed
-from service.backends.torchscript import TorchPool, tells_device_loss
-from service.engine.catalog import Catalog
-from service.engine.engine import Result
-from service.engine.loaded import Loaded, LoadOptions, load_model
+from carousel.models.manifest import Manifest, ProgramKind
+from carousel.models.repository import Repository
+from carousel.models.row import RowLayout
+from carousel.service.backends.base import BackendRefused, DeviceFailed
+from carousel.service.backends.torchscript import TorchPool, tells_device_loss
+from carousel.service.engine.catalog import Catalog
+from carousel.service.engine.engine import Result
+from carousel.service.engine.loaded import Loaded, LoadOptions, load_model
 from tests.layouts import LAYOUTS, lstm, minus_infinity
 from tests.programs import Arrays, Case, close, random_inputs
 from tests.rig import play

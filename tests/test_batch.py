@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from models.row import Array
-from models.spec import Axis, InputSpec, ModelSpec, OutputSpec, StateSpec
-from service.engine.batch import Packer, join
-from service.engine.request import Request
-from service.engine.scheduler import Row
+from carousel.models.row import Array
+from carousel.models.spec import Axis, InputSpec, ModelSpec, OutputSpec, StateSpec
+from carousel.service.engine.batch import Packer, join
+from carousel.service.engine.request import Request
+from carousel.service.engine.scheduler import Row
 
 STATE = StateSpec(name="h", dtype="float32", axes=(1, "batch", 2), output="h_out")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import carousel_client.errors
-import service.errors
+from carousel.service import errors
 from carousel_client.errors import CarouselError
 from tests.live import Live
 
@@ -32,7 +32,7 @@ def _errors(module: Any, base: type) -> dict[str, type]:
 
 def test_every_error_of_the_service_has_its_type() -> None:
     """The same name, code, status and place in the tree; a proxy's and the client's own beside."""
-    theirs = _errors(service.errors, service.errors.CarouselError)
+    theirs = _errors(errors, errors.CarouselError)
     ours = _errors(carousel_client.errors, CarouselError)
     own = {"RateLimited", "TooMany", "ConnectionLost", "TakenOver", "BadAnswer"}
     assert ours.keys() - theirs.keys() == own
@@ -80,7 +80,7 @@ def test_it_imports_what_it_says_and_nothing_of_the_service() -> None:
     loaded = {each.partition(".")[0] for each in done.stdout.split()}
     assert {"httpx", "numpy", "websockets", "carousel_client"} <= loaded
     strangers = {"torch", "onnxruntime", "fastapi", "pydantic", "safetensors", "orjson", "uvicorn"}
-    assert not loaded & (strangers | {"service", "models", "export", "tests", "benchmarks"})
+    assert not loaded & (strangers | {"carousel", "tests", "benchmarks"})
 
 
 def test_every_import_is_a_dependency() -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from carousel import export_model
 from carousel_client import AsyncClient, Client
 from carousel_client.errors import InvalidRequest
-from export import export_model
 from tests.client import numbers
 from tests.client_rig import close
 from tests.live import PATIENCE_S, Live

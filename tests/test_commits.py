@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.errors import (
+from carousel.service.errors import (
     PositionConflict,
     SessionExpired,
     SessionNotFound,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.settings import Settings, load_settings, unknown_variables
+from carousel.service.settings import Settings, load_settings, unknown_variables
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ("cpu", "gpu", "export")
@@ -168,7 +168,7 @@ def test_cpu_image_has_no_torch(tmp_path: Path) -> None:
 def test_code_does_not_invalidate_dependencies(stage: str) -> None:
     """The stages that install packages see lists of names, and none of the code."""
     sources = {word for rest in _all(stage, "COPY") for word in rest.split()}
-    assert not sources & {"models", "export", "service", ".", "pyproject.toml"}
+    assert not sources & {"carousel", "models", "export", "service", ".", "pyproject.toml"}
 
 
 def test_build_context_holds_what_is_copied() -> None:

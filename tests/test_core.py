@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from models.row import Array
-from service.backends.base import DeviceFailed
-from service.backends.numpy_pool import NumpyPool
-from service.engine.budget import ChunkBudget
-from service.engine.core import Core
-from service.engine.request import NO_SLOT, Request
-from service.engine.scheduler import Limits, Scheduler
-from service.errors import BackendFailed, NonFiniteState
+from carousel.models.row import Array
+from carousel.service.backends.base import DeviceFailed
+from carousel.service.backends.numpy_pool import NumpyPool
+from carousel.service.engine.budget import ChunkBudget
+from carousel.service.engine.core import Core
+from carousel.service.engine.request import NO_SLOT, Request
+from carousel.service.engine.scheduler import Limits, Scheduler
+from carousel.service.errors import BackendFailed, NonFiniteState
 from tests.fakes import WITNESS, FlakyPool, WitnessBackend
 from tests.rig import LAYOUT, sequence
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.repository import Repository
-from models.row import Array
-from service.engine.loaded import LoadOptions, load_model
-from service.engine.request import NO_SLOT, Request
+from carousel.models.repository import Repository
+from carousel.models.row import Array
+from carousel.service.engine.loaded import LoadOptions, load_model
+from carousel.service.engine.request import NO_SLOT, Request
 from tests.layouts import lstm
 
 NUM_STEPS = 10_000

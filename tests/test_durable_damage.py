@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StateCorrupt
-from service.sessions.stores.base import Damaged, Tombstone
+from carousel.service.errors import StateCorrupt
+from carousel.service.sessions.stores.base import Damaged, Tombstone
 from tests.durable import (
     FED,
     IDS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import (
+from carousel.service.errors import (
     ModelMismatch,
     SessionExists,
     SessionExpired,

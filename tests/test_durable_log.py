@@ -11,8 +11,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from service.sessions.stores.sqlite import SqliteStore
-from service.sessions.stores.sqlite_log import LogExtent, look_through
+from carousel.service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.stores.sqlite_log import LogExtent, look_through
 from tests.durable import (
     PAGE,
     commit,
@@ -234,9 +234,9 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, said: pytest.LogCaptureF
 _WRITES = """
 import asyncio, sys
 from pathlib import Path
-from service.sessions.record import Head, Origin, Record
-from service.sessions.stores.base import Write
-from service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.stores.base import Write
+from carousel.service.sessions.stores.sqlite import SqliteStore
 
 async def write(path, number):
     store = SqliteStore(path)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import (
+from carousel.service.errors import (
     CarouselError,
     SessionNotFound,
     SettingError,

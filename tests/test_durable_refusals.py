@@ -11,10 +11,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from service.address import parse_address
-from service.errors import SettingError
-from service.sessions.stores.sqlite import SqliteStore
-from service.sessions.stores.sqlite_file import FORMAT
+from carousel.service.address import parse_address
+from carousel.service.errors import SettingError
+from carousel.service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.stores.sqlite_file import FORMAT
 from tests.client import MODEL, Client, numbers
 from tests.durable import (
     PAGE,

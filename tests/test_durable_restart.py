@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from models.row import Array
+from carousel.models.row import Array
 from tests.client import MODEL, RAW, TENSORS, ZERO, Client, numbers, refused
 from tests.durable import copy_models, expect_lstm, open_session, serve_file
 from tests.served import Served, run_lstm

@@ -9,9 +9,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from service.sessions.record import Key, Record
-from service.sessions.stores.base import Damaged, Outcome, Write
-from service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.record import Key, Record
+from carousel.service.sessions.stores.base import Damaged, Outcome, Write
+from carousel.service.sessions.stores.sqlite import SqliteStore
 from tests.durable import (
     PAGE,
     commit,

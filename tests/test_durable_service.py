@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from models.row import Array
+from carousel.models.row import Array
 from tests.client import MODEL, ZERO, Client, numbers, refused
 from tests.durable import copy_models, expect_lstm, find_row, flip, open_session, serve_file
 from tests.live import PATIENCE_S, Live

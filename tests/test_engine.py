@@ -6,9 +6,9 @@ from collections.abc import Coroutine
 
 import pytest
 
-from service.engine.engine import Engine, Result
-from service.engine.request import Request
-from service.errors import (
+from carousel.service.engine.engine import Engine, Result
+from carousel.service.engine.request import Request
+from carousel.service.errors import (
     BackendFailed,
     CarouselError,
     DeadlineExceeded,

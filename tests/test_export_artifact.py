@@ -13,12 +13,12 @@ from torch import nn
 import tests.export_heads as heads
 import tests.export_models as zoo
 import tests.export_traps as traps
-from export import export_model
-from export.errors import ExportRefused
-from export.progress import Progress
-from export.replay import Replay
-from models.artifact import Artifact
-from models.repository import Repository, RepositoryError
+from carousel import export_model
+from carousel.export.errors import ExportRefused
+from carousel.export.progress import Progress
+from carousel.export.replay import Replay
+from carousel.models.artifact import Artifact
+from carousel.models.repository import Repository, RepositoryError
 from tests.export_run import proven, run, zeros
 
 X = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1))

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.__main__ import main
-from models.repository import Repository
-from models.zoo.catalog import REFERENCES
+from carousel.export.__main__ import main
+from carousel.models.repository import Repository
+from carousel.models.zoo.catalog import REFERENCES
 from tests.export_heads import Tagger
 
 MODEL = """

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from export import export_model
-from export.__main__ import main
-from export.errors import ExportRefused, InvalidRequest
-from export.prove import Proven
-from models.manifest import ProgramKind
-from models.repository import Repository
-from service.engine.loaded import LoadOptions, load_model
+from carousel import export_model
+from carousel.export.__main__ import main
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.prove import Proven
+from carousel.models.manifest import ProgramKind
+from carousel.models.repository import Repository
+from carousel.service.engine.loaded import LoadOptions, load_model
 from tests.export_run import Tensors, proven, run
 
 PROGRAMS: tuple[ProgramKind, ...] = ("onnx", "torchscript")

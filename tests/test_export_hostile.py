@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 import tests.export_hostile as hostile
-from export.__main__ import main
-from export.errors import ExportError, ExportRefused
-from export.legacy import legacy_quiet
-from export.replay import replay
-from models.repository import Repository
+from carousel.export.__main__ import main
+from carousel.export.errors import ExportError, ExportRefused
+from carousel.export.legacy import legacy_quiet
+from carousel.export.replay import replay
+from carousel.models.repository import Repository
 from tests.export_run import Tensors, proven, run, zeros
 
 X = torch.randn(4, 9, 6, generator=torch.Generator().manual_seed(1))

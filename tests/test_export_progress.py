@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from export.progress import Progress
+from carousel.export.progress import Progress
 
 PATIENCE_S = 10
 

@@ -9,8 +9,8 @@ from torch import nn
 
 import tests.export_heads as heads
 import tests.export_models as zoo
-from export.prove import Proven
-from models.manifest import ProgramKind
+from carousel.export.prove import Proven
+from carousel.models.manifest import ProgramKind
 from tests.export_run import Answer, Tensors, proven, run, zeros
 from tests.export_traps import InfiniteCache, LookAhead, Uncopyable, UsesOwnLayer
 

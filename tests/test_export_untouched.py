@@ -10,7 +10,7 @@ from torch import nn
 import tests.export_heads as heads
 import tests.export_models as zoo
 import tests.export_traps as traps
-from export.errors import ExportRefused
+from carousel.export.errors import ExportRefused
 from tests.export_run import proven
 
 X = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1))

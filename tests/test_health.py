@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from service.sessions.health import AWAY_S, Health
+from carousel.service.sessions.health import AWAY_S, Health
 from tests.fakes import Clock, FaultyStore
 from tests.inside import Service, serve
 from tests.rig import play, until

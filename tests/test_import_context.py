@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.importing.importer import import_model
-from export.importing.wishes import Context, Stated
-from models.artifact import Artifact
-from models.manifest import dump_manifest, is_altered
-from models.repository import Repository
-from models.row import Array
-from service.backends.base import BackendRefused
-from service.engine.loaded import LoadOptions, load_model
+from carousel.export.importing.importer import import_model
+from carousel.export.importing.wishes import Context, Stated
+from carousel.models.artifact import Artifact
+from carousel.models.manifest import dump_manifest, is_altered
+from carousel.models.repository import Repository
+from carousel.models.row import Array
+from carousel.service.backends.base import BackendRefused
+from carousel.service.engine.loaded import LoadOptions, load_model
 from tests.foreign_models import ahead, tagger
 from tests.foreign_nets import Ahead
 from tests.rig import play

@@ -9,12 +9,12 @@ import torch
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from export.__main__ import main
-from export.importing.importer import import_model
-from export.importing.wishes import Context, Stated
-from models.artifact import Artifact
-from models.repository import Repository
-from models.spec import ModelSpec, StateSpec
+from carousel.export.__main__ import main
+from carousel.export.importing.importer import import_model
+from carousel.export.importing.wishes import Context, Stated
+from carousel.models.artifact import Artifact
+from carousel.models.repository import Repository
+from carousel.models.spec import ModelSpec, StateSpec
 from tests.foreign import onnx_bytes
 from tests.foreign_models import alone, predictor, remembers, scripted
 from tests.refused_models import Coupled, Swappable, exported, hostile, swappable

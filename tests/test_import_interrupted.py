@@ -20,7 +20,7 @@ class Interrupts:
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupts())
-from export.__main__ import main
+from carousel.export.__main__ import main
 sys.exit(main(["import", "nowhere", "--name", "m", "--model-repository", "nowhere"]))
 """
 

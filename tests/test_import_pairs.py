@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.errors import ExportRefused
-from export.importing.defaults import check_defaults
-from export.importing.wishes import Wishes
+from carousel.export.errors import ExportRefused
+from carousel.export.importing.defaults import check_defaults
+from carousel.export.importing.wishes import Wishes
 from tests.foreign import onnx_bytes, script_bytes
 from tests.importing import Outcome, run_import
 

@@ -12,7 +12,7 @@ import torch
 from onnx import helper
 from safetensors.numpy import save_file
 
-from export.__main__ import main
+from carousel.export.__main__ import main
 from tests.foreign import onnx_bytes, script_bytes
 from tests.foreign_models import half, predictor
 from tests.foreign_nets import Half, Hides

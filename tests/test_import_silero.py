@@ -14,7 +14,7 @@ import torch
 from silero_vad.sequence_vad import SileroVADSequence  # type: ignore[import-untyped]
 from silero_vad.utils_vad import OnnxWrapper, init_jit_model  # type: ignore[import-untyped]
 
-from export.__main__ import main
+from carousel.export.__main__ import main
 from tests.live import Live
 from tests.speech import RATE, Samples, speech
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.errors import InvalidRequest
-from export.importing.importer import import_model
-from export.importing.wishes import Context, Stated
+from carousel.export.errors import InvalidRequest
+from carousel.export.importing.importer import import_model
+from carousel.export.importing.wishes import Context, Stated
 from tests.foreign import onnx_bytes
 from tests.importing import Outcome, run_import
 

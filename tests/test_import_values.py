@@ -8,9 +8,9 @@ import pytest
 from onnx import helper
 from safetensors.numpy import save_file
 
-from models.row import Array
-from service.api.explain import Shape
-from service.api.tensor import Tensor
+from carousel.models.row import Array
+from carousel.service.api.explain import Shape
+from carousel.service.api.tensor import Tensor
 from tests.foreign_graphs import cell, onnx_graph
 from tests.importing import run_import
 

@@ -69,9 +69,17 @@ def _found(package: str, *names: str, but: tuple[str, ...] = ()) -> list[str]:
 
 def test_packages_point_at_models() -> None:
     """service and export never import each other; models imports neither."""
-    assert _found("models", "service", "export", "benchmarks") == []
-    assert _found("export", "service", "benchmarks") == []
-    assert _found("service", "export", "benchmarks", "models.zoo") == []
+    assert _found("models", "carousel.service", "carousel.export", "benchmarks") == []
+    assert _found("export", "carousel.service", "benchmarks") == []
+    assert _found("service", "carousel.export", "benchmarks", "carousel.models.zoo") == []
+
+
+def test_everything_has_one_name() -> None:
+    """The folders are imported as `carousel.*`: by another name each class would exist twice."""
+    folders = ("models", "export", "service", "client", "tests", "benchmarks")
+    assert [
+        each for folder in folders for each in _found(folder, "models", "export", "service")
+    ] == []
 
 
 def test_models_need_no_torch() -> None:
@@ -91,9 +99,9 @@ def test_service_layers_point_down() -> None:
     for path in _files("service"):
         layer = path.relative_to(ROOT / "service").with_suffix("").parts[0]
         for imported in _imports(path):
-            head, _, rest = imported.partition(".")
-            target = rest.partition(".")[0]
-            if head == "service" and target in LAYERS and not _may_import(layer, target):
+            target = imported.removeprefix("carousel.service.").partition(".")[0]
+            ours = imported.startswith("carousel.service.")
+            if ours and target in LAYERS and not _may_import(layer, target):
                 wrong.append(f"{path.relative_to(ROOT)}: {imported}")
     assert wrong == []
 
@@ -101,7 +109,7 @@ def test_service_layers_point_down() -> None:
 def test_the_operators_tool_stands_beside_the_service() -> None:
     """carousel-sessions speaks HTTP or opens a stopped store; it carries no service in it."""
     layers = ("app", "api", "engine", "backends")
-    assert _found("service/admin", *(f"service.{each}" for each in layers)) == []
+    assert _found("service/admin", *(f"carousel.service.{each}" for each in layers)) == []
 
 
 def _may_import(layer: str, target: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.sessions.stores.lane import Lane
+from carousel.service.sessions.stores.lane import Lane
 from tests.fakes import PATIENCE_S
 
 

@@ -8,12 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.errors import ReplyNotKept
-from service.sessions.positions import find_repeat
-from service.sessions.record import Head, Origin, Record
-from service.sessions.reply import add_reply, digest, num_replies, shed_replies, unpack_replies
-from service.sessions.stores.base import Write
-from service.sessions.stores.memory import MemoryStore
+from carousel.service.errors import ReplyNotKept
+from carousel.service.sessions.positions import find_repeat
+from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.reply import (
+    add_reply,
+    digest,
+    num_replies,
+    shed_replies,
+    unpack_replies,
+)
+from carousel.service.sessions.stores.base import Write
+from carousel.service.sessions.stores.memory import MemoryStore
 
 NUM_SESSIONS = 2000
 

@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save as save_safetensors
 
-from models.artifact import MANIFEST_FILE, Artifact, ArtifactError, write_artifact
-from models.manifest import FORMAT, Manifest, Parity, Program, dump_manifest, parse_manifest
-from models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
+from carousel.models.artifact import MANIFEST_FILE, Artifact, ArtifactError, write_artifact
+from carousel.models.manifest import (
+    FORMAT,
+    Manifest,
+    Parity,
+    Program,
+    dump_manifest,
+    parse_manifest,
+)
+from carousel.models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
 
 MANIFEST = Manifest(
     format=FORMAT,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.artifact import MANIFEST_FILE, ArtifactError
-from models.repository import Repository, RepositoryError, check_model_name
+from carousel.models.artifact import MANIFEST_FILE, ArtifactError
+from carousel.models.repository import Repository, RepositoryError, check_model_name
 from tests.test_models_artifact import FILES, MANIFEST
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.row import RowLayout
-from models.spec import Axis, Dtype, StateSpec
+from carousel.models.row import RowLayout
+from carousel.models.spec import Axis, Dtype, StateSpec
 
 DTYPES: tuple[Dtype, ...] = (
     "float16",

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from models.spec import Axis, InputSpec, ModelSpec, OutputSpec, StateSpec, TensorSpec
+from carousel.models.spec import Axis, InputSpec, ModelSpec, OutputSpec, StateSpec, TensorSpec
 
 
 def _tensor(*axes: Axis) -> TensorSpec:

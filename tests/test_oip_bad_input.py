@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from models.row import Array
+from carousel.models.row import Array
 from tests.client import numbers
 from tests.live import Live
 from tests.oip import LENGTH, binary_tensor, failed, frame, infer_path, tensor

@@ -8,10 +8,10 @@ import pytest
 import tritonclient.http as triton
 from onnx import helper
 
-from export import import_model
-from models.row import Array
-from models.spec import Dtype
-from service.api.oip.tensors import DATATYPES
+from carousel import import_model
+from carousel.models.row import Array
+from carousel.models.spec import Dtype
+from carousel.service.api.oip.tensors import DATATYPES
 from tests.live import Live
 
 # Values at the ends of each kind, and some between.

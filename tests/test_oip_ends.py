@@ -4,10 +4,15 @@ import asyncio
 
 import pytest
 
-from service.errors import PositionConflict, ReplyNotKept, SessionNotFound, StoreUnavailable
-from service.sessions.record import ENDED_S
-from service.sessions.reply import MAX_REPLY_BYTES
-from service.sessions.sequences import sequence_key
+from carousel.service.errors import (
+    PositionConflict,
+    ReplyNotKept,
+    SessionNotFound,
+    StoreUnavailable,
+)
+from carousel.service.sessions.record import ENDED_S
+from carousel.service.sessions.reply import MAX_REPLY_BYTES
+from carousel.service.sessions.sequences import sequence_key
 from tests.rig import Rig, play, settle, sums
 from tests.sequences import go_on, gone, start
 

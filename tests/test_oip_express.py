@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.engine.request import Request
+from carousel.service.engine.request import Request
 from tests.oip import LENGTH, read
 from tests.rig import Rig, settle, until
 from tests.sequences import make_step

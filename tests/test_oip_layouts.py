@@ -8,8 +8,8 @@ from tritonclient.http import InferenceServerClient as Client
 from tritonclient.http import InferenceServerException as Failed
 from tritonclient.http import InferInput, InferRequestedOutput, InferResult
 
-from models.repository import Repository
-from models.row import Array
+from carousel.models.repository import Repository
+from carousel.models.row import Array
 from tests.layouts import LAYOUTS, minus_infinity
 from tests.live import Live
 from tests.oip import DATATYPES, state_to_protocol, to_protocol

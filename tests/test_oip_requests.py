@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from models.row import Array
+from carousel.models.row import Array
 from tests.client import MODEL, TOLERANCE, numbers
 from tests.live import Live
 from tests.oip import LENGTH, binary_tensor, failed, frame, infer_path, read, tensor

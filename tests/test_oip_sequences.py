@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from service.errors import (
+from carousel.service.errors import (
     BackendFailed,
     PositionConflict,
     SessionExpired,
     SessionNotFound,
     StoreUnavailable,
 )
-from service.sessions.record import Head
-from service.sessions.sequences import sequence_key
-from service.sessions.stores.base import Write
+from carousel.service.sessions.record import Head
+from carousel.service.sessions.sequences import sequence_key
+from carousel.service.sessions.stores.base import Write
 from tests.rig import Rig, play, settle, sums, until
 from tests.sequences import KEY, go_on, gone, start
 

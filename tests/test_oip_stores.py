@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import SessionNotFound
-from service.sessions.record import Head, Origin, Record
-from service.sessions.stores.memory import MemoryStore
-from service.sessions.stores.redis import RedisStore
-from service.sessions.stores.routed import RoutedStore
-from service.sessions.stores.sealed import seal, unseal
-from service.sessions.stores.sqlite import SqliteStore
+from carousel.service.errors import SessionNotFound
+from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.stores.memory import MemoryStore
+from carousel.service.sessions.stores.redis import RedisStore
+from carousel.service.sessions.stores.routed import RoutedStore
+from carousel.service.sessions.stores.sealed import seal, unseal
+from carousel.service.sessions.stores.sqlite import SqliteStore
 from tests.fakes import FaultyStore
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import Rig, play, sums

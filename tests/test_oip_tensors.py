@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.row import Array
-from models.spec import Dtype, InputSpec, ModelSpec, OutputSpec, StateSpec
-from service.api.oip.binary import Pieces
-from service.api.oip.outputs import OutputTensor, RowResult, StateOutput
-from service.api.oip.tensors import InputTensor, StateTensor
-from service.errors import InvalidRequest, OutOfRange, ShapeMismatch
+from carousel.models.row import Array
+from carousel.models.spec import Dtype, InputSpec, ModelSpec, OutputSpec, StateSpec
+from carousel.service.api.oip.binary import Pieces
+from carousel.service.api.oip.outputs import OutputTensor, RowResult, StateOutput
+from carousel.service.api.oip.tensors import InputTensor, StateTensor
+from carousel.service.errors import InvalidRequest, OutOfRange, ShapeMismatch
 from tests.oip import DATATYPES, binary_tensor, tensor
 
 VALUES: dict[Dtype, list[Any]] = {

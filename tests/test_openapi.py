@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from service import errors
-from service.api.control import ROUTES
-from service.api.gate import OPEN_PATHS
-from service.api.oip.fault import is_oip
-from service.api.oip.operations import oip_operations
-from service.api.operations import data_operations
-from service.api.wire import BulkBody, BulkStep, InferBody, StepBody
+from carousel.service import errors
+from carousel.service.api.control import ROUTES
+from carousel.service.api.gate import OPEN_PATHS
+from carousel.service.api.oip.fault import is_oip
+from carousel.service.api.oip.operations import oip_operations
+from carousel.service.api.operations import data_operations
+from carousel.service.api.wire import BulkBody, BulkStep, InferBody, StepBody
 from tests.live import Live
 
 METHODS = {"get", "post", "put", "delete"}

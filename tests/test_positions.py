@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from models.row import Array
-from service.errors import (
+from carousel.models.row import Array
+from carousel.service.errors import (
     PositionConflict,
     ReplyNotKept,
 )
-from service.sessions.positions import find_repeat
-from service.sessions.record import Head, Origin
-from service.sessions.reply import MAX_REPLY_BYTES, Reply, add_reply, digest
+from carousel.service.sessions.positions import find_repeat
+from carousel.service.sessions.record import Head, Origin
+from carousel.service.sessions.reply import MAX_REPLY_BYTES, Reply, add_reply, digest
 
 SAME, OTHER = (np.array([value], np.float32) for value in (1, 2))
 KEPT, TOO_LARGE = np.zeros(1, np.float32), np.zeros(MAX_REPLY_BYTES + 1, np.uint8)

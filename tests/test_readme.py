@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-import export
-from models.repository import Repository
-from service.settings import options
+import carousel
+from carousel.models.repository import Repository
+from carousel.service.settings import options
 from tests.live import Live
 from tests.readme import README, ROOT, block_with, blocks, run_script
 
@@ -58,8 +58,8 @@ def _spell(scores: list[list[float]]) -> str:
 @pytest.fixture(scope="module")
 def hello(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A service of the model that README asks."""
-    from export import export_model
-    from models.zoo.catalog import REFERENCES
+    from carousel import export_model
+    from carousel.models.zoo.catalog import REFERENCES
 
     folder = tmp_path_factory.mktemp("readme")
     reference = REFERENCES["hello-rnn"]
@@ -132,14 +132,14 @@ def test_the_import_line_works_as_printed(tmp_path: Path) -> None:
     flags = re.findall(r"`(--[a-z-]+)", section.partition("\n## ")[0])
     assert flags
     assert all(flag in shown for flag in flags)
-    assert "export.import_model(" in README
-    assert callable(export.import_model)
+    assert "carousel.import_model(" in README
+    assert callable(carousel.import_model)
 
 
 def test_forecast_errors_are_those_of_the_recipe() -> None:
     """The sunspot errors in README are what training anew gives (other CPUs round differently)."""
-    from models.zoo.catalog import REFERENCES
-    from models.zoo.sunspots import evaluate
+    from carousel.models.zoo.catalog import REFERENCES
+    from carousel.models.zoo.sunspots import evaluate
 
     found = re.search(r"error is ([0-9.]+) sunspots;\s.*?has ([0-9]+\.[0-9]+)", README, re.DOTALL)
     assert found is not None

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from service.errors import StoreUnavailable
-from service.sessions.stores.base import Found, Write
-from service.sessions.stores.redis import RedisStore
-from service.sessions.stores.redis_link import RedisLink
-from service.sessions.stores.redis_reader import Errand, Load, RedisReader
+from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.stores.base import Found, Write
+from carousel.service.sessions.stores.redis import RedisStore
+from carousel.service.sessions.stores.redis_link import RedisLink
+from carousel.service.sessions.stores.redis_reader import Errand, Load, RedisReader
 from tests.redis_rows import Commits, session, step
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import play, until

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from service.sessions.record import Record
-from service.sessions.stores.base import Damaged, Outcome, Write
-from service.sessions.stores.redis import RedisStore
+from carousel.service.sessions.record import Record
+from carousel.service.sessions.stores.base import Damaged, Outcome, Write
+from carousel.service.sessions.stores.redis import RedisStore
 from tests.redis_rows import Commits, commit, scripts_run, session, step
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import play

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from redis import Redis
 
-from service.errors import StoreUnavailable
-from service.sessions.record import Record
-from service.sessions.stores.base import Damaged, Outcome, Tombstone, Write
-from service.sessions.stores.redis import RedisStore
-from service.sessions.stores.redis_link import RedisLink
-from service.sessions.stores.redis_scripts import Call
-from service.sessions.stores.redis_sweep import Swept, sweep
+from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.record import Record
+from carousel.service.sessions.stores.base import Damaged, Outcome, Tombstone, Write
+from carousel.service.sessions.stores.redis import RedisStore
+from carousel.service.sessions.stores.redis_link import RedisLink
+from carousel.service.sessions.stores.redis_scripts import Call
+from carousel.service.sessions.stores.redis_sweep import Swept, sweep
 from tests.redis_rows import Commits, commit, session, step
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import play

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.errors import (
+from carousel.service.errors import (
     PositionConflict,
     PreconditionFailed,
     SessionExpired,

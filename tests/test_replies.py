@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.row import Array
-from service.errors import PositionConflict, ReplyNotKept
-from service.sessions.reply import Reply, add_reply, digest, num_replies, unpack_replies
+from carousel.models.row import Array
+from carousel.service.errors import PositionConflict, ReplyNotKept
+from carousel.service.sessions.reply import Reply, add_reply, digest, num_replies, unpack_replies
 from tests.rig import LAYOUT, Rig, play, sums
 
 KB = 1 << 10

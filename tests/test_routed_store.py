@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from service.errors import SessionExists, SessionLimit, StoreUnavailable
-from service.sessions.commits import new_revision
-from service.sessions.record import Head, Origin, Record
-from service.sessions.sessions import Sessions
-from service.sessions.stores.base import Outcome, Tombstone, Write
-from service.sessions.stores.memory import MemoryStore
-from service.sessions.stores.routed import RoutedStore
+from carousel.service.errors import SessionExists, SessionLimit, StoreUnavailable
+from carousel.service.sessions.commits import new_revision
+from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.stores.base import Outcome, Tombstone, Write
+from carousel.service.sessions.stores.memory import MemoryStore
+from carousel.service.sessions.stores.routed import RoutedStore
 from tests.fakes import FaultyStore
 from tests.rig import Rig, play, witness_engine, witness_model
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine.budget import ChunkBudget
-from service.engine.request import Abandoned, Request
-from service.engine.scheduler import Limits, Row, Scheduler
-from service.errors import DeadlineExceeded
+from carousel.service.engine.budget import ChunkBudget
+from carousel.service.engine.request import Abandoned, Request
+from carousel.service.engine.scheduler import Limits, Row, Scheduler
+from carousel.service.errors import DeadlineExceeded
 
 SOON = 100.0
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.sessions.record import Head, Origin, Record
-from service.sessions.stores.sealed import Damage, seal, unseal, unseal_head
+from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.stores.sealed import Damage, seal, unseal, unseal_head
 
 REVISION = bytes(range(16))
 

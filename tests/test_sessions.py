@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from service.errors import (
+from carousel.service.errors import (
     BackendFailed,
     CarouselError,
     DeadlineExceeded,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.errors import SessionExists, SessionNotFound
-from service.sessions.answers import StepReply
-from service.sessions.sequences import sequence_key
-from service.sessions.stepper import Step
+from carousel.service.errors import SessionExists, SessionNotFound
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.sequences import sequence_key
+from carousel.service.sessions.stepper import Step
 from tests.fakes import PATIENCE_S, FaultyStore
 from tests.rig import Rig, play, sequence, settle, sums
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from service.errors import (
+from carousel.service.errors import (
     ModelMismatch,
     ModelNotFound,
     PreconditionFailed,
@@ -14,7 +14,7 @@ from service.errors import (
     SessionLimit,
     SessionNotFound,
 )
-from service.sessions.stores.memory import MemoryStore
+from carousel.service.sessions.stores.memory import MemoryStore
 from tests.fakes import FaultyStore
 from tests.rig import Rig, play, sums, witness_engine, witness_model
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import SettingError
-from service.settings import Settings, load_settings, options, unknown_variables
+from carousel.service.errors import SettingError
+from carousel.service.settings import Settings, load_settings, options, unknown_variables
 from tests.live import clean_env, run_to_end
 
 KEY = "0123456789abcdef"

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from models.row import Array
-from models.spec import InputSpec, ModelSpec
-from service.api.answer import Answer
-from service.api.guard import TENANT
-from service.api.streams.closing import Close
-from service.api.streams.message import Frame
-from service.api.streams.stream import Stream
-from service.engine.loaded import Loaded
+from carousel.models.row import Array
+from carousel.models.spec import InputSpec, ModelSpec
+from carousel.service.api.answer import Answer
+from carousel.service.api.guard import TENANT
+from carousel.service.api.streams.closing import Close
+from carousel.service.api.streams.message import Frame
+from carousel.service.api.streams.stream import Stream
+from carousel.service.engine.loaded import Loaded
 from tests.fakes import WITNESS, FaultyStore, WitnessBackend
 from tests.inside import Service
 from tests.rig import Rig, play, until, witness_engine, witness_model

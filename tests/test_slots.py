@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.slots import Slots
+from carousel.service.engine.slots import Slots
 
 
 def test_the_lowest_free_slot_comes_first() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreUnavailable
-from service.sessions.record import Record
-from service.sessions.stores.base import Outcome, Write
-from service.sessions.stores.sqlite import SqliteStore
+from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.record import Record
+from carousel.service.sessions.stores.base import Outcome, Write
+from carousel.service.sessions.stores.sqlite import SqliteStore
 from tests.durable import (
     commit,
     ids_of,

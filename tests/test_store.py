@@ -13,14 +13,14 @@ from threading import Event
 import numpy as np
 import pytest
 
-from service.errors import SessionLimit
-from service.sessions.commits import new_revision
-from service.sessions.record import Head, Origin, Record
-from service.sessions.reply import add_reply
-from service.sessions.stores.base import Outcome, Store, Tombstone, Write
-from service.sessions.stores.memory import MemoryStore
-from service.sessions.stores.redis import RedisStore
-from service.sessions.stores.sqlite import SqliteStore
+from carousel.service.errors import SessionLimit
+from carousel.service.sessions.commits import new_revision
+from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.reply import add_reply
+from carousel.service.sessions.stores.base import Outcome, Store, Tombstone, Write
+from carousel.service.sessions.stores.memory import MemoryStore
+from carousel.service.sessions.stores.redis import RedisStore
+from carousel.service.sessions.stores.sqlite import SqliteStore
 from tests.fakes import PATIENCE_S
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import Rig, play, sequence, settle, sums

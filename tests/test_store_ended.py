@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from service.sessions.commits import new_revision
-from service.sessions.record import ENDED_S, Record
-from service.sessions.stores.base import Outcome, Store, Tombstone, Write
-from service.sessions.stores.memory import MemoryStore
-from service.sessions.stores.redis import RedisStore
-from service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.commits import new_revision
+from carousel.service.sessions.record import ENDED_S, Record
+from carousel.service.sessions.stores.base import Outcome, Store, Tombstone, Write
+from carousel.service.sessions.stores.memory import MemoryStore
+from carousel.service.sessions.stores.redis import RedisStore
+from carousel.service.sessions.stores.sqlite import SqliteStore
 from tests.redis_rows import commit, session, step
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import play

@@ -5,10 +5,10 @@ import asyncio
 import numpy as np
 from websockets.frames import Frame, Opcode
 
-from service.api.budget import Budget
-from service.api.guard import Guard
-from service.api.streams.call import read_headers, with_key
-from service.api.streams.pieces import MAX_FRAMES
+from carousel.service.api.budget import Budget
+from carousel.service.api.guard import Guard
+from carousel.service.api.streams.call import read_headers, with_key
+from carousel.service.api.streams.pieces import MAX_FRAMES
 from tests.rawstream import RawStream, dial, message
 from tests.rig import until
 from tests.test_api_express import Site, on_a_socket, total

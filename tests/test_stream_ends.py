@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from websockets.frames import Opcode
 
-from service.api.guard import TENANT
-from service.api.streams.closing import Close
-from service.api.streams.connection import StreamConnection
-from service.api.streams.message import Frame
-from service.api.streams.stream import Stream
-from service.errors import SessionNotFound
+from carousel.service.api.guard import TENANT
+from carousel.service.api.streams.closing import Close
+from carousel.service.api.streams.connection import StreamConnection
+from carousel.service.api.streams.message import Frame
+from carousel.service.api.streams.stream import Stream
+from carousel.service.errors import SessionNotFound
 from tests.fakes import PATIENCE_S
 from tests.inside import Service, serve
 from tests.rawstream import RawStream, dial, message, upgrade

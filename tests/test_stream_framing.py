@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol, State
 
-from service.api.streams.framing import Splitter, frame_header
-from service.api.streams.message import Frame as StreamFrame
+from carousel.service.api.streams.framing import Splitter, frame_header
+from carousel.service.api.streams.message import Frame as StreamFrame
 
 MAX_BYTES = 70_000
 SIZES = st.sampled_from([0, 1, 2, 17, 125, 126, 127, 300, 65_535, 65_536])

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from service.sessions.record import Head, Origin
-from service.sessions.session import Session
-from service.sessions.table import MAX_HEAVY_BYTES, SessionTable
+from carousel.service.sessions.record import Head, Origin
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.table import MAX_HEAVY_BYTES, SessionTable
 from tests.rig import Rig, play, sequence, sums, witness_engine, witness_model
 
 

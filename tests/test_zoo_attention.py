@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.zoo.reverse import (
+from carousel.models.zoo.reverse import (
     END,
     LONGEST,
     START,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import save
 
-from models.zoo.reverse import (
+from carousel.models.zoo.reverse import (
     START,
 )
 from tests.client import RAW, TENSORS, refused

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.zoo.catalog import REFERENCES
+from carousel.models.zoo.catalog import REFERENCES
 
 NAMES = (
     "lstm-10-20-2",

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.zoo.catalog import REFERENCES
-from models.zoo.hello import HelloRNNCell, one_hot, spell
+from carousel.models.zoo.catalog import REFERENCES
+from carousel.models.zoo.hello import HelloRNNCell, one_hot, spell
 
 
 def _build(name: str) -> nn.Module:

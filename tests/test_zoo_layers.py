@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from models.zoo.catalog import REFERENCES
+from carousel.models.zoo.catalog import REFERENCES
 
 Array = npt.NDArray[np.float64]
 

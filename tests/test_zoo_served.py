@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from export import export_model
-from models.zoo.catalog import REFERENCES
+from carousel import export_model
+from carousel.models.zoo.catalog import REFERENCES
 from tests.live import Live
 
 NUM_STEPS = 9

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.zoo.catalog import REFERENCES
-from models.zoo.sunspots import SCALE, TEST, TRAIN, VALIDATION, evaluate, load, windows
+from carousel.models.zoo.catalog import REFERENCES
+from carousel.models.zoo.sunspots import SCALE, TEST, TRAIN, VALIDATION, evaluate, load, windows
 
 
 def test_data_is_309_years_with_known_values() -> None:

@@ -8,7 +8,7 @@ or reordered time step shows in every output after it. Sums stay exact below `EX
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.repository import Repository
+from carousel.models.repository import Repository
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,7 +37,7 @@ def export_witness(root: Path) -> None:
         return
     import torch
 
-    from export import export_model
+    from carousel import export_model
 
     example = torch.arange(12.0).reshape(3, 2, FEATURES)  # (T, B, F)
     export_model(make_witness(), (example,), name=WITNESS_MODEL, repository=root, quiet=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from export.importing.signature import forward_of
+from carousel.export.importing.signature import forward_of
 
 
 class Attributes:

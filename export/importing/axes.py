@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from export.sampling import Axes
-from models.spec import BATCH, TIME, Axis
+from carousel.export.sampling import Axes
+from carousel.models.spec import BATCH, TIME, Axis
 
 
 def fit_axes(

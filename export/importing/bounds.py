@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from export.compare import TOLERANCE, Difference, difference, worst
-from export.programs import Tensors
-from models.spec import ModelSpec
+from carousel.export.compare import TOLERANCE, Difference, difference, worst
+from carousel.export.programs import Tensors
+from carousel.models.spec import ModelSpec
 
 # Two units in the last place of a float16, relative to the largest value.
 HALF_TOLERANCE = 2.0**-9

@@ -8,9 +8,9 @@ from typing import get_args
 
 import torch
 
-from export.errors import InvalidRequest
-from export.importing.wishes import Context, Stated, Wishes
-from models.spec import BATCH, TIME, Dtype
+from carousel.export.errors import InvalidRequest
+from carousel.export.importing.wishes import Context, Stated, Wishes
+from carousel.models.spec import BATCH, TIME, Dtype
 
 
 def check_values(wishes: Wishes) -> None:

@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from export.importing.doubts import too_few, uncounted
-from export.importing.names import is_state
+from carousel.export.importing.doubts import too_few, uncounted
+from carousel.export.importing.names import is_state
 
 _MOST = 720
 

@@ -10,11 +10,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from export.command import InvalidValue
-from export.importing.importer import import_model
-from export.importing.wishes import Context, Stated, Value
-from models.repository import Repository
-from models.spec import BATCH, TIME, Axis, Dtype
+from carousel.export.command import InvalidValue
+from carousel.export.importing.importer import import_model
+from carousel.export.importing.wishes import Context, Stated, Value
+from carousel.models.repository import Repository
+from carousel.models.spec import BATCH, TIME, Axis, Dtype
 
 _T = TypeVar("_T")
 _AXIS = re.compile(r"(?P<size>[1-9]\d*)|batch(\*(?P<fold>[1-9]\d*))?|time")

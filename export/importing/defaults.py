@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 
-from export.errors import ExportRefused
-from export.importing.names import may_be_state, pair_by_name
-from export.importing.wishes import Wishes
+from carousel.export.errors import ExportRefused
+from carousel.export.importing.names import may_be_state, pair_by_name
+from carousel.export.importing.wishes import Wishes
 
 
 def check_defaults(names: Sequence[str], outputs: Sequence[str], wishes: Wishes) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from export.errors import InvalidRequest
-from export.importing.fitting import Fit, Rejected
-from export.importing.program import Port
-from export.importing.roles import Roles
-from export.importing.wishes import Wishes
-from export.sampling import Axes
-from models.spec import (
+from carousel.export.errors import InvalidRequest
+from carousel.export.importing.fitting import Fit, Rejected
+from carousel.export.importing.program import Port
+from carousel.export.importing.roles import Roles
+from carousel.export.importing.wishes import Wishes
+from carousel.export.sampling import Axes
+from carousel.models.spec import (
     BATCH,
     TIME,
     Axis,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from export.errors import ExportRefused
+from carousel.export.errors import ExportRefused
 
 
 class Doubt(ExportRefused):

@@ -11,11 +11,11 @@ from typing import Literal
 
 import torch
 
-from export.errors import InvalidRequest
-from export.programs import Tensors
-from export.sampling import Axes
-from export.spans import draw_span
-from models.spec import BATCH, TIME, Dtype, ModelSpec, TensorSpec
+from carousel.export.errors import InvalidRequest
+from carousel.export.programs import Tensors
+from carousel.export.sampling import Axes
+from carousel.export.spans import draw_span
+from carousel.models.spec import BATCH, TIME, Dtype, ModelSpec, TensorSpec
 
 Span = tuple[int, int]
 

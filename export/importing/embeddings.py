@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from export.importing.signature import forward_of
+from carousel.export.importing.signature import forward_of
 
 # Operators whose result holds the ids of their first input, in another shape or dtype.
 _PASSING = {

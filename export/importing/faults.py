@@ -1,6 +1,6 @@
 """What a runtime said of a run that failed, short enough to stand in a sentence of ours."""
 
-from export.errors import ExportRefused, first_line
+from carousel.export.errors import ExportRefused, first_line
 
 _INTERPRETER = "The following operation failed in the TorchScript interpreter"
 

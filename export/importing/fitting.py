@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from export.compare import difference
-from export.errors import ExportRefused, InvalidRequest
-from export.importing.axes import fit_axes
-from export.importing.draws import SETTINGS, Draws
-from export.importing.faults import fault
-from export.importing.guesses import Guess
-from export.importing.names import may_be_state
-from export.importing.program import Port, Program
-from export.importing.wishes import Value, Wishes
-from export.programs import Tensors
-from export.sampling import Axes
-from models.spec import BATCH, TIME
+from carousel.export.compare import difference
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.importing.axes import fit_axes
+from carousel.export.importing.draws import SETTINGS, Draws
+from carousel.export.importing.faults import fault
+from carousel.export.importing.guesses import Guess
+from carousel.export.importing.names import may_be_state
+from carousel.export.importing.program import Port, Program
+from carousel.export.importing.wishes import Value, Wishes
+from carousel.export.programs import Tensors
+from carousel.export.sampling import Axes
+from carousel.models.spec import BATCH, TIME
 
 _TIME = 4
 _LONGER = (4, 16, 64, 256, 1024)  # for what keeps no state and may need a longer sequence

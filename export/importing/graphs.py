@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import onnx
 
-from export.errors import ExportRefused
+from carousel.export.errors import ExportRefused
 
 # Operators whose output holds the numbers of their first input, in another shape or dtype.
 _PASSING = {

@@ -5,12 +5,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from export.errors import InvalidRequest
-from export.importing.names import may_be_state
-from export.importing.program import OPEN, Port
-from export.importing.wishes import Context, Wishes
-from export.sampling import Axes
-from models.spec import BATCH, TIME, Axis
+from carousel.export.errors import InvalidRequest
+from carousel.export.importing.names import may_be_state
+from carousel.export.importing.program import OPEN, Port
+from carousel.export.importing.wishes import Context, Wishes
+from carousel.export.sampling import Axes
+from carousel.models.spec import BATCH, TIME, Axis
 
 _BATCH_NAME = re.compile(r"b|n|bs|bsz|.*batch.*|streams?", re.IGNORECASE)
 _TIME_NAME = re.compile(

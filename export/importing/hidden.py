@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import torch
 
-from export.errors import ExportRefused
-from export.importing.names import is_state
-from export.importing.signature import forward_of
+from carousel.export.errors import ExportRefused
+from carousel.export.importing.names import is_state
+from carousel.export.importing.signature import forward_of
 
 
 def kept_attributes(module: torch.nn.Module) -> list[str]:

@@ -7,26 +7,26 @@ from pathlib import Path
 
 import torch
 
-from export.determinism import generators_held
-from export.errors import InvalidRequest
-from export.importing.checks import check_values
-from export.importing.loading import load_call
-from export.importing.opener import open_program
-from export.importing.parity import Meter
-from export.importing.program import Program
-from export.importing.record import make_files, make_manifest
-from export.importing.replay import check_alone
-from export.importing.report import tell
-from export.importing.settle import Settled, Settler
-from export.importing.stepper import Stepper
-from export.importing.wishes import Context, Stated, Value, Wishes
-from export.legacy import legacy_quiet
-from export.progress import Progress
-from export.table import print_table
-from export.threads import one_thread
-from models.artifact import Artifact
-from models.repository import Repository, check_model_name
-from models.spec import ModelSpec
+from carousel.export.determinism import generators_held
+from carousel.export.errors import InvalidRequest
+from carousel.export.importing.checks import check_values
+from carousel.export.importing.loading import load_call
+from carousel.export.importing.opener import open_program
+from carousel.export.importing.parity import Meter
+from carousel.export.importing.program import Program
+from carousel.export.importing.record import make_files, make_manifest
+from carousel.export.importing.replay import check_alone
+from carousel.export.importing.report import tell
+from carousel.export.importing.settle import Settled, Settler
+from carousel.export.importing.stepper import Stepper
+from carousel.export.importing.wishes import Context, Stated, Value, Wishes
+from carousel.export.legacy import legacy_quiet
+from carousel.export.progress import Progress
+from carousel.export.table import print_table
+from carousel.export.threads import one_thread
+from carousel.models.artifact import Artifact
+from carousel.models.repository import Repository, check_model_name
+from carousel.models.spec import ModelSpec
 
 
 def import_model(

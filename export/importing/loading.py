@@ -1,11 +1,11 @@
 """A finished program loaded again from its bytes, and called by the names in its spec."""
 
-from export.importing.runtime import open_session, run_session
-from export.importing.stepper import Call
-from export.legacy import legacy_quiet
-from export.programs import LOADERS, Tensors
-from models.manifest import ProgramKind
-from models.spec import ModelSpec
+from carousel.export.importing.runtime import open_session, run_session
+from carousel.export.importing.stepper import Call
+from carousel.export.legacy import legacy_quiet
+from carousel.export.programs import LOADERS, Tensors
+from carousel.models.manifest import ProgramKind
+from carousel.models.spec import ModelSpec
 
 
 def load_call(kind: ProgramKind, data: bytes, spec: ModelSpec) -> Call:

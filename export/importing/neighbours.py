@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from export.importing.draws import Draws
-from export.programs import Tensors
-from export.sampling import take_rows
-from models.spec import BATCH, ModelSpec, StateSpec, TensorSpec
+from carousel.export.importing.draws import Draws
+from carousel.export.programs import Tensors
+from carousel.export.sampling import take_rows
+from carousel.models.spec import BATCH, ModelSpec, StateSpec, TensorSpec
 
 ROWS = 3
 _LOUD = 100  # how many times as large as the others

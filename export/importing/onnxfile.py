@@ -8,16 +8,16 @@ from typing import get_args
 
 import onnxruntime as ort
 
-from export.errors import ExportRefused, first_line
-from export.importing.defaults import check_defaults
-from export.importing.faults import RunFailed
-from export.importing.graphs import custom_operators, digest, parse, vocabulary
-from export.importing.program import OPEN, Port, check_ranges, constants
-from export.importing.runtime import open_session, run_session
-from export.importing.wishes import Wishes
-from export.programs import Tensors
-from models.manifest import ProgramKind
-from models.spec import Dtype, ModelSpec
+from carousel.export.errors import ExportRefused, first_line
+from carousel.export.importing.defaults import check_defaults
+from carousel.export.importing.faults import RunFailed
+from carousel.export.importing.graphs import custom_operators, digest, parse, vocabulary
+from carousel.export.importing.program import OPEN, Port, check_ranges, constants
+from carousel.export.importing.runtime import open_session, run_session
+from carousel.export.importing.wishes import Wishes
+from carousel.export.programs import Tensors
+from carousel.models.manifest import ProgramKind
+from carousel.models.spec import Dtype, ModelSpec
 
 _DTYPES: Mapping[str, Dtype] = {
     f"tensor({name})": dtype

@@ -3,11 +3,11 @@
 import io
 import zipfile
 
-from export.errors import ExportRefused, first_line
-from export.importing.onnxfile import OnnxProgram
-from export.importing.program import Program
-from export.importing.scriptfile import ScriptProgram
-from export.importing.wishes import Wishes
+from carousel.export.errors import ExportRefused, first_line
+from carousel.export.importing.onnxfile import OnnxProgram
+from carousel.export.importing.program import Program
+from carousel.export.importing.scriptfile import ScriptProgram
+from carousel.export.importing.wishes import Wishes
 
 _EXPORT = "export the module with carousel-export package.module:factory --weights FILE"
 

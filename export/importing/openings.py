@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from export.errors import ExportRefused
-from export.importing.fitting import Fitter
-from export.importing.guesses import Guess
-from export.importing.program import OPEN, Port
-from models.spec import TIME, Axis
+from carousel.export.errors import ExportRefused
+from carousel.export.importing.fitting import Fitter
+from carousel.export.importing.guesses import Guess
+from carousel.export.importing.program import OPEN, Port
+from carousel.models.spec import TIME, Axis
 
 _SIZES = (
     *(1, 2, 4, 8, 16, 32, 64, 80, 100, 128, 160, 200, 240, 256, 320, 400, 480, 512, 576, 640),

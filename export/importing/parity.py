@@ -5,21 +5,21 @@ from dataclasses import dataclass, field
 
 import torch
 
-from export.compare import Difference
-from export.errors import ExportRefused
-from export.importing.bounds import compare
-from export.importing.draws import Draws
-from export.importing.faults import RunFailed, fault
-from export.importing.neighbours import ROWS, Neighbours
-from export.importing.proofs import foreseen
-from export.importing.scales import compare_small
-from export.importing.settle import Settled
-from export.importing.stepper import Stepper
-from export.programs import Tensors
-from export.sampling import take_rows
-from export.verify import BATCHES, TIMES
-from models.manifest import ParityCase, ProgramKind
-from models.spec import ModelSpec, Streaming
+from carousel.export.compare import Difference
+from carousel.export.errors import ExportRefused
+from carousel.export.importing.bounds import compare
+from carousel.export.importing.draws import Draws
+from carousel.export.importing.faults import RunFailed, fault
+from carousel.export.importing.neighbours import ROWS, Neighbours
+from carousel.export.importing.proofs import foreseen
+from carousel.export.importing.scales import compare_small
+from carousel.export.importing.settle import Settled
+from carousel.export.importing.stepper import Stepper
+from carousel.export.programs import Tensors
+from carousel.export.sampling import take_rows
+from carousel.export.verify import BATCHES, TIMES
+from carousel.models.manifest import ParityCase, ProgramKind
+from carousel.models.spec import ModelSpec, Streaming
 
 _FRAMES = 7
 _CHUNKED = (7, 100)

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import torch
 
-from export.errors import ExportRefused, InvalidRequest
-from export.importing.wishes import Stated, Wishes
-from export.programs import Tensors
-from models.manifest import ProgramKind
-from models.spec import Dtype, ModelSpec
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.importing.wishes import Stated, Wishes
+from carousel.export.programs import Tensors
+from carousel.models.manifest import ProgramKind
+from carousel.models.spec import Dtype, ModelSpec
 
 OPEN = "?"  # what the name of an axis begins with whose size the file leaves open
 

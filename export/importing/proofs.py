@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import torch
 
-from export.compare import Difference
-from export.errors import ExportRefused
-from export.importing.bounds import largest
-from export.importing.draws import Draws
-from export.importing.faults import fault
-from export.importing.neighbours import Neighbours, take_row
-from export.importing.scales import compare_alike, compare_small
-from export.importing.stepper import Stepper
-from export.programs import Result
-from export.sampling import take_steps
-from models.spec import ModelSpec, StateSpec
+from carousel.export.compare import Difference
+from carousel.export.errors import ExportRefused
+from carousel.export.importing.bounds import largest
+from carousel.export.importing.draws import Draws
+from carousel.export.importing.faults import fault
+from carousel.export.importing.neighbours import Neighbours, take_row
+from carousel.export.importing.scales import compare_alike, compare_small
+from carousel.export.importing.stepper import Stepper
+from carousel.export.programs import Result
+from carousel.export.sampling import take_steps
+from carousel.models.spec import ModelSpec, StateSpec
 
 STEPS = 7
 _FRAMES = 16

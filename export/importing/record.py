@@ -8,15 +8,15 @@ import onnxruntime
 import torch
 from safetensors.torch import save
 
-from export.importing.bounds import tolerance
-from export.importing.parity import Measured
-from export.importing.program import Program
-from export.importing.settle import Settled
-from export.programs import FILES, Tensors
-from export.record import GOLDEN_FILE, INITIAL_FILE
-from models.manifest import FORMAT, Manifest, Parity
-from models.manifest import Program as Served
-from models.spec import ModelSpec
+from carousel.export.importing.bounds import tolerance
+from carousel.export.importing.parity import Measured
+from carousel.export.importing.program import Program
+from carousel.export.importing.settle import Settled
+from carousel.export.programs import FILES, Tensors
+from carousel.export.record import GOLDEN_FILE, INITIAL_FILE
+from carousel.models.manifest import FORMAT, Manifest, Parity
+from carousel.models.manifest import Program as Served
+from carousel.models.spec import ModelSpec
 
 _BATCH = 2
 _BEFORE = 3  # frames or chunks in front of the golden ones, so that states are not where they start

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import torch
 
-from export.errors import ExportRefused
-from export.importing.bounds import compare
-from export.importing.loading import load_call
-from export.importing.stepper import Stepper
-from models.artifact import Artifact, write_artifact
-from models.manifest import Manifest
+import carousel
+from carousel.export.errors import ExportRefused
+from carousel.export.importing.bounds import compare
+from carousel.export.importing.loading import load_call
+from carousel.export.importing.stepper import Stepper
+from carousel.models.artifact import Artifact, write_artifact
+from carousel.models.manifest import Manifest
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(carousel.__file__).parents[1]
 _TIMEOUT_S = 300
-_COMMAND = "import sys; from export.importing.replay import main; sys.exit(main())"
+_COMMAND = "import sys; from carousel.export.importing.replay import main; sys.exit(main())"
 
 
 def check_alone(manifest: Manifest, files: Mapping[str, bytes]) -> None:
@@ -30,7 +31,7 @@ def check_alone(manifest: Manifest, files: Mapping[str, bytes]) -> None:
     with tempfile.TemporaryDirectory(prefix="carousel-import-") as folder:
         write_artifact(Path(folder), manifest, files)
         done = subprocess.run(
-            [sys.executable, "-c", _COMMAND, manifest.name, folder],
+            [sys.executable, "-P", "-c", _COMMAND, manifest.name, folder],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from export.importing.settle import Settled
-from export.progress import Progress
-from models.spec import BATCH, InputSpec, ModelSpec, StateSpec, TensorSpec
+from carousel.export.importing.settle import Settled
+from carousel.export.progress import Progress
+from carousel.models.spec import BATCH, InputSpec, ModelSpec, StateSpec, TensorSpec
 
 
 def tell(name: str, settled: Settled, progress: Progress) -> None:

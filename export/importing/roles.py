@@ -9,20 +9,20 @@ axis, and by nobody but the caller where there is none.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from export.errors import ExportRefused, InvalidRequest
-from export.importing.choices import choices
-from export.importing.doubts import served, undecided, unmatched
-from export.importing.fitting import Fit
-from export.importing.names import (
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.importing.choices import choices
+from carousel.export.importing.doubts import served, undecided, unmatched
+from carousel.export.importing.fitting import Fit
+from carousel.export.importing.names import (
     is_state,
     may_be_new_state,
     may_be_state,
     pair_by_name,
     says_nothing,
 )
-from export.importing.program import Port
-from export.importing.wishes import Wishes
-from models.spec import TIME
+from carousel.export.importing.program import Port
+from carousel.export.importing.wishes import Wishes
+from carousel.models.spec import TIME
 
 _Alike = Mapping[str, Sequence[str]]
 

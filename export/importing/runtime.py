@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import onnxruntime as ort
 import torch
 
-from export.programs import Tensors
+from carousel.export.programs import Tensors
 
 
 def open_session(data: bytes) -> ort.InferenceSession:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
-from export.compare import TOLERANCE, Difference, difference, worst
-from export.importing.bounds import compare, tolerance
-from export.programs import Tensors
-from models.spec import ModelSpec
+from carousel.export.compare import TOLERANCE, Difference, difference, worst
+from carousel.export.importing.bounds import compare, tolerance
+from carousel.export.programs import Tensors
+from carousel.models.spec import ModelSpec
 
 _SMALL = 1e-3  # the largest value of a tensor that the usual bound says too little of
 _HEADROOM = 8 * torch.finfo(torch.float32).eps  # of numbers near one that cancel each other

@@ -7,19 +7,19 @@ from typing import Any
 
 import torch
 
-from export.errors import ExportRefused, InvalidRequest, first_line
-from export.importing.attributes import Attributes
-from export.importing.embeddings import vocabulary
-from export.importing.faults import RunFailed
-from export.importing.hidden import find_submodule, hidden_state, kept_attributes
-from export.importing.names import is_state, may_be_state
-from export.importing.program import Port, check_ranges, constants
-from export.importing.signature import Parameter, defaults, parameters, results
-from export.importing.wishes import Wishes
-from export.programs import Tensors
-from export.record import state_id
-from models.manifest import ProgramKind
-from models.spec import ModelSpec
+from carousel.export.errors import ExportRefused, InvalidRequest, first_line
+from carousel.export.importing.attributes import Attributes
+from carousel.export.importing.embeddings import vocabulary
+from carousel.export.importing.faults import RunFailed
+from carousel.export.importing.hidden import find_submodule, hidden_state, kept_attributes
+from carousel.export.importing.names import is_state, may_be_state
+from carousel.export.importing.program import Port, check_ranges, constants
+from carousel.export.importing.signature import Parameter, defaults, parameters, results
+from carousel.export.importing.wishes import Wishes
+from carousel.export.programs import Tensors
+from carousel.export.record import state_id
+from carousel.models.manifest import ProgramKind
+from carousel.models.spec import ModelSpec
 
 
 def _adapted(module: torch.jit.ScriptModule, code: str) -> Any:

@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from export.errors import ExportError, ExportRefused, InvalidRequest
-from export.importing.describe import describe, without_batch
-from export.importing.doubts import Doubt, several
-from export.importing.draws import Draws
-from export.importing.fitting import Fit, Fitter, Rejected
-from export.importing.guesses import Guess, guesses, takes_time_for_batch
-from export.importing.openings import open_axes
-from export.importing.program import Program
-from export.importing.proofs import coupled, evidence, holds
-from export.importing.roles import Candidates, Roles
-from export.importing.sizes import Sizes
-from export.importing.stepper import Stepper
-from export.importing.wishes import Wishes
-from models.spec import BATCH, ModelSpec
+from carousel.export.errors import ExportError, ExportRefused, InvalidRequest
+from carousel.export.importing.describe import describe, without_batch
+from carousel.export.importing.doubts import Doubt, several
+from carousel.export.importing.draws import Draws
+from carousel.export.importing.fitting import Fit, Fitter, Rejected
+from carousel.export.importing.guesses import Guess, guesses, takes_time_for_batch
+from carousel.export.importing.openings import open_axes
+from carousel.export.importing.program import Program
+from carousel.export.importing.proofs import coupled, evidence, holds
+from carousel.export.importing.roles import Candidates, Roles
+from carousel.export.importing.sizes import Sizes
+from carousel.export.importing.stepper import Stepper
+from carousel.export.importing.wishes import Wishes
+from carousel.models.spec import BATCH, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from export.errors import ExportRefused, InvalidRequest
-from export.importing.wishes import Stated, Value
-from models.spec import Dtype
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.importing.wishes import Stated, Value
+from carousel.models.spec import Dtype
 
 _SCALARS: Mapping[str, Dtype] = {
     "IntType": "int64",

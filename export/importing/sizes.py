@@ -3,13 +3,13 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from export.errors import ExportRefused
-from export.importing.draws import Draws
-from export.importing.fitting import Fitter
-from export.importing.guesses import Guess, guesses, is_kept
-from export.importing.program import OPEN, Port
-from export.importing.wishes import Wishes
-from models.spec import BATCH, Axis
+from carousel.export.errors import ExportRefused
+from carousel.export.importing.draws import Draws
+from carousel.export.importing.fitting import Fitter
+from carousel.export.importing.guesses import Guess, guesses, is_kept
+from carousel.export.importing.program import OPEN, Port
+from carousel.export.importing.wishes import Wishes
+from carousel.models.spec import BATCH, Axis
 
 _SIZES = (1, 2, 3, 5)
 _ROWS = 2

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from export.errors import ExportRefused
-from export.importing.faults import RunFailed
-from export.programs import Result, Tensors
-from export.sampling import take_steps
-from models.spec import InputSpec, ModelSpec
+from carousel.export.errors import ExportRefused
+from carousel.export.importing.faults import RunFailed
+from carousel.export.programs import Result, Tensors
+from carousel.export.sampling import take_steps
+from carousel.models.spec import InputSpec, ModelSpec
 
 Call = Callable[[Tensors], Tensors]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from export.errors import InvalidRequest
-from export.sampling import Axes
-from models.spec import Dtype
+from carousel.export.errors import InvalidRequest
+from carousel.export.sampling import Axes
+from carousel.models.spec import Dtype
 
 Value = float | int | bool
 

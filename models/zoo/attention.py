@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.zoo.reference import Reference, Report, normal, seeded
+from carousel.models.zoo.reference import Reference, Report, normal, seeded
 
 POSITIONS = 32
 QUERY = 32

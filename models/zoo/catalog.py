@@ -1,11 +1,11 @@
 """The reference models by name."""
 
-from models.zoo.attention import ATTENTION
-from models.zoo.hello import HELLO_RNN, HELLO_RNNCELL
-from models.zoo.layers import LAYERS
-from models.zoo.reference import Reference
-from models.zoo.reverse import REVERSE_DECODER, REVERSE_ENCODER
-from models.zoo.simple_lstm import SIMPLE_LSTM
+from carousel.models.zoo.attention import ATTENTION
+from carousel.models.zoo.hello import HELLO_RNN, HELLO_RNNCELL
+from carousel.models.zoo.layers import LAYERS
+from carousel.models.zoo.reference import Reference
+from carousel.models.zoo.reverse import REVERSE_DECODER, REVERSE_ENCODER
+from carousel.models.zoo.simple_lstm import SIMPLE_LSTM
 
 REFERENCES: dict[str, Reference] = {
     reference.name: reference

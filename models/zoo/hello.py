@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.zoo.reference import Reference, Report, seeded
+from carousel.models.zoo.reference import Reference, Report, seeded
 
 LETTERS = "ehlo"
 HEARD = "hello"

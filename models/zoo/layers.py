@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from models.zoo.reference import Reference, Report, normal, seeded
+from carousel.models.zoo.reference import Reference, Report, normal, seeded
 
 _SEED = 1997
 

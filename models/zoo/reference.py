@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from models.spec import Axis
+from carousel.models.spec import Axis
 
 Report = Callable[[str], None]
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.zoo.attention import POSITIONS, QUERY, VALUES, ConcatAttention
-from models.zoo.reference import Reference, Report, normal, seeded
+from carousel.models.zoo.attention import POSITIONS, QUERY, VALUES, ConcatAttention
+from carousel.models.zoo.reference import Reference, Report, normal, seeded
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 START, END = len(LETTERS), len(LETTERS) + 1

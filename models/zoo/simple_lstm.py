@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.zoo.reference import Reference, Report, seeded
-from models.zoo.sunspots import LAGS, TEST, TRAIN, VALIDATION, evaluate, windows
+from carousel.models.zoo.reference import Reference, Report, seeded
+from carousel.models.zoo.sunspots import LAGS, TEST, TRAIN, VALIDATION, evaluate, windows
 
 _SEED = 1997
 _EPOCHS = 200

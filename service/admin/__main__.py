@@ -1,8 +1,8 @@
-"""The command line: `python -m service.admin`."""
+"""The command line: `python -m carousel.service.admin`."""
 
 import sys
 
-from service.admin.command import main
+from carousel.service.admin.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

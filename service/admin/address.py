@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from service.admin.failure import Usage
+from carousel.service.admin.failure import Usage
 
 _PORTS = {"http": 80, "https": 443}
 _MAX_LABEL = 63

@@ -14,8 +14,8 @@ from typing import BinaryIO, Protocol
 
 from safetensors import SafetensorError, safe_open
 
-from service.admin.failure import Failure
-from service.admin.identifier import is_id
+from carousel.service.admin.failure import Failure
+from carousel.service.admin.identifier import is_id
 
 SUFFIX = ".safetensors"
 

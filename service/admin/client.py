@@ -8,9 +8,9 @@ from http.client import HTTPConnection, HTTPSConnection
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from service.admin.address import Address
-from service.admin.failure import Failure, Refused, Unreachable, visible
-from service.admin.reply import Reply, told
+from carousel.service.admin.address import Address
+from carousel.service.admin.failure import Failure, Refused, Unreachable, visible
+from carousel.service.admin.reply import Reply, told
 
 _PROBLEM = "application/problem+json"
 

@@ -1,4 +1,4 @@
-"""The operator's tool: `carousel-sessions`, or `python -m service.admin`."""
+"""The operator's tool: `carousel-sessions`, or `python -m carousel.service.admin`."""
 
 import logging
 import os
@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from service.admin.connection import connect
-from service.admin.failure import Failure
-from service.admin.flags import make_parser
-from service.admin.remote import (
+from carousel.service.admin.connection import connect
+from carousel.service.admin.failure import Failure
+from carousel.service.admin.flags import make_parser
+from carousel.service.admin.remote import (
     delete_sessions,
     export_sessions,
     import_sessions,
     list_sessions,
     show_session,
 )
-from service.admin.say import say_failure
-from service.admin.sessions import Sessions
+from carousel.service.admin.say import say_failure
+from carousel.service.admin.sessions import Sessions
 
 _REMOTE = {
     "list": list_sessions,
@@ -61,7 +61,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = make_parser().parse_args(arguments)
     if options.verb in ("check", "vacuum"):
         # Whoever asks a service needs no SQLite.
-        from service.admin.offline import check_file, vacuum_file
+        from carousel.service.admin.offline import check_file, vacuum_file
 
         return {"check": check_file, "vacuum": vacuum_file}[options.verb](options)
     with connect(options, os.environ) as client:

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.admin.address import parse_address
-from service.admin.client import Client
-from service.admin.failure import Usage
+from carousel.service.admin.address import parse_address
+from carousel.service.admin.client import Client
+from carousel.service.admin.failure import Usage
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 # Above the deadline of the service, 30 s by default, so that its own answer comes first.

@@ -5,7 +5,7 @@ import math
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from service.admin.connection import DEFAULT_TIMEOUT_S, DEFAULT_URL
+from carousel.service.admin.connection import DEFAULT_TIMEOUT_S, DEFAULT_URL
 
 DEFAULT_LIMIT = 100
 

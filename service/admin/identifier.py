@@ -2,7 +2,7 @@
 
 import re
 
-from service.admin.failure import Usage
+from carousel.service.admin.failure import Usage
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@~-]{0,127}")
 

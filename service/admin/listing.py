@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from service.admin.sessions import Page, Session
-from service.admin.table import Column, Table, shown_bytes, shown_time
+from carousel.service.admin.sessions import Page, Session
+from carousel.service.admin.table import Column, Table, shown_bytes, shown_time
 
 _COLUMNS = (
     Column("SESSION"),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from service.admin.failure import Failure
+from carousel.service.admin.failure import Failure
 
 
 @contextmanager

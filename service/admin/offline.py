@@ -5,14 +5,14 @@ import json
 import sys
 from collections.abc import Iterator
 
-from service.admin.failure import Failure
-from service.admin.rewrite import rewrite
-from service.admin.say import say
-from service.admin.sessionfile import SessionFile, measure, open_file
-from service.admin.survey import Survey, survey
-from service.admin.table import shown_bytes
-from service.sessions.record import Key
-from service.sessions.stores.sqlite_file import FORMAT
+from carousel.service.admin.failure import Failure
+from carousel.service.admin.rewrite import rewrite
+from carousel.service.admin.say import say
+from carousel.service.admin.sessionfile import SessionFile, measure, open_file
+from carousel.service.admin.survey import Survey, survey
+from carousel.service.admin.table import shown_bytes
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.stores.sqlite_file import FORMAT
 
 _MAX_SHOWN = 20
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from service.admin.archive import SUFFIX, Archived
-from service.admin.failure import Failure, Refused, Usage
-from service.admin.identifier import check_id
-from service.admin.listing import list_json, list_lines, session_json, session_lines
-from service.admin.say import say, say_failure
-from service.admin.sessions import Session, Sessions
-from service.admin.table import shown_bytes
-from service.admin.transfer import Target, export_session, files_of, import_session
+from carousel.service.admin.archive import SUFFIX, Archived
+from carousel.service.admin.failure import Failure, Refused, Usage
+from carousel.service.admin.identifier import check_id
+from carousel.service.admin.listing import list_json, list_lines, session_json, session_lines
+from carousel.service.admin.say import say, say_failure
+from carousel.service.admin.sessions import Session, Sessions
+from carousel.service.admin.table import shown_bytes
+from carousel.service.admin.transfer import Target, export_session, files_of, import_session
 
 _MODEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,127})(?:/([1-9][0-9]{0,8}))?")
 _GONE = ("session_not_found", "session_expired")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 
-from service.admin.failure import Unreachable, visible
+from carousel.service.admin.failure import Unreachable, visible
 
 # What a JSON answer may take; a page of a thousand sessions is far below it.
 _MAX_BYTES = 64 << 20

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import apsw
 
-from service.admin.failure import Failure
-from service.admin.sessionfile import SessionFile
-from service.admin.survey import Survey, survey
-from service.admin.table import shown_bytes
-from service.sessions.record import Record
-from service.sessions.stores.base import Write
-from service.sessions.stores.sqlite_file import SqliteFile
-from service.sessions.stores.sqlite_salvage import Salvage
+from carousel.service.admin.failure import Failure
+from carousel.service.admin.sessionfile import SessionFile
+from carousel.service.admin.survey import Survey, survey
+from carousel.service.admin.table import shown_bytes
+from carousel.service.sessions.record import Record
+from carousel.service.sessions.stores.base import Write
+from carousel.service.sessions.stores.sqlite_file import SqliteFile
+from carousel.service.sessions.stores.sqlite_salvage import Salvage
 
 _ROWS = 1000
 _PAGES = 4096

@@ -2,7 +2,7 @@
 
 import sys
 
-from service.admin.failure import Failure, visible
+from carousel.service.admin.failure import Failure, visible
 
 
 def say(text: str) -> None:

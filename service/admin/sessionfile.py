@@ -7,10 +7,10 @@ from pathlib import Path
 
 import apsw
 
-from service.admin.failure import Failure
-from service.errors import SettingError
-from service.sessions.stores.sqlite_file import SqliteFile
-from service.sessions.stores.sqlite_salvage import Salvage
+from carousel.service.admin.failure import Failure
+from carousel.service.errors import SettingError
+from carousel.service.sessions.stores.sqlite_file import SqliteFile
+from carousel.service.sessions.stores.sqlite_salvage import Salvage
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode
 
-from service.admin.client import Client, Upload
-from service.admin.identifier import is_id
-from service.admin.reply import Reply
+from carousel.service.admin.client import Client, Upload
+from carousel.service.admin.identifier import is_id
+from carousel.service.admin.reply import Reply
 
 _TENSORS = "application/x-safetensors"
 _POSITION = "Carousel-Position"

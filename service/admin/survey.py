@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import apsw
 
-from service.admin.sessionfile import SessionFile
-from service.sessions.record import Key
-from service.sessions.stores.sqlite_salvage import Lost
+from carousel.service.admin.sessionfile import SessionFile
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.stores.sqlite_salvage import Lost
 
 _MAX_PROBLEMS = 20
 

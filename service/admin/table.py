@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.admin.failure import visible
+from carousel.service.admin.failure import visible
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from service.admin.archive import SUFFIX, Archived, read_archive, write_archive
-from service.admin.failure import Failure, Refused
-from service.admin.newfile import new_file
-from service.admin.sessions import Session, Sessions
+from carousel.service.admin.archive import SUFFIX, Archived, read_archive, write_archive
+from carousel.service.admin.failure import Failure, Refused
+from carousel.service.admin.newfile import new_file
+from carousel.service.admin.sessions import Session, Sessions
 
 # A session that is being made lives under an id of the service's. Should the tool end before it is
 # done, it is gone after this.

@@ -4,12 +4,12 @@ each route.
 
 from dataclasses import dataclass
 
-from service import errors
-from service.api import examples
-from service.api.media import Media
-from service.api.messages import ForkSession, OpenSession, WriteState
-from service.api.oip import operations as oip
-from service.api.operations import (
+from carousel.service import errors
+from carousel.service.api import examples
+from carousel.service.api.media import Media
+from carousel.service.api.messages import ForkSession, OpenSession, WriteState
+from carousel.service.api.oip import operations as oip
+from carousel.service.api.operations import (
     BULK,
     INFER,
     INFER_VERSION,
@@ -18,8 +18,8 @@ from service.api.operations import (
     Node,
     encodings,
 )
-from service.api.views import StateView
-from service.errors import CarouselError
+from carousel.service.api.views import StateView
+from carousel.service.errors import CarouselError
 
 _Errors = tuple[type[CarouselError], ...]
 

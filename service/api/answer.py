@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from service.api.media import Media
+from carousel.service.api.media import Media
 
 Header = tuple[bytes, bytes]
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import orjson
 
-from models.row import Array
-from service.api.explain import WORDS
+from carousel.models.row import Array
+from carousel.service.api.explain import WORDS
 
 _WORDS = {str(value): b'"%b"' % word.encode() for word, value in WORDS.items()}
 

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Mapping
 
-from service.api.budget import COUNTED_BYTES, Budget
-from service.api.watch import Receive
-from service.errors import DeadlineExceeded, PayloadTooLarge
+from carousel.service.api.budget import COUNTED_BYTES, Budget
+from carousel.service.api.watch import Receive
+from carousel.service.errors import DeadlineExceeded, PayloadTooLarge
 
 
 class Disconnected(Exception):

@@ -1,6 +1,6 @@
 """The memory that messages in progress may take, all connections together."""
 
-from service.errors import QueueFull
+from carousel.service.errors import QueueFull
 
 # Less than this is not counted once it is whole: connections bound the number of small messages.
 COUNTED_BYTES = 64 * 1024

@@ -7,32 +7,32 @@ from typing import Any
 
 import orjson
 
-from service.api.answer import Answer, answer
-from service.api.codec import Codec, Codecs
-from service.api.document import (
+from carousel.service.api.answer import Answer, answer
+from carousel.service.api.codec import Codec, Codecs
+from carousel.service.api.document import (
     check_members,
     may_hold_bools,
     parse,
     take_list,
     take_position,
 )
-from service.api.exchange import Exchange
-from service.api.explain import kind_of
-from service.api.inputs import Sequence as InputSequence
-from service.api.media import Media, require_json
-from service.api.problem import describe, unexpected
-from service.api.wire import BulkBody, BulkStep
-from service.errors import (
+from carousel.service.api.exchange import Exchange
+from carousel.service.api.explain import kind_of
+from carousel.service.api.inputs import Sequence as InputSequence
+from carousel.service.api.media import Media, require_json
+from carousel.service.api.problem import describe, unexpected
+from carousel.service.api.wire import BulkBody, BulkStep
+from carousel.service.errors import (
     CarouselError,
     InvalidRequest,
     PositionConflict,
     SequenceTooLong,
     UnsupportedMediaType,
 )
-from service.sessions.answers import StepReply
-from service.sessions.session import Session
-from service.sessions.sessions import Sessions
-from service.sessions.stepper import Step
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.stepper import Step
 
 _FIELDS = frozenset(BulkBody.model_fields)
 _ENTRY_FIELDS = frozenset(BulkStep.model_fields)

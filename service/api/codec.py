@@ -1,10 +1,10 @@
 """All that is read and written of one model on the wire."""
 
-from models.spec import ModelSpec
-from service.api.inputs import Inputs
-from service.api.outputs import Outputs
-from service.api.states import States
-from service.engine.loaded import Loaded
+from carousel.models.spec import ModelSpec
+from carousel.service.api.inputs import Inputs
+from carousel.service.api.outputs import Outputs
+from carousel.service.api.states import States
+from carousel.service.engine.loaded import Loaded
 
 
 class Codec:

@@ -5,15 +5,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from service.api import models, operation, pages, sessions, state
-from service.api.messages import PageQuery, invalid
-from service.api.oip import routes
-from service.api.oip.fault import error_answer
-from service.api.parts import Parts
-from service.api.problem import unexpected
-from service.api.responses import to_response
-from service.api.streams.call import is_stream
-from service.errors import CarouselError, MethodNotAllowed, NotFound
+from carousel.service.api import models, operation, pages, sessions, state
+from carousel.service.api.messages import PageQuery, invalid
+from carousel.service.api.oip import routes
+from carousel.service.api.oip.fault import error_answer
+from carousel.service.api.parts import Parts
+from carousel.service.api.problem import unexpected
+from carousel.service.api.responses import to_response
+from carousel.service.api.streams.call import is_stream
+from carousel.service.errors import CarouselError, MethodNotAllowed, NotFound
 
 _MODULES = (models, sessions, state, routes, operation, pages)
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from service.api.explain import kind_of
-from service.errors import InvalidRequest, Malformed
+from carousel.service.api.explain import kind_of
+from carousel.service.errors import InvalidRequest, Malformed
 
 
 def parse(body: bytes) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl
 
-from service.api.media import Media, media_of
-from service.errors import InvalidRequest, NotFound, UnsupportedMediaType
+from carousel.service.api.media import Media, media_of
+from carousel.service.errors import InvalidRequest, NotFound, UnsupportedMediaType
 
 _MAX_TIMEOUT_MS = 3_600_000
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from models.row import Array
-from models.spec import TIME, Axis, Dtype
-from service.errors import (
+from carousel.models.row import Array
+from carousel.models.spec import TIME, Axis, Dtype
+from carousel.service.errors import (
     InvalidRequest,
     NonFiniteInput,
     NonFiniteState,

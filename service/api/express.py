@@ -9,11 +9,11 @@ from http import HTTPStatus
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from service.api.answer import LAST_ANSWER, Answer, Header
-from service.api.exchange import Abandonable
+from carousel.service.api.answer import LAST_ANSWER, Answer, Header
+from carousel.service.api.exchange import Abandonable
 
 if TYPE_CHECKING:
-    from service.api.protocol import Protocol
+    from carousel.service.api.protocol import Protocol
 
 _STATUS_LINES = {
     each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from service.api.lifecycle import Lifecycle
-from service.api.traffic import BOUNDS_S, Traffic
-from service.engine.catalog import Catalog
-from service.engine.loaded import Loaded
-from service.metrics import Figure, Histogram
-from service.sessions.health import Health
-from service.sessions.sessions import Sessions
-from service.sessions.stores.base import StoreStats
+from carousel.service.api.lifecycle import Lifecycle
+from carousel.service.api.traffic import BOUNDS_S, Traffic
+from carousel.service.engine.catalog import Catalog
+from carousel.service.engine.loaded import Loaded
+from carousel.service.metrics import Figure, Histogram
+from carousel.service.sessions.health import Health
+from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.stores.base import StoreStats
 
 _LABELS = ("model", "version")
 _MEANINGS = {

@@ -10,17 +10,17 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.api.answer import LAST_ANSWER, Answer, Header
-from service.api.body import Bodies, Disconnected
-from service.api.exchange import Abandonable, Exchange
-from service.api.guard import Guard
-from service.api.lifecycle import Lifecycle, Phase
-from service.api.oip.fault import error_answer
-from service.api.problem import unexpected
-from service.api.streams.desk import Desk
-from service.api.traffic import CLIENT_GONE, Traffic
-from service.api.watch import Receive, Watch
-from service.errors import CarouselError, MethodNotAllowed
+from carousel.service.api.answer import LAST_ANSWER, Answer, Header
+from carousel.service.api.body import Bodies, Disconnected
+from carousel.service.api.exchange import Abandonable, Exchange
+from carousel.service.api.guard import Guard
+from carousel.service.api.lifecycle import Lifecycle, Phase
+from carousel.service.api.oip.fault import error_answer
+from carousel.service.api.problem import unexpected
+from carousel.service.api.streams.desk import Desk
+from carousel.service.api.traffic import CLIENT_GONE, Traffic
+from carousel.service.api.watch import Receive, Watch
+from carousel.service.errors import CarouselError, MethodNotAllowed
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from models.spec import TIME, Axis, InputSpec, ModelSpec
-from service.engine.loaded import Loaded
+from carousel.models.spec import TIME, Axis, InputSpec, ModelSpec
+from carousel.service.engine.loaded import Loaded
 
 _PREFERRED = "lstm-10-20-2"
 _MAX_NUMBERS = 256

@@ -4,7 +4,7 @@ import hmac
 import ipaddress
 from collections.abc import Collection, Mapping
 
-from service.errors import Forbidden, Unauthorized
+from carousel.service.errors import Forbidden, Unauthorized
 
 TENANT = "default"
 

@@ -8,22 +8,22 @@ from typing import Any
 
 import orjson
 
-from service.api.answer import Answer, answer
-from service.api.arrays import arrays_json
-from service.api.codec import Codec, Codecs
-from service.api.document import check_members, may_hold_bools, parse, take_flag, take_list
-from service.api.exchange import Exchange, read_version
-from service.api.explain import kind_of
-from service.api.inputs import Sequence
-from service.api.media import Media
-from service.api.states import PREFIX
-from service.api.tensorfile import parse_tensors
-from service.api.wire import InferBody
-from service.engine.catalog import Catalog
-from service.engine.engine import Result
-from service.engine.loaded import Loaded
-from service.engine.start import require_given, start_row
-from service.errors import InvalidRequest, NotAcceptable, SequenceTooLong
+from carousel.service.api.answer import Answer, answer
+from carousel.service.api.arrays import arrays_json
+from carousel.service.api.codec import Codec, Codecs
+from carousel.service.api.document import check_members, may_hold_bools, parse, take_flag, take_list
+from carousel.service.api.exchange import Exchange, read_version
+from carousel.service.api.explain import kind_of
+from carousel.service.api.inputs import Sequence
+from carousel.service.api.media import Media
+from carousel.service.api.states import PREFIX
+from carousel.service.api.tensorfile import parse_tensors
+from carousel.service.api.wire import InferBody
+from carousel.service.engine.catalog import Catalog
+from carousel.service.engine.engine import Result
+from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.start import require_given, start_row
+from carousel.service.errors import InvalidRequest, NotAcceptable, SequenceTooLong
 
 _FIELDS = frozenset(InferBody.model_fields)
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from models.row import Array
-from models.spec import ModelSpec
-from service.api.explain import Shape, kind_of
-from service.api.tensor import Tensor
-from service.api.tensorfile import Entry
-from service.errors import InvalidRequest, ShapeMismatch, UnsupportedMediaType
+from carousel.models.row import Array
+from carousel.models.spec import ModelSpec
+from carousel.service.api.explain import Shape, kind_of
+from carousel.service.api.tensor import Tensor
+from carousel.service.api.tensorfile import Entry
+from carousel.service.errors import InvalidRequest, ShapeMismatch, UnsupportedMediaType
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 from enum import Enum
 
-from service.errors import Draining, ModelUnavailable
+from carousel.service.errors import Draining, ModelUnavailable
 
 
 class Phase(Enum):

@@ -3,7 +3,7 @@
 from enum import Enum
 from functools import lru_cache
 
-from service.errors import NotAcceptable, UnsupportedMediaType
+from carousel.service.errors import NotAcceptable, UnsupportedMediaType
 
 
 class Media(Enum):

@@ -4,9 +4,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.api.document import parse
-from service.api.explain import kind_of
-from service.errors import InvalidRequest
+from carousel.service.api.document import parse
+from carousel.service.api.explain import kind_of
+from carousel.service.errors import InvalidRequest
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@~-]{0,127}$"
 MAX_FORK = 1000

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Response
 
-from service.api.exchange import read_version
-from service.api.parts import Given, Parts
-from service.api.responses import json_response
-from service.api.views import ModelInfo, ModelList, show_model
-from service.engine.loaded import Loaded
+from carousel.service.api.exchange import read_version
+from carousel.service.api.parts import Given, Parts
+from carousel.service.api.responses import json_response
+from carousel.service.api.views import ModelInfo, ModelList, show_model
+from carousel.service.engine.loaded import Loaded
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Response
 
-from service.api.lifecycle import Phase
-from service.api.parts import Given, Parts
-from service.api.responses import json_response
-from service.api.views import Liveness, Readiness
-from service.metrics import CONTENT_TYPE
+from carousel.service.api.lifecycle import Phase
+from carousel.service.api.parts import Given, Parts
+from carousel.service.api.responses import json_response
+from carousel.service.api.views import Liveness, Readiness
+from carousel.service.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operation"])
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.api import examples
-from service.api.media import Media
-from service.api.wire import (
+from carousel.service.api import examples
+from carousel.service.api.media import Media
+from carousel.service.api.wire import (
     BulkBody,
     BulkResults,
     InferBody,

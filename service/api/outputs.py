@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from models.row import Array
-from models.spec import ModelSpec
-from service.api.arrays import array_json, arrays_json
-from service.api.media import Media, media_for
-from service.api.states import PREFIX
-from service.api.tensorfile import write_tensors
-from service.errors import NotAcceptable
+from carousel.models.row import Array
+from carousel.models.spec import ModelSpec
+from carousel.service.api.arrays import array_json, arrays_json
+from carousel.service.api.media import Media, media_for
+from carousel.service.api.states import PREFIX
+from carousel.service.api.tensorfile import write_tensors
+from carousel.service.errors import NotAcceptable
 
 
 class Outputs:

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
 
-from service.errors import NotFound
+from carousel.service.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
@@ -115,7 +115,7 @@ async def stream_script() -> Response:
 
 @cache
 def _read_own(name: str) -> bytes:
-    return (files("service.api") / "static" / name).read_bytes()
+    return (files("carousel.service.api") / "static" / name).read_bytes()
 
 
 @cache

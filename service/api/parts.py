@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from service.api.codec import Codecs
-from service.api.exchange import read_timeout_ms
-from service.api.lifecycle import Lifecycle
-from service.engine.catalog import Catalog
-from service.metrics import Metrics
-from service.sessions.health import Health
-from service.sessions.sessions import Sessions
+from carousel.service.api.codec import Codecs
+from carousel.service.api.exchange import read_timeout_ms
+from carousel.service.api.lifecycle import Lifecycle
+from carousel.service.engine.catalog import Catalog
+from carousel.service.metrics import Metrics
+from carousel.service.sessions.health import Health
+from carousel.service.sessions.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ import secrets
 
 import orjson
 
-from service.api.answer import Answer, Header
-from service.errors import CarouselError, MethodNotAllowed, Unauthorized
+from carousel.service.api.answer import Answer, Header
+from carousel.service.errors import CarouselError, MethodNotAllowed, Unauthorized
 
 log = logging.getLogger("carousel.http")
 

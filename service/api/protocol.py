@@ -15,11 +15,11 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.express import Express
-from service.api.gate import Gate
-from service.api.streams.call import is_stream
-from service.api.streams.connection import StreamConnection
-from service.api.transport import TurnTransport
+from carousel.service.api.express import Express
+from carousel.service.api.gate import Gate
+from carousel.service.api.streams.call import is_stream
+from carousel.service.api.streams.connection import StreamConnection
+from carousel.service.api.transport import TurnTransport
 
 MAX_HEAD_BYTES = 64 * 1024
 

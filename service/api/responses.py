@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from fastapi import Response
 
-from service.api.answer import Answer
+from carousel.service.api.answer import Answer
 
 
 def json_response(

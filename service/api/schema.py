@@ -9,16 +9,16 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.api import examples, wire
-from service.api.additions import ADDITIONS, ALWAYS, Addition
-from service.api.gate import OPEN_PATHS
-from service.api.messages import ForkSession, OpenSession, WriteState
-from service.api.oip.fault import is_oip
-from service.api.oip.messages import OipError, OipRequest, OipResponse
-from service.api.oip.operations import oip_operations
-from service.api.operations import Node, data_operations, ref
-from service.api.problem import CONTENT_TYPE
-from service.errors import CarouselError
+from carousel.service.api import examples, wire
+from carousel.service.api.additions import ADDITIONS, ALWAYS, Addition
+from carousel.service.api.gate import OPEN_PATHS
+from carousel.service.api.messages import ForkSession, OpenSession, WriteState
+from carousel.service.api.oip.fault import is_oip
+from carousel.service.api.oip.messages import OipError, OipRequest, OipResponse
+from carousel.service.api.oip.operations import oip_operations
+from carousel.service.api.operations import Node, data_operations, ref
+from carousel.service.api.problem import CONTENT_TYPE
+from carousel.service.errors import CarouselError
 
 _DESCRIPTION = """Recurrent networks, with their hidden state kept between requests.
 

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from service.api.gate import Gate
-from service.api.protocol import Protocol
-from service.errors import SettingError
-from service.option import PREFIX
+from carousel.service.api.gate import Gate
+from carousel.service.api.protocol import Protocol
+from carousel.service.errors import SettingError
+from carousel.service.option import PREFIX
 
 log = logging.getLogger("carousel.server")
 

@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from service.api.document import may_hold_bools
-from service.api.media import Media, media_of
-from service.api.messages import Empty, ForkSession, OpenSession, PageQuery, read_body
-from service.api.parts import Deadline, Given, Parts, Tenant
-from service.api.responses import json_response
-from service.api.views import ForkView, SessionList, SessionView, show_session
-from service.errors import InvalidRequest, SessionExists, UnsupportedMediaType
+from carousel.service.api.document import may_hold_bools
+from carousel.service.api.media import Media, media_of
+from carousel.service.api.messages import Empty, ForkSession, OpenSession, PageQuery, read_body
+from carousel.service.api.parts import Deadline, Given, Parts, Tenant
+from carousel.service.api.responses import json_response
+from carousel.service.api.views import ForkView, SessionList, SessionView, show_session
+from carousel.service.errors import InvalidRequest, SessionExists, UnsupportedMediaType
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 

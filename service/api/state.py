@@ -2,19 +2,19 @@
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.arrays import arrays_json
-from service.api.codec import Codec
-from service.api.document import may_hold_bools
-from service.api.exchange import read_position
-from service.api.media import Media, media_for
-from service.api.messages import MAX_PLACE, WriteState, read_body
-from service.api.outputs import state_names
-from service.api.parts import Deadline, Given, Tenant
-from service.api.responses import json_response
-from service.api.sessions import IfMatch, body_media
-from service.api.tensorfile import parse_tensors, write_tensors
-from service.api.views import SessionView, StateView, show_session
-from service.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
+from carousel.service.api.arrays import arrays_json
+from carousel.service.api.codec import Codec
+from carousel.service.api.document import may_hold_bools
+from carousel.service.api.exchange import read_position
+from carousel.service.api.media import Media, media_for
+from carousel.service.api.messages import MAX_PLACE, WriteState, read_body
+from carousel.service.api.outputs import state_names
+from carousel.service.api.parts import Deadline, Given, Tenant
+from carousel.service.api.responses import json_response
+from carousel.service.api.sessions import IfMatch, body_media
+from carousel.service.api.tensorfile import parse_tensors, write_tensors
+from carousel.service.api.views import SessionView, StateView, show_session
+from carousel.service.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 

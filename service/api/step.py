@@ -4,21 +4,27 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from service.api.answer import Answer, Header, answer
-from service.api.arrays import arrays_json
-from service.api.codec import Codec, Codecs
-from service.api.document import check_members, may_hold_bools, parse, take_flag, take_position
-from service.api.exchange import Abandonable, Exchange
-from service.api.media import Media
-from service.api.problem import problem, unexpected
-from service.api.tensorfile import parse_tensors
-from service.api.wire import StepBody
-from service.engine.request import Abandoned, Request
-from service.errors import CarouselError, InvalidRequest
-from service.sessions.answers import StepReply
-from service.sessions.session import Session
-from service.sessions.sessions import Sessions
-from service.sessions.stepper import Step
+from carousel.service.api.answer import Answer, Header, answer
+from carousel.service.api.arrays import arrays_json
+from carousel.service.api.codec import Codec, Codecs
+from carousel.service.api.document import (
+    check_members,
+    may_hold_bools,
+    parse,
+    take_flag,
+    take_position,
+)
+from carousel.service.api.exchange import Abandonable, Exchange
+from carousel.service.api.media import Media
+from carousel.service.api.problem import problem, unexpected
+from carousel.service.api.tensorfile import parse_tensors
+from carousel.service.api.wire import StepBody
+from carousel.service.engine.request import Abandoned, Request
+from carousel.service.errors import CarouselError, InvalidRequest
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.stepper import Step
 
 _FIELDS = frozenset(StepBody.model_fields)
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from models.row import Array
-from models.spec import TIME
-from service.api.explain import Shape, explain
-from service.errors import (
+from carousel.models.row import Array
+from carousel.models.spec import TIME
+from carousel.service.api.explain import Shape, explain
+from carousel.service.errors import (
     NonFiniteInput,
     NonFiniteState,
     OutOfRange,

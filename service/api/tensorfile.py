@@ -7,8 +7,8 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-from models.row import Array
-from service.errors import Malformed
+from carousel.models.row import Array
+from carousel.service.errors import Malformed
 
 _MAX_HEADER_BYTES = 64 * 1024
 _LENGTH_BYTES = 8

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from models.spec import BATCH, Axis, InputSpec, ModelSpec, StateSpec, TensorSpec
-from service.engine.catalog import Catalog
-from service.engine.loaded import Loaded
-from service.sessions.answers import SessionInfo
+from carousel.models.spec import BATCH, Axis, InputSpec, ModelSpec, StateSpec, TensorSpec
+from carousel.service.engine.catalog import Catalog
+from carousel.service.engine.loaded import Loaded
+from carousel.service.sessions.answers import SessionInfo
 
 _TIMES = ("created_at", "last_used_at", "expires_at")
 

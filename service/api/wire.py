@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.messages import Body, Position
+from carousel.service.api.messages import Body, Position
 
 _ARRAY = (
     "One sequence, `[time][features...]` (`[time]` for token ids); for a model with several "

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.row import Array
+from carousel.models.row import Array
 
 # A state as the backend holds it: a NumPy array or a torch tensor. Only the backend looks inside.
 DeviceArray = Any

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.row import Array
-from models.spec import InputSpec, ModelSpec
-from service.backends.base import BackendRefused, DeviceArray, JoiningBackend, Pool
+from carousel.models.row import Array
+from carousel.models.spec import InputSpec, ModelSpec
+from carousel.service.backends.base import BackendRefused, DeviceArray, JoiningBackend, Pool
 
 
 class ContextBackend:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.row import Array, RowField, RowLayout
-from models.spec import ModelSpec, StateSpec
+from carousel.models.row import Array, RowField, RowLayout
+from carousel.models.spec import ModelSpec, StateSpec
 
 ByteRows = npt.NDArray[np.uint8]
 

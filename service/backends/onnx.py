@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from models.artifact import Artifact
-from models.row import Array, RowLayout
-from service.backends.base import BackendRefused
-from service.backends.numpy_pool import NumpyPool
+from carousel.models.artifact import Artifact
+from carousel.models.row import Array, RowLayout
+from carousel.service.backends.base import BackendRefused
+from carousel.service.backends.numpy_pool import NumpyPool
 
 
 class OnnxBackend:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.artifact import Artifact
-from models.row import Array, RowLayout
-from models.spec import ModelSpec
-from service.backends.base import BackendRefused, DeviceFailed
+from carousel.models.artifact import Artifact
+from carousel.models.row import Array, RowLayout
+from carousel.models.spec import ModelSpec
+from carousel.service.backends.base import BackendRefused, DeviceFailed
 
 # Said once a process of an LSTM with proj_size; there is nothing an operator could do about it.
 warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")

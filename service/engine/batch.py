@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.row import Array
-from models.spec import BATCH, TIME, InputSpec, ModelSpec, OutputSpec, TensorSpec
-from service.engine.scheduler import Row
+from carousel.models.row import Array
+from carousel.models.spec import BATCH, TIME, InputSpec, ModelSpec, OutputSpec, TensorSpec
+from carousel.service.engine.scheduler import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from models.artifact import ArtifactError
-from models.repository import Refused, Repository
-from service.backends.base import BackendRefused
-from service.engine.loaded import Loaded, LoadOptions, load_model
-from service.errors import ModelNotFound
+from carousel.models.artifact import ArtifactError
+from carousel.models.repository import Refused, Repository
+from carousel.service.backends.base import BackendRefused
+from carousel.service.engine.loaded import Loaded, LoadOptions, load_model
+from carousel.service.errors import ModelNotFound
 
 log = logging.getLogger("carousel.catalog")
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from models.row import Array
-from models.spec import ModelSpec
-from service.backends.base import Backend, DeviceArray, DeviceFailed, Pool
-from service.engine.batch import Packer, join
-from service.engine.request import NO_SLOT, Request
-from service.engine.scheduler import Row, Scheduler
-from service.engine.stats import EngineStats
-from service.errors import BackendFailed, NonFiniteState
+from carousel.models.row import Array
+from carousel.models.spec import ModelSpec
+from carousel.service.backends.base import Backend, DeviceArray, DeviceFailed, Pool
+from carousel.service.engine.batch import Packer, join
+from carousel.service.engine.request import NO_SLOT, Request
+from carousel.service.engine.scheduler import Row, Scheduler
+from carousel.service.engine.stats import EngineStats
+from carousel.service.errors import BackendFailed, NonFiniteState
 
 log = logging.getLogger("carousel.engine")
 

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from models.row import Array
-from service.engine.core import Core
-from service.engine.request import NO_SLOT, Request
-from service.engine.slots import Slots
-from service.errors import ModelUnavailable, QueueFull, StoreUnavailable
+from carousel.models.row import Array
+from carousel.service.engine.core import Core
+from carousel.service.engine.request import NO_SLOT, Request
+from carousel.service.engine.slots import Slots
+from carousel.service.errors import ModelUnavailable, QueueFull, StoreUnavailable
 
 log = logging.getLogger("carousel.engine")
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from models.artifact import Artifact
-from models.manifest import ProgramKind
-from models.row import Array, RowLayout
-from models.spec import ModelSpec, TensorSpec
-from service.backends.base import Backend, BackendRefused
-from service.backends.numpy_pool import NumpyPool
+from carousel.models.artifact import Artifact
+from carousel.models.manifest import ProgramKind
+from carousel.models.row import Array, RowLayout
+from carousel.models.spec import ModelSpec, TensorSpec
+from carousel.service.backends.base import Backend, BackendRefused
+from carousel.service.backends.numpy_pool import NumpyPool
 
 
 def replay_golden(

@@ -5,18 +5,18 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from models.artifact import Artifact, ArtifactError
-from models.manifest import Manifest, ProgramKind
-from models.row import RowLayout
-from models.spec import ModelSpec
-from service.backends.base import Backend, BackendRefused, JoiningBackend
-from service.backends.context import ContextBackend
-from service.engine.budget import ChunkBudget
-from service.engine.core import Core
-from service.engine.engine import Engine
-from service.engine.golden import replay_golden
-from service.engine.scheduler import Limits, Scheduler
-from service.engine.slots import Slots
+from carousel.models.artifact import Artifact, ArtifactError
+from carousel.models.manifest import Manifest, ProgramKind
+from carousel.models.row import RowLayout
+from carousel.models.spec import ModelSpec
+from carousel.service.backends.base import Backend, BackendRefused, JoiningBackend
+from carousel.service.backends.context import ContextBackend
+from carousel.service.engine.budget import ChunkBudget
+from carousel.service.engine.core import Core
+from carousel.service.engine.engine import Engine
+from carousel.service.engine.golden import replay_golden
+from carousel.service.engine.scheduler import Limits, Scheduler
+from carousel.service.engine.slots import Slots
 
 log = logging.getLogger("carousel.engine")
 
@@ -169,11 +169,11 @@ def _make_program(
     artifact: Artifact, kind: ProgramKind, layout: RowLayout, options: LoadOptions
 ) -> JoiningBackend:
     if kind == "onnx":
-        from service.backends.onnx import OnnxBackend
+        from carousel.service.backends.onnx import OnnxBackend
 
         return OnnxBackend(artifact, layout, threads=options.threads)
     try:
-        from service.backends.torchscript import TorchScriptBackend
+        from carousel.service.backends.torchscript import TorchScriptBackend
     except ImportError:
         raise BackendRefused(
             f"{artifact.name}/{artifact.version}: its TorchScript program needs torch, which is "

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from models.row import Array
+from carousel.models.row import Array
 
 if TYPE_CHECKING:
     from asyncio import Future

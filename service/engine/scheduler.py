@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from service.engine.budget import ChunkBudget
-from service.engine.request import Abandoned, Request
-from service.errors import DeadlineExceeded
+from carousel.service.engine.budget import ChunkBudget
+from carousel.service.engine.request import Abandoned, Request
+from carousel.service.errors import DeadlineExceeded
 
 # A padded run may waste at most a quarter of its time steps on its shortest row.
 _MIN_FILL = 0.75

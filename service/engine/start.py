@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping
 
-from models.row import Array
-from service.engine.loaded import Loaded
-from service.errors import InvalidRequest
+from carousel.models.row import Array
+from carousel.service.engine.loaded import Loaded
+from carousel.service.errors import InvalidRequest
 
 
 def start_row(loaded: Loaded, state: Mapping[str, Array] | None, where: str) -> bytes:

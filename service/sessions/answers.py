@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.row import Array
-from service.engine.loaded import Loaded
-from service.sessions.record import Head
+from carousel.models.row import Array
+from carousel.service.engine.loaded import Loaded
+from carousel.service.sessions.record import Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from service.errors import PreconditionFailed, StateCorrupt
-from service.sessions.commits import new_revision
-from service.sessions.etag import check_match
-from service.sessions.lookup import Held, Lookup
-from service.sessions.record import Head, Key, Record
-from service.sessions.settled import settled
-from service.sessions.stores.base import Damaged, Found, Outcome, Write
+from carousel.service.errors import PreconditionFailed, StateCorrupt
+from carousel.service.sessions.commits import new_revision
+from carousel.service.sessions.etag import check_match
+from carousel.service.sessions.lookup import Held, Lookup
+from carousel.service.sessions.record import Head, Key, Record
+from carousel.service.sessions.settled import settled
+from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Write
 
 
 class Changes:

@@ -4,13 +4,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from service.engine.engine import Deliver
-from service.engine.request import Request
-from service.errors import StateCorrupt, StoreUnavailable
-from service.sessions.record import Head, Record
-from service.sessions.reply import add_reply
-from service.sessions.session import Session
-from service.sessions.stores.base import Outcome, Store, Write
+from carousel.service.engine.engine import Deliver
+from carousel.service.engine.request import Request
+from carousel.service.errors import StateCorrupt, StoreUnavailable
+from carousel.service.sessions.record import Head, Record
+from carousel.service.sessions.reply import add_reply
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.stores.base import Outcome, Store, Write
 
 _REVISION_BYTES = 16
 

@@ -1,7 +1,7 @@
 """Tags of revisions, as `ETag` and `If-Match` carry them."""
 
-from service.errors import PreconditionFailed
-from service.sessions.record import Head
+from carousel.service.errors import PreconditionFailed
+from carousel.service.sessions.record import Head
 
 
 def etag(head: Head) -> str:

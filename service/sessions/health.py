@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from service.sessions.stores.base import Store
+from carousel.service.sessions.stores.base import Store
 
 log = logging.getLogger("carousel.store")
 

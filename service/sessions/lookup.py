@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from service.engine.catalog import Catalog
-from service.engine.loaded import Loaded
-from service.errors import (
+from carousel.service.engine.catalog import Catalog
+from carousel.service.engine.loaded import Loaded
+from carousel.service.errors import (
     CarouselError,
     ModelMismatch,
     QueueFull,
@@ -17,10 +17,10 @@ from service.errors import (
     StateCorrupt,
     StoreUnavailable,
 )
-from service.sessions.record import Head, Key, Record
-from service.sessions.session import Session
-from service.sessions.stores.base import Damaged, Found, Store, Tombstone
-from service.sessions.table import SessionTable
+from carousel.service.sessions.record import Head, Key, Record
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.stores.base import Damaged, Found, Store, Tombstone
+from carousel.service.sessions.table import SessionTable
 
 
 @dataclass(slots=True)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from service.engine.loaded import Loaded
-from service.errors import NotStreamable, StateCorrupt
-from service.sessions.commits import new_revision
-from service.sessions.lookup import Lookup
-from service.sessions.record import Head, Key, Origin, Record
-from service.sessions.stores.base import Damaged, Found, Outcome, Write
+from carousel.service.engine.loaded import Loaded
+from carousel.service.errors import NotStreamable, StateCorrupt
+from carousel.service.sessions.commits import new_revision
+from carousel.service.sessions.lookup import Lookup
+from carousel.service.sessions.record import Head, Key, Origin, Record
+from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Write
 
 
 class Opener:

@@ -4,9 +4,9 @@ Pure.
 
 from collections.abc import Callable
 
-from service.errors import PositionConflict, ReplyNotKept
-from service.sessions.record import Head
-from service.sessions.reply import Reply, unpack_replies
+from carousel.service.errors import PositionConflict, ReplyNotKept
+from carousel.service.sessions.record import Head
+from carousel.service.sessions.reply import Reply, unpack_replies
 
 
 def find_repeat(

@@ -12,7 +12,7 @@ from struct import Struct
 
 import numpy as np
 
-from models.row import Array
+from carousel.models.row import Array
 
 MAX_REPLIES = 8
 MAX_REPLIES_BYTES = 4 << 10

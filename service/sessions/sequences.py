@@ -13,21 +13,21 @@ from hashlib import blake2b
 
 import numpy as np
 
-from models.row import Array
-from service.engine.engine import Result
-from service.engine.loaded import Loaded
-from service.engine.start import start_row
-from service.errors import ReplyNotKept, SessionExpired, SessionNotFound, StateCorrupt
-from service.sessions.answers import StepReply
-from service.sessions.commits import new_revision
-from service.sessions.lookup import Lookup
-from service.sessions.opening import Opener, require_streamable
-from service.sessions.record import Key, Record
-from service.sessions.reply import add_reply, digest, unpack_replies
-from service.sessions.session import Session
-from service.sessions.settled import settled
-from service.sessions.stepper import Step, Stepper
-from service.sessions.stores.base import Damaged, Found, Outcome, Write
+from carousel.models.row import Array
+from carousel.service.engine.engine import Result
+from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.start import start_row
+from carousel.service.errors import ReplyNotKept, SessionExpired, SessionNotFound, StateCorrupt
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.commits import new_revision
+from carousel.service.sessions.lookup import Lookup
+from carousel.service.sessions.opening import Opener, require_streamable
+from carousel.service.sessions.record import Key, Record
+from carousel.service.sessions.reply import add_reply, digest, unpack_replies
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.settled import settled
+from carousel.service.sessions.stepper import Step, Stepper
+from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Write
 
 PREFIX = "v2."
 

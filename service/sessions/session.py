@@ -5,10 +5,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from service.engine.loaded import Loaded
-from service.engine.request import NO_SLOT
-from service.errors import DeadlineExceeded
-from service.sessions.record import Head
+from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.request import NO_SLOT
+from carousel.service.errors import DeadlineExceeded
+from carousel.service.sessions.record import Head
 
 
 class Session:

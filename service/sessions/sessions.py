@@ -6,26 +6,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from models.row import Array
-from service.engine.catalog import Catalog
-from service.engine.engine import Engine
-from service.engine.start import restart_row, start_row
-from service.errors import (
+from carousel.models.row import Array
+from carousel.service.engine.catalog import Catalog
+from carousel.service.engine.engine import Engine
+from carousel.service.engine.start import restart_row, start_row
+from carousel.service.errors import (
     InvalidRequest,
     ModelMismatch,
     SessionExists,
     StateCorrupt,
 )
-from service.sessions.answers import Fork, Resume, SessionInfo, SessionPage, StateRead
-from service.sessions.changes import Changes
-from service.sessions.commits import Committer
-from service.sessions.etag import etag
-from service.sessions.lookup import Held, Lookup
-from service.sessions.opening import Opener, require_streamable
-from service.sessions.record import Head
-from service.sessions.sequences import Sequences
-from service.sessions.stepper import Stepper
-from service.sessions.stores.base import Store
+from carousel.service.sessions.answers import Fork, Resume, SessionInfo, SessionPage, StateRead
+from carousel.service.sessions.changes import Changes
+from carousel.service.sessions.commits import Committer
+from carousel.service.sessions.etag import etag
+from carousel.service.sessions.lookup import Held, Lookup
+from carousel.service.sessions.opening import Opener, require_streamable
+from carousel.service.sessions.record import Head
+from carousel.service.sessions.sequences import Sequences
+from carousel.service.sessions.stepper import Stepper
+from carousel.service.sessions.stores.base import Store
 
 # A session that expired is kept this long before it is swept: above any deadline and the difference
 # between two machines' clocks.

@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from models.row import Array
-from service.engine.loaded import Loaded
-from service.engine.request import NO_SLOT, Abandoned, Request
-from service.errors import ModelMismatch, PositionConflict, StateCorrupt, StoreUnavailable
-from service.sessions.answers import StepReply
-from service.sessions.commits import Ticket, WriteLost
-from service.sessions.lookup import Lookup
-from service.sessions.positions import find_repeat
-from service.sessions.record import Head
-from service.sessions.reply import Reply, digest
-from service.sessions.session import Session
+from carousel.models.row import Array
+from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.request import NO_SLOT, Abandoned, Request
+from carousel.service.errors import ModelMismatch, PositionConflict, StateCorrupt, StoreUnavailable
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.commits import Ticket, WriteLost
+from carousel.service.sessions.lookup import Lookup
+from carousel.service.sessions.positions import find_repeat
+from carousel.service.sessions.record import Head
+from carousel.service.sessions.reply import Reply, digest
+from carousel.service.sessions.session import Session
 
 
 @dataclass(slots=True)

@@ -6,10 +6,10 @@ One that is idle for long enough leaves, whether its slot is needed or not.
 
 from collections import OrderedDict
 
-from service.engine.engine import Engine
-from service.engine.request import NO_SLOT
-from service.sessions.record import Key
-from service.sessions.session import Session
+from carousel.service.engine.engine import Engine
+from carousel.service.engine.request import NO_SLOT
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.session import Session
 
 _MAX_LOOSE = 1024
 # Small replies are in what the pools reckon for a session. One of a whole sequence may have a

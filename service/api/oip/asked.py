@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from service.api.answer import Answer
-from service.api.exchange import Exchange
-from service.api.inputs import Sequence
-from service.api.oip.outputs import RowResult
-from service.api.oip.plan import Choice, Plan
-from service.api.oip.request import InferRequest
-from service.api.oip.respond import respond
-from service.api.oip.sequence import SequenceCall
-from service.sessions.answers import StepReply
-from service.sessions.stepper import Step
+from carousel.service.api.answer import Answer
+from carousel.service.api.exchange import Exchange
+from carousel.service.api.inputs import Sequence
+from carousel.service.api.oip.outputs import RowResult
+from carousel.service.api.oip.plan import Choice, Plan
+from carousel.service.api.oip.request import InferRequest
+from carousel.service.api.oip.respond import respond
+from carousel.service.api.oip.sequence import SequenceCall
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.stepper import Step
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ Triton's extension_binary_data: what follows the JSON are the tensors that annou
 JSON, and the whole body is the one input.
 """
 
-from service.errors import InvalidRequest, Malformed, ShapeMismatch
+from carousel.service.errors import InvalidRequest, Malformed, ShapeMismatch
 
 HEADER = b"inference-header-content-length"
 

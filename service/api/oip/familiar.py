@@ -4,15 +4,15 @@ each step of a sequence, and only the tensor behind it is new.
 
 from dataclasses import dataclass, replace
 
-from service.api.exchange import Exchange
-from service.api.inputs import Sequence
-from service.api.media import Media
-from service.api.oip.asked import Asked, ask
-from service.api.oip.binary import HEADER
-from service.api.oip.plan import Choice, Plan
-from service.api.oip.request import InferRequest
-from service.api.oip.sequence import SequenceCall
-from service.engine.loaded import Loaded
+from carousel.service.api.exchange import Exchange
+from carousel.service.api.inputs import Sequence
+from carousel.service.api.media import Media
+from carousel.service.api.oip.asked import Asked, ask
+from carousel.service.api.oip.binary import HEADER
+from carousel.service.api.oip.plan import Choice, Plan
+from carousel.service.api.oip.request import InferRequest
+from carousel.service.api.oip.sequence import SequenceCall
+from carousel.service.engine.loaded import Loaded
 
 # Of the length of JSON that is kept.
 _MAX_DIGITS = 3

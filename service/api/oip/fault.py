@@ -2,9 +2,9 @@
 
 import orjson
 
-from service.api.answer import Answer
-from service.api.problem import describe, problem
-from service.errors import CarouselError
+from carousel.service.api.answer import Answer
+from carousel.service.api.problem import describe, problem
+from carousel.service.errors import CarouselError
 
 _PREFIX = "/v2/"
 

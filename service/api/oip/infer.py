@@ -2,27 +2,27 @@
 
 from collections.abc import Callable
 
-from service.api.answer import Answer
-from service.api.exchange import Abandonable, Exchange, read_version
-from service.api.infer import run
-from service.api.oip.asked import Asked, ask
-from service.api.oip.familiar import Familiar, FamiliarRequests
-from service.api.oip.fault import fault
-from service.api.oip.outputs import RowResult
-from service.api.oip.plan import Plan, Plans
-from service.api.oip.request import InferRequest, read_request
-from service.api.oip.respond import respond
-from service.api.oip.sequence import SequenceCall, read_sequence
-from service.api.problem import unexpected
-from service.engine.catalog import Catalog
-from service.engine.loaded import Loaded
-from service.engine.request import Abandoned
-from service.engine.start import require_given
-from service.errors import CarouselError, ModelMismatch
-from service.sessions.answers import StepReply
-from service.sessions.record import Key
-from service.sessions.sequences import Sequences
-from service.sessions.session import Session
+from carousel.service.api.answer import Answer
+from carousel.service.api.exchange import Abandonable, Exchange, read_version
+from carousel.service.api.infer import run
+from carousel.service.api.oip.asked import Asked, ask
+from carousel.service.api.oip.familiar import Familiar, FamiliarRequests
+from carousel.service.api.oip.fault import fault
+from carousel.service.api.oip.outputs import RowResult
+from carousel.service.api.oip.plan import Plan, Plans
+from carousel.service.api.oip.request import InferRequest, read_request
+from carousel.service.api.oip.respond import respond
+from carousel.service.api.oip.sequence import SequenceCall, read_sequence
+from carousel.service.api.problem import unexpected
+from carousel.service.engine.catalog import Catalog
+from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.request import Abandoned
+from carousel.service.engine.start import require_given
+from carousel.service.errors import CarouselError, ModelMismatch
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.sequences import Sequences
+from carousel.service.sessions.session import Session
 
 # Told the answer once it is there; None where the client has gone.
 Send = Callable[[Answer | None], None]

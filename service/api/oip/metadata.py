@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from models.spec import Axis, Dtype
-from service.api.oip.tensors import DATATYPES, batch_first, own_axes, shown_shape
-from service.engine.loaded import Loaded
+from carousel.models.spec import Axis, Dtype
+from carousel.service.api.oip.tensors import DATATYPES, batch_first, own_axes, shown_shape
+from carousel.service.engine.loaded import Loaded
 
 NAME = "carousel"
 # Triton's words for what is Triton's; the last two are ours.

@@ -1,8 +1,8 @@
 """Inference by the Open Inference Protocol, for the schema."""
 
-from service.api import examples
-from service.api.oip.messages import OipRequest, OipResponse
-from service.api.operations import Node, ref
+from carousel.service.api import examples
+from carousel.service.api.oip.messages import OipRequest, OipResponse
+from carousel.service.api.operations import Node, ref
 
 INFER = "/v2/models/{model}/infer"
 INFER_VERSION = "/v2/models/{model}/versions/{version}/infer"

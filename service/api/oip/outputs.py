@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
-from models.row import Array
-from models.spec import Dtype, ModelSpec, OutputSpec, StateSpec
-from service.api.oip.tensors import DATATYPES
+from carousel.models.row import Array
+from carousel.models.spec import Dtype, ModelSpec, OutputSpec, StateSpec
+from carousel.service.api.oip.tensors import DATATYPES
 
 
 @dataclass(slots=True)

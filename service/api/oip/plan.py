@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import orjson
 
-from models.spec import TIME
-from service.api.infer import Work
-from service.api.inputs import Sequence
-from service.api.oip.binary import Pieces
-from service.api.oip.outputs import AnswerTensor, OutputTensor, StateOutput
-from service.api.oip.request import InferRequest, take_bool, take_parameters
-from service.api.oip.tensors import GivenTensor, InputTensor, Piece, StateTensor
-from service.engine.loaded import Loaded
-from service.engine.start import start_row
-from service.errors import InvalidRequest, ShapeMismatch
+from carousel.models.spec import TIME
+from carousel.service.api.infer import Work
+from carousel.service.api.inputs import Sequence
+from carousel.service.api.oip.binary import Pieces
+from carousel.service.api.oip.outputs import AnswerTensor, OutputTensor, StateOutput
+from carousel.service.api.oip.request import InferRequest, take_bool, take_parameters
+from carousel.service.api.oip.tensors import GivenTensor, InputTensor, Piece, StateTensor
+from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.start import start_row
+from carousel.service.errors import InvalidRequest, ShapeMismatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ clients put things of their own there.
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.api.document import parse, take_list
-from service.api.exchange import Exchange
-from service.api.explain import kind_of
-from service.api.media import Media
-from service.api.oip.binary import HEADER, read_length
-from service.errors import InvalidRequest, UnsupportedMediaType
+from carousel.service.api.document import parse, take_list
+from carousel.service.api.exchange import Exchange
+from carousel.service.api.explain import kind_of
+from carousel.service.api.media import Media
+from carousel.service.api.oip.binary import HEADER, read_length
+from carousel.service.errors import InvalidRequest, UnsupportedMediaType
 
 # What would put a tensor elsewhere, or another thing in its place.
 _UNSUPPORTED = frozenset({"shared_memory_region", "classification"})

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import orjson
 
-from service.api.answer import Answer, Header
-from service.api.arrays import array_json
-from service.api.oip.binary import HEADER
-from service.api.oip.outputs import RowResult
-from service.api.oip.plan import Choice, Plan
-from service.api.oip.request import InferRequest
+from carousel.service.api.answer import Answer, Header
+from carousel.service.api.arrays import array_json
+from carousel.service.api.oip.binary import HEADER
+from carousel.service.api.oip.outputs import RowResult
+from carousel.service.api.oip.plan import Choice, Plan
+from carousel.service.api.oip.request import InferRequest
 
 _JSON: Header = (b"content-type", b"application/json")
 _BINARY: Header = (b"content-type", b"application/octet-stream")

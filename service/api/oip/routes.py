@@ -5,14 +5,14 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Response
 
-from service.api import operation
-from service.api.exchange import read_version
-from service.api.oip.messages import OipLive, OipModel, OipModelReady, OipReady, OipServer
-from service.api.oip.metadata import model_metadata, server_metadata
-from service.api.parts import Given, Parts
-from service.api.responses import json_response
-from service.api.schema import release
-from service.engine.loaded import Loaded
+from carousel.service.api import operation
+from carousel.service.api.exchange import read_version
+from carousel.service.api.oip.messages import OipLive, OipModel, OipModelReady, OipReady, OipServer
+from carousel.service.api.oip.metadata import model_metadata, server_metadata
+from carousel.service.api.parts import Given, Parts
+from carousel.service.api.responses import json_response
+from carousel.service.api.schema import release
+from carousel.service.engine.loaded import Loaded
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 

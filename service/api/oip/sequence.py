@@ -5,12 +5,12 @@ from typing import Any
 
 import orjson
 
-from service.api.document import take_flag, take_position
-from service.api.explain import kind_of
-from service.errors import CarouselError, InvalidRequest, SessionExpired, SessionNotFound
-from service.sessions.answers import StepReply
-from service.sessions.record import Key
-from service.sessions.sequences import SequenceId, sequence_key
+from carousel.service.api.document import take_flag, take_position
+from carousel.service.api.explain import kind_of
+from carousel.service.errors import CarouselError, InvalidRequest, SessionExpired, SessionNotFound
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.sequences import SequenceId, sequence_key
 
 _MAX_INTEGER = 2**64 - 1
 _MAX_CHARACTERS = 128

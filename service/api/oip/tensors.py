@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from models.row import Array
-from models.spec import BATCH, TIME, Axis, Dtype, InputSpec, ModelSpec, StateSpec
-from service.api.explain import Shape, explain, kind_of
-from service.api.inputs import Sequence
-from service.api.oip.binary import Pieces
-from service.api.oip.request import take_parameters
-from service.api.tensor import Tensor
-from service.errors import InvalidRequest, SequenceTooLong, ShapeMismatch
+from carousel.models.row import Array
+from carousel.models.spec import BATCH, TIME, Axis, Dtype, InputSpec, ModelSpec, StateSpec
+from carousel.service.api.explain import Shape, explain, kind_of
+from carousel.service.api.inputs import Sequence
+from carousel.service.api.oip.binary import Pieces
+from carousel.service.api.oip.request import take_parameters
+from carousel.service.api.tensor import Tensor
+from carousel.service.errors import InvalidRequest, SequenceTooLong, ShapeMismatch
 
 DATATYPES: dict[Dtype, str] = {
     "bool": "BOOL", "uint8": "UINT8", "int8": "INT8", "int16": "INT16", "int32": "INT32",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-from service.errors import InvalidRequest
+from carousel.service.errors import InvalidRequest
 
 SUBPROTOCOL = "carousel.v1"
 # A browser cannot set headers, so the key comes as a subprotocol that the server never picks.

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from service.errors import (
+from carousel.service.errors import (
     CarouselError,
     Draining,
     Forbidden,

@@ -18,18 +18,18 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from service.api.budget import COUNTED_BYTES
-from service.api.problem import unexpected
-from service.api.streams.call import SUBPROTOCOL, read_headers
-from service.api.streams.closing import Close, close_for
-from service.api.streams.desk import Desk
-from service.api.streams.framing import Splitter, frame_header
-from service.api.streams.host import Host
-from service.api.streams.message import Frame, write_error
-from service.api.streams.patience import Patience
-from service.api.streams.pieces import Pieces
-from service.api.streams.stream import Stream
-from service.errors import CarouselError, PayloadTooLarge, QueueFull
+from carousel.service.api.budget import COUNTED_BYTES
+from carousel.service.api.problem import unexpected
+from carousel.service.api.streams.call import SUBPROTOCOL, read_headers
+from carousel.service.api.streams.closing import Close, close_for
+from carousel.service.api.streams.desk import Desk
+from carousel.service.api.streams.framing import Splitter, frame_header
+from carousel.service.api.streams.host import Host
+from carousel.service.api.streams.message import Frame, write_error
+from carousel.service.api.streams.patience import Patience
+from carousel.service.api.streams.pieces import Pieces
+from carousel.service.api.streams.stream import Stream
+from carousel.service.errors import CarouselError, PayloadTooLarge, QueueFull
 
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 

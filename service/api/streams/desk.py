@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from service.api.budget import Budget
-from service.api.codec import Codecs
-from service.api.guard import Guard
-from service.api.lifecycle import Lifecycle
-from service.api.streams.closing import Close
-from service.api.traffic import Traffic
-from service.sessions.record import Key
-from service.sessions.sessions import Sessions
+from carousel.service.api.budget import Budget
+from carousel.service.api.codec import Codecs
+from carousel.service.api.guard import Guard
+from carousel.service.api.lifecycle import Lifecycle
+from carousel.service.api.streams.closing import Close
+from carousel.service.api.traffic import Traffic
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.sessions import Sessions
 
 if TYPE_CHECKING:
-    from service.api.streams.stream import Stream
+    from carousel.service.api.streams.stream import Stream
 
 
 class Desk:

@@ -9,7 +9,7 @@ try:
 except ImportError:  # the library comes without its C part on some platforms
     from websockets.utils import apply_mask
 
-from service.api.streams.message import Frame
+from carousel.service.api.streams.message import Frame
 
 _TEXT, _BINARY, _CONTINUATION, _CONTROL = 0x1, 0x2, 0x0, 0x8
 _FIN, _OPCODE, _MASKED, _SIZE = 0x80, 0x0F, 0x80, 0x7F

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from contextlib import suppress
 
-from service.api.streams.call import Call, read_call, with_key
-from service.api.streams.closing import DONE
-from service.api.streams.desk import Desk
-from service.api.streams.message import greeting, write_error, write_reply
-from service.api.streams.stream import Link, Stream
-from service.errors import CarouselError, InvalidRequest, PositionConflict, ReplyNotKept
-from service.sessions.answers import Resume
-from service.sessions.positions import replies_after
+from carousel.service.api.streams.call import Call, read_call, with_key
+from carousel.service.api.streams.closing import DONE
+from carousel.service.api.streams.desk import Desk
+from carousel.service.api.streams.message import greeting, write_error, write_reply
+from carousel.service.api.streams.stream import Link, Stream
+from carousel.service.errors import CarouselError, InvalidRequest, PositionConflict, ReplyNotKept
+from carousel.service.sessions.answers import Resume
+from carousel.service.sessions.positions import replies_after
 
 
 class Host:

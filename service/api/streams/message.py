@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import orjson
 
-from models.row import Array
-from service.api.arrays import arrays_json
-from service.api.codec import Codec
-from service.api.document import check_members, may_hold_bools, parse, take_position
-from service.api.problem import describe
-from service.api.step import read_step
-from service.errors import CarouselError, InvalidRequest
-from service.sessions.answers import SessionInfo
-from service.sessions.stepper import Step
+from carousel.models.row import Array
+from carousel.service.api.arrays import arrays_json
+from carousel.service.api.codec import Codec
+from carousel.service.api.document import check_members, may_hold_bools, parse, take_position
+from carousel.service.api.problem import describe
+from carousel.service.api.step import read_step
+from carousel.service.errors import CarouselError, InvalidRequest
+from carousel.service.sessions.answers import SessionInfo
+from carousel.service.sessions.stepper import Step
 
 _SYNC_FIELDS = frozenset({"position"})
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from websockets.exceptions import InvalidState
 from websockets.server import ServerProtocol
 
-from service.api.streams.desk import Desk
+from carousel.service.api.streams.desk import Desk
 
 
 class Patience:

@@ -5,8 +5,8 @@ import time
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
-from service.api.streams.message import Frame
-from service.errors import PayloadTooLarge
+from carousel.service.api.streams.message import Frame
+from carousel.service.errors import PayloadTooLarge
 
 # A frame may be empty, so the size of a message does not bound the number of its frames.
 MAX_FRAMES = 16_384

@@ -9,11 +9,11 @@ import time
 from collections import deque
 from typing import Protocol
 
-from service.api.budget import COUNTED_BYTES
-from service.api.problem import unexpected
-from service.api.streams.closing import Close, close_for, ends_stream
-from service.api.streams.desk import Desk
-from service.api.streams.message import (
+from carousel.service.api.budget import COUNTED_BYTES
+from carousel.service.api.problem import unexpected
+from carousel.service.api.streams.closing import Close, close_for, ends_stream
+from carousel.service.api.streams.desk import Desk
+from carousel.service.api.streams.message import (
     Frame,
     Sync,
     names_position,
@@ -22,11 +22,11 @@ from service.api.streams.message import (
     write_reply,
     write_sync,
 )
-from service.engine.request import Abandoned, Request
-from service.errors import CarouselError
-from service.sessions.answers import StepReply
-from service.sessions.session import Session
-from service.sessions.stepper import Step
+from carousel.service.engine.request import Abandoned, Request
+from carousel.service.errors import CarouselError
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.stepper import Step
 
 # A client may have eight frames unanswered as it counts; what is on the wire may be as many again.
 _MAX_WAITING = 16

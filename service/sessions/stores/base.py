@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from service.errors import StoreUnavailable
-from service.sessions.record import Head, Key, Record
+from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.record import Head, Key, Record
 
 
 class Outcome(Enum):

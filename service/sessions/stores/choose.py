@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from service.address import Address
-from service.sessions.stores.base import Store
-from service.sessions.stores.memory import MemoryStore
-from service.sessions.stores.routed import RoutedStore
+from carousel.service.address import Address
+from carousel.service.sessions.stores.base import Store
+from carousel.service.sessions.stores.memory import MemoryStore
+from carousel.service.sessions.stores.routed import RoutedStore
 
 log = logging.getLogger("carousel.store")
 
@@ -47,7 +47,7 @@ def open_store(
 
 def _open_sqlite(path: Path, durability: Literal["process", "disk"]) -> Store:
     # Whoever keeps sessions elsewhere needs no SQLite.
-    from service.sessions.stores.sqlite import SqliteStore
+    from carousel.service.sessions.stores.sqlite import SqliteStore
 
     store = SqliteStore(path, durability=durability)
     log.info("sessions are kept in %s, durability %s", path.absolute(), durability)
@@ -56,7 +56,7 @@ def _open_sqlite(path: Path, durability: Literal["process", "disk"]) -> Store:
 
 def _open_redis(address: Address, password: str, unsafe: bool) -> Store:
     # Its library takes long to import, and few services need it.
-    from service.sessions.stores.redis import RedisStore
+    from carousel.service.sessions.stores.redis import RedisStore
 
     store = RedisStore(address.url, password=password or None, unsafe=unsafe)
     log.info("sessions are kept at %s", address)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from service.errors import StoreUnavailable
+from carousel.service.errors import StoreUnavailable
 
 log = logging.getLogger("carousel.store")
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heappush, nsmallest
 from threading import Lock
 
-from service.errors import SessionLimit
-from service.sessions.record import Head, Key, Record
-from service.sessions.reply import shed_replies
-from service.sessions.stores.base import (
+from carousel.service.errors import SessionLimit
+from carousel.service.sessions.record import Head, Key, Record
+from carousel.service.sessions.reply import shed_replies
+from carousel.service.sessions.stores.base import (
     Done,
     Found,
     Outcome,

@@ -9,18 +9,24 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from service.sessions.record import Head, Key
-from service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
-from service.sessions.stores.futures import tell
-from service.sessions.stores.lane import Lane
-from service.sessions.stores.redis_keys import FORMAT, FORMAT_KEY
-from service.sessions.stores.redis_link import ANSWER_S, RedisLink
-from service.sessions.stores.redis_list import MOST, Listing
-from service.sessions.stores.redis_reader import Errand, Load, RedisReader
-from service.sessions.stores.redis_scripts import Call
-from service.sessions.stores.redis_start import check_server, make_links
-from service.sessions.stores.redis_sweep import forget, sweep
-from service.sessions.stores.redis_writer import Change, RedisWriter, Steps, opening, removal
+from carousel.service.sessions.record import Head, Key
+from carousel.service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
+from carousel.service.sessions.stores.futures import tell
+from carousel.service.sessions.stores.lane import Lane
+from carousel.service.sessions.stores.redis_keys import FORMAT, FORMAT_KEY
+from carousel.service.sessions.stores.redis_link import ANSWER_S, RedisLink
+from carousel.service.sessions.stores.redis_list import MOST, Listing
+from carousel.service.sessions.stores.redis_reader import Errand, Load, RedisReader
+from carousel.service.sessions.stores.redis_scripts import Call
+from carousel.service.sessions.stores.redis_start import check_server, make_links
+from carousel.service.sessions.stores.redis_sweep import forget, sweep
+from carousel.service.sessions.stores.redis_writer import (
+    Change,
+    RedisWriter,
+    Steps,
+    opening,
+    removal,
+)
 
 T = TypeVar("T")
 

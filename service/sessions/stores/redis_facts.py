@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import ResponseError
 
-from service.sessions.stores.redis_link import Command, RedisLink
+from carousel.service.sessions.stores.redis_link import Command, RedisLink
 
 _OLDEST = (6, 2)
 _SETTINGS = (b"appendonly", b"appendfsync", b"maxmemory-policy")

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from service.sessions.record import Key
-from service.sessions.stores.base import Damaged, Tombstone
-from service.sessions.stores.redis_keys import session_key
-from service.sessions.stores.redis_link import Command, RedisLink, WrongType
-from service.sessions.stores.redis_value import head_end, unpack_head
-from service.sessions.stores.sealed import SealedHead
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.stores.base import Damaged, Tombstone
+from carousel.service.sessions.stores.redis_keys import session_key
+from carousel.service.sessions.stores.redis_link import Command, RedisLink, WrongType
+from carousel.service.sessions.stores.redis_value import head_end, unpack_head
+from carousel.service.sessions.stores.sealed import SealedHead
 
 FoundHead = SealedHead | Tombstone | Damaged | None
 

@@ -7,7 +7,7 @@
 `carousel:format`             the number of this format
 """
 
-from service.sessions.record import Key
+from carousel.service.sessions.record import Key
 
 FORMAT = 1
 

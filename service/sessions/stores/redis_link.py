@@ -15,9 +15,9 @@ from redis.connection import Connection, parse_url
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
-from service.errors import StoreUnavailable
-from service.sessions.stores.redis_keys import FORMAT, FORMAT_KEY
-from service.sessions.stores.redis_scripts import Call
+from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.stores.redis_keys import FORMAT, FORMAT_KEY
+from carousel.service.sessions.stores.redis_scripts import Call
 
 log = logging.getLogger("carousel.store")
 

@@ -3,12 +3,12 @@
 import logging
 from typing import cast
 
-from service.sessions.record import Key
-from service.sessions.stores.base import Damaged
-from service.sessions.stores.redis_heads import read_heads
-from service.sessions.stores.redis_keys import ids_key
-from service.sessions.stores.redis_link import RedisLink
-from service.sessions.stores.sealed import SealedHead
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.stores.base import Damaged
+from carousel.service.sessions.stores.redis_heads import read_heads
+from carousel.service.sessions.stores.redis_keys import ids_key
+from carousel.service.sessions.stores.redis_link import RedisLink
+from carousel.service.sessions.stores.sealed import SealedHead
 
 log = logging.getLogger("carousel.store")
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from service.errors import CarouselError, StoreUnavailable
-from service.sessions.record import Key
-from service.sessions.stores.base import Damaged, Found
-from service.sessions.stores.futures import tell
-from service.sessions.stores.redis_keys import session_key
-from service.sessions.stores.redis_link import RedisLink, WrongType
-from service.sessions.stores.redis_value import unpack
+from carousel.service.errors import CarouselError, StoreUnavailable
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.stores.base import Damaged, Found
+from carousel.service.sessions.stores.futures import tell
+from carousel.service.sessions.stores.redis_keys import session_key
+from carousel.service.sessions.stores.redis_link import RedisLink, WrongType
+from carousel.service.sessions.stores.redis_value import unpack
 
 log = logging.getLogger("carousel.store")
 

@@ -11,10 +11,15 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from service.address import parse_address
-from service.errors import SettingError
-from service.sessions.stores.redis_facts import RedisFacts, read_facts
-from service.sessions.stores.redis_link import ANSWER_S, RedisLink, UnknownOption, WrongFormat
+from carousel.service.address import parse_address
+from carousel.service.errors import SettingError
+from carousel.service.sessions.stores.redis_facts import RedisFacts, read_facts
+from carousel.service.sessions.stores.redis_link import (
+    ANSWER_S,
+    RedisLink,
+    UnknownOption,
+    WrongFormat,
+)
 
 log = logging.getLogger("carousel.store")
 

@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from service.errors import StoreUnavailable
-from service.sessions.record import Key
-from service.sessions.stores.redis_heads import FoundHead, read_heads
-from service.sessions.stores.redis_keys import (
+from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.stores.redis_heads import FoundHead, read_heads
+from carousel.service.sessions.stores.redis_keys import (
     BURIED_KEY,
     DUE_KEY,
     ids_key,
     parse_member,
     session_key,
 )
-from service.sessions.stores.redis_link import RedisLink
-from service.sessions.stores.redis_scripts import BURY, FORGET, Call
-from service.sessions.stores.redis_value import pack_tombstone
-from service.sessions.stores.sealed import SealedHead
+from carousel.service.sessions.stores.redis_link import RedisLink
+from carousel.service.sessions.stores.redis_scripts import BURY, FORGET, Call
+from carousel.service.sessions.stores.redis_value import pack_tombstone
+from carousel.service.sessions.stores.sealed import SealedHead
 
 # Sessions that one script looks at: commits of steps wait for no longer than that.
 _ROWS = 128

@@ -6,9 +6,9 @@ zero bytes and the time of expiry: no session ever has a revision of zeros.
 
 from struct import Struct, error
 
-from service.sessions.record import Key, Record
-from service.sessions.stores.base import Damaged, Found, Tombstone
-from service.sessions.stores.sealed import Damage, SealedHead, seal, unseal, unseal_head
+from carousel.service.sessions.record import Key, Record
+from carousel.service.sessions.stores.base import Damaged, Found, Tombstone
+from carousel.service.sessions.stores.sealed import Damage, SealedHead, seal, unseal, unseal_head
 
 REVISION_BYTES = 16
 

@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
 
-from service.errors import StoreUnavailable
-from service.sessions.record import Key
-from service.sessions.stores.base import Done, Outcome, StoreStats, Write
-from service.sessions.stores.redis_keys import (
+from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.record import Key
+from carousel.service.sessions.stores.base import Done, Outcome, StoreStats, Write
+from carousel.service.sessions.stores.redis_keys import (
     BURIED_KEY,
     DUE_KEY,
     ids_key,
     member,
     session_key,
 )
-from service.sessions.stores.redis_link import RedisLink
-from service.sessions.stores.redis_scripts import DELETE, OPEN, STEP, Call
-from service.sessions.stores.redis_value import pack
+from carousel.service.sessions.stores.redis_link import RedisLink
+from carousel.service.sessions.stores.redis_scripts import DELETE, OPEN, STEP, Call
+from carousel.service.sessions.stores.redis_value import pack
 
 log = logging.getLogger("carousel.store")
 

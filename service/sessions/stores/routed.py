@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from heapq import merge
 
-from service.errors import StoreUnavailable
-from service.sessions.record import Head, Key, Record
-from service.sessions.stores.base import Damaged, Done, Found, Outcome, Store, Write
-from service.sessions.stores.memory import MemoryStore
+from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.record import Head, Key, Record
+from carousel.service.sessions.stores.base import Damaged, Done, Found, Outcome, Store, Write
+from carousel.service.sessions.stores.memory import MemoryStore
 
 
 class RoutedStore:

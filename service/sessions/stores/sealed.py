@@ -9,7 +9,7 @@ from struct import Struct, error
 from sys import intern
 from zlib import crc32
 
-from service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.record import Head, Origin, Record
 
 # Checksum of all that follows; checksum and bytes of the state; version, position, used_at; bytes
 # of the origin and of the replies, which follow in this order; flags.

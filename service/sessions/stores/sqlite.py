@@ -13,17 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
-from service.errors import StateCorrupt
-from service.sessions.record import Head, Key
-from service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
-from service.sessions.stores.futures import tell
-from service.sessions.stores.lane import Lane
-from service.sessions.stores.sealed import Damage
-from service.sessions.stores.sqlite_checkpoint import Checkpointer
-from service.sessions.stores.sqlite_file import FORMAT, Durability, SqliteFile
-from service.sessions.stores.sqlite_reader import Question, Reader
-from service.sessions.stores.sqlite_rows import SessionRows
-from service.sessions.stores.sqlite_writer import Job, Writer
+from carousel.service.errors import StateCorrupt
+from carousel.service.sessions.record import Head, Key
+from carousel.service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
+from carousel.service.sessions.stores.futures import tell
+from carousel.service.sessions.stores.lane import Lane
+from carousel.service.sessions.stores.sealed import Damage
+from carousel.service.sessions.stores.sqlite_checkpoint import Checkpointer
+from carousel.service.sessions.stores.sqlite_file import FORMAT, Durability, SqliteFile
+from carousel.service.sessions.stores.sqlite_reader import Question, Reader
+from carousel.service.sessions.stores.sqlite_rows import SessionRows
+from carousel.service.sessions.stores.sqlite_writer import Job, Writer
 
 log = logging.getLogger("carousel.store")
 

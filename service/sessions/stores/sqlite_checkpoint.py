@@ -10,7 +10,7 @@ import threading
 
 import apsw
 
-from service.sessions.stores.sqlite_writer import Writer
+from carousel.service.sessions.stores.sqlite_writer import Writer
 
 log = logging.getLogger("carousel.store")
 

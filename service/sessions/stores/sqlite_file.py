@@ -8,8 +8,8 @@ from typing import Literal
 
 import apsw
 
-from service.errors import SettingError
-from service.sessions.stores.sqlite_log import LogExtent, look_through
+from carousel.service.errors import SettingError
+from carousel.service.sessions.stores.sqlite_log import LogExtent, look_through
 
 log = logging.getLogger("carousel.store")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import apsw
 
-from service.errors import CarouselError
-from service.sessions.stores.futures import tell
-from service.sessions.stores.sqlite_rows import SessionRows
-from service.sessions.stores.sqlite_writer import damaged, unavailable
+from carousel.service.errors import CarouselError
+from carousel.service.sessions.stores.futures import tell
+from carousel.service.sessions.stores.sqlite_rows import SessionRows
+from carousel.service.sessions.stores.sqlite_writer import damaged, unavailable
 
 log = logging.getLogger("carousel.store")
 

@@ -12,10 +12,10 @@ from typing import cast
 
 import apsw
 
-from service.errors import StateCorrupt
-from service.sessions.record import Head, Key, Origin
-from service.sessions.stores.base import Damaged, Found, Outcome, Tombstone, Write
-from service.sessions.stores.sealed import Damage, SealedHead, seal, unseal, unseal_head
+from carousel.service.errors import StateCorrupt
+from carousel.service.sessions.record import Head, Key, Origin
+from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Tombstone, Write
+from carousel.service.sessions.stores.sealed import Damage, SealedHead, seal, unseal, unseal_head
 
 log = logging.getLogger("carousel.store")
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import apsw
 
-from service.sessions.record import Key, Record
-from service.sessions.stores.sealed import Damage, unseal
-from service.sessions.stores.sqlite_rows import SessionRows
+from carousel.service.sessions.record import Key, Record
+from carousel.service.sessions.stores.sealed import Damage, unseal
+from carousel.service.sessions.stores.sqlite_rows import SessionRows
 
 # Everything as bytes: what a flipped bit made of a text or its type need not be text any more.
 _KEYS = "SELECT id, CAST(tenant AS BLOB), CAST(name AS BLOB) FROM session "

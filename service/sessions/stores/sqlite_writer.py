@@ -8,9 +8,9 @@ from functools import partial
 
 import apsw
 
-from service.errors import StateCorrupt, StoreUnavailable
-from service.sessions.stores.base import Outcome, StoreStats, Write
-from service.sessions.stores.sqlite_rows import SessionRows
+from carousel.service.errors import StateCorrupt, StoreUnavailable
+from carousel.service.sessions.stores.base import Outcome, StoreStats, Write
+from carousel.service.sessions.stores.sqlite_rows import SessionRows
 
 log = logging.getLogger("carousel.store")
 
