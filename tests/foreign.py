@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import torch
+from safetensors.numpy import save_file
 from torch import nn
 
-from models.row import Array
+from carousel.models.row import Array
 
 Arrays = dict[str, Array]
 Axes = Mapping[str, Mapping[int, str]]
@@ -49,6 +50,12 @@ class Foreign:
         """The file in a folder."""
         path = folder / (f"{self.name}.onnx" if self.call is None else f"{self.name}.pt")
         path.write_bytes(self.data)
+        return path
+
+    def write_start(self, folder: Path) -> Path:
+        """Its first values, in a folder, as `--initial` takes them."""
+        path = folder / f"{self.name}.safetensors"
+        save_file(self.start, path)
         return path
 
     def sequence(self, rng: np.random.Generator, num_steps: int) -> Arrays:

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
-from export.__main__ import main
-from models.repository import Repository
+from carousel.export.__main__ import main
+from carousel.models.repository import Repository
 from tests.foreign import Arrays, Foreign
 from tests.foreign_models import FOREIGN
 from tests.live import Live
@@ -32,10 +31,10 @@ def files() -> dict[str, Foreign]:
 def imported(files: dict[str, Foreign], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of all of them, imported on the command line."""
     folder = tmp_path_factory.mktemp("imported")
-    save_file(files["alone"].start, folder / "initial.safetensors")
+    initial = files["alone"].write_start(folder)
     for name, each in files.items():
         path = each.write(folder)
-        flags = ["--initial", f"{folder / 'initial.safetensors'}"] if name == "alone" else []
+        flags = ["--initial", f"{initial}"] if name == "alone" else []
         arguments = ["import", f"{path}", "--name", each.name, *each.flags, *flags, "--quiet"]
         assert main([*arguments, "--model-repository", f"{folder / 'models'}"]) == 0, name
     return folder / "models"
