@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from carousel.export.exporter import export_model
-    from carousel.export.importing.importer import import_model
+    from carousel.export.importer import import_model
 
 __all__ = ["export_model", "import_model"]
 
 _HOMES = {
     "export_model": "carousel.export.exporter",
-    "import_model": "carousel.export.importing.importer",
+    "import_model": "carousel.export.importer",
 }
 
 

@@ -26,13 +26,13 @@ def _load() -> Callable[[Sequence[str]], int]:
     before = signal.getsignal(signal.SIGINT)
     here = threading.current_thread() is threading.main_thread()
     if not here or before is not signal.default_int_handler:
-        from carousel.export.console import run
+        from carousel.export.command.console import run
 
         return run
     # An exception would be lost in the compiled modules that import others, or come out as another.
     signal.signal(signal.SIGINT, _leave)
     try:
-        from carousel.export.console import run
+        from carousel.export.command.console import run
     finally:
         signal.signal(signal.SIGINT, before)
     return run

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from torch import nn
 
+from carousel.export.artifact.replay import Replay
+from carousel.export.artifact.report import print_table
+from carousel.export.errors import InvalidRequest
+from carousel.export.options import Options, Stated
 from carousel.export.progress import Progress
-from carousel.export.prove import Wishes, prove
-from carousel.export.replay import Replay
-from carousel.export.table import print_table
+from carousel.export.prove import prove
 from carousel.models.artifact import Artifact
 from carousel.models.repository import Repository, RepositoryError, check_model_name
 from carousel.models.spec import Axis
@@ -24,9 +26,10 @@ def export_model(
     repository: Path | str | Repository,
     axes: Mapping[str, Sequence[Axis]] | None = None,
     output_names: Sequence[str] | None = None,
-    states: Collection[str] | None = None,
+    states: Collection[str] | Mapping[str, str] | None = None,
     fixed: Collection[str] = (),
     ranges: Mapping[str, tuple[int, int]] | None = None,
+    tolerance: float | None = None,
     progress: Progress | None = None,
     quiet: bool = False,
 ) -> Artifact:
@@ -34,28 +37,47 @@ def export_model(
 
     `example_inputs` is the tuple that `forward` takes (or a lone tensor). What is not said is
     measured: `axes`, sizes and the words `batch` and `time` for each input by name; `states`, the
-    parameters of `forward` that are states; `ranges`, the lowest and highest id of token inputs.
+    parameters of `forward` that are states (a mapping says what each comes back as: the key or
+    field, or the place, "1" for the second); `ranges`, the lowest and highest id of token inputs.
     `output_names` names the outputs that are no states, in order. `fixed` are parameters that are
     states too, but set when a session opens and never changed (a decoder's encoder outputs): their
-    sizes but for the batch are those of the example.
+    sizes but for the batch are those of the example. `tolerance` is the largest error that is
+    taken, in proportion to the largest value; what the arithmetic allows, if it is not given.
 
     Raises ExportRefused where the module cannot be served truthfully, with the way out;
     InvalidRequest where the arguments do not fit; RepositoryError where nothing can be written.
     """
     check_model_name(name)
-    stated = {key: tuple(each) for key, each in (axes or {}).items()}
-    wishes = Wishes(stated, output_names, states, fixed, ranges or {})
+    options = Options(
+        shapes={key: Stated(None, tuple(each)) for key, each in (axes or {}).items()},
+        output_names=output_names,
+        states=_paired(states),
+        fixed=fixed,
+        ranges=ranges or {},
+        tolerance=tolerance,
+    )
     target = repository if isinstance(repository, Repository) else Repository(Path(repository))
     _check_writable(target.root)
     with ExitStack() as stack:
         shown = progress or stack.enter_context(Progress(name, quiet=quiet))
         replay = stack.enter_context(Replay())
-        proven = prove(module, example_inputs, name, wishes, shown)
+        proven = prove(module, example_inputs, name, options, shown)
         shown.stage("replaying the golden example in a fresh process")
         replay.check(proven.manifest, proven.files)
         artifact = target.add(proven.manifest, proven.files)
         print_table(artifact, shown)
         return artifact
+
+
+def _paired(states: Collection[str] | Mapping[str, str] | None) -> dict[str, str | None] | None:
+    """The states with the outputs that were named for them."""
+    if isinstance(states, str):
+        raise InvalidRequest(
+            f"states: {states!r} is one name, and names are expected: [{states!r}]"
+        )
+    if isinstance(states, Mapping):
+        return dict(states)
+    return None if states is None else dict.fromkeys(states)
 
 
 def _check_writable(root: Path) -> None:

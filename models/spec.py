@@ -98,9 +98,24 @@ class InputSpec(TensorSpec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSpec(TensorSpec):
-    """An output. `per` says whether it belongs to every time step or to the sequence as a whole."""
+    """An output. `per` says whether it belongs to every time step or to the sequence as a whole.
+
+    `stride` and `offset`: of T time steps come (T + offset) // stride outputs, of a model that
+    shortens time; None where there is one for every step.
+    """
 
     per: Per
+    stride: Annotated[int | None, _Absent] = None
+    offset: Annotated[int | None, _Absent] = None
+
+    def num_steps(self, time: int) -> int:
+        """How many outputs come of `time` steps."""
+        return (time + (self.offset or 0)) // (self.stride or 1)
+
+    def model_shape(self, batch: int, time: int) -> tuple[int, ...]:
+        """The program's shape at `batch` rows and `time` steps of its inputs."""
+        # Not super(): a class with slots is made anew, and a bare super() knows the first one.
+        return TensorSpec.model_shape(self, batch, self.num_steps(time))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,10 @@ import onnxruntime as ort
 import torch
 from torch import nn
 
+from carousel.export.artifact.record import Proven
+from carousel.export.options import Options, Stated
 from carousel.export.progress import Progress
-from carousel.export.prove import Proven, Wishes, prove
+from carousel.export.prove import prove
 from carousel.models.manifest import ProgramKind
 
 torch.set_num_threads(1)  # the models are small and the cores are shared
@@ -20,9 +22,16 @@ torch.set_num_threads(1)  # the models are small and the cores are shared
 Tensors = dict[str, torch.Tensor]
 
 
-def proven(module: nn.Module, *example: torch.Tensor, **wishes: Any) -> Proven:
+def proven(module: nn.Module, *example: Any, **options: Any) -> Proven:
     """What an export of `module` would write, without the fresh process and the folder."""
-    return prove(module, example, "model", Wishes(**wishes), Progress("model", quiet=True))
+    axes = options.pop("axes", None) or {}
+    states = options.pop("states", None)
+    said = Options(
+        shapes={name: Stated(None, tuple(each)) for name, each in axes.items()},
+        states=states if states is None or isinstance(states, dict) else dict.fromkeys(states),
+        **options,
+    )
+    return prove(module, example, "model", said, Progress("model", quiet=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ import tests.export_heads as heads
 import tests.export_models as zoo
 import tests.export_traps as traps
 from carousel import export_model
+from carousel.export.artifact.replay import Replay
 from carousel.export.errors import ExportRefused
 from carousel.export.progress import Progress
-from carousel.export.replay import Replay
 from carousel.models.artifact import Artifact
 from carousel.models.repository import Repository, RepositoryError
 from tests.export_run import proven, run, zeros

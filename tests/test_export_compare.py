@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from carousel.export.compare import Difference, difference, worst
+from carousel.export.measured.tolerance import Difference, difference, worst
 
 NAN = float("nan")
 

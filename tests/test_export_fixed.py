@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from carousel import export_model
 from carousel.export.__main__ import main
+from carousel.export.artifact.record import Proven
 from carousel.export.errors import ExportRefused, InvalidRequest
-from carousel.export.prove import Proven
 from carousel.models.manifest import ProgramKind
 from carousel.models.repository import Repository
 from carousel.service.engine.loaded import LoadOptions, load_model

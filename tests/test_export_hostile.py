@@ -11,9 +11,9 @@ from torch import nn
 
 import tests.export_hostile as hostile
 from carousel.export.__main__ import main
+from carousel.export.artifact.replay import replay
 from carousel.export.errors import ExportError, ExportRefused
 from carousel.export.legacy import legacy_quiet
-from carousel.export.replay import replay
 from carousel.models.repository import Repository
 from tests.export_run import Tensors, proven, run, zeros
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from carousel.export.verify import BATCHES, TIMES
+from carousel.export.measured.parity import BATCHES, TIMES
 from tests.export_run import proven, run
 
 KINDS: dict[str, Callable[..., nn.RNNBase]] = {

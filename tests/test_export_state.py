@@ -9,7 +9,7 @@ from torch import nn
 
 import tests.export_heads as heads
 import tests.export_models as zoo
-from carousel.export.prove import Proven
+from carousel.export.artifact.record import Proven
 from carousel.models.manifest import ProgramKind
 from tests.export_run import Answer, Tensors, proven, run, zeros
 from tests.export_traps import InfiniteCache, LookAhead, Uncopyable, UsesOwnLayer
@@ -228,7 +228,7 @@ def test_frames_of_item_ids_carry_their_state() -> None:
 def test_nested_states_of_several_cells_are_all_found() -> None:
     """A list of pairs becomes four states, each paired with its own output."""
     states = [(torch.zeros(4, 8), torch.zeros(4, 8)), (torch.zeros(4, 5), torch.zeros(4, 5))]
-    made = proven(zoo.CellStack(), X[:, 0], states)  # type: ignore[arg-type]
+    made = proven(zoo.CellStack(), X[:, 0], states)
     names = [each.name for each in made.manifest.spec.states]
     assert names == ["low.h", "low.c", "high.h", "high.c"]
     assert made.manifest.spec.is_framed

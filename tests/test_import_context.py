@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from carousel.export.importing.importer import import_model
-from carousel.export.importing.wishes import Context, Stated
+from carousel.export.importer import import_model
+from carousel.export.options import Context, Stated
 from carousel.models.artifact import Artifact
 from carousel.models.manifest import dump_manifest, is_altered
 from carousel.models.repository import Repository

@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from carousel.export.__main__ import main
-from carousel.export.importing.importer import import_model
-from carousel.export.importing.wishes import Context, Stated
+from carousel.export.importer import import_model
+from carousel.export.options import Context, Stated
 from carousel.models.artifact import Artifact
 from carousel.models.repository import Repository
 from carousel.models.spec import ModelSpec, StateSpec

@@ -2,7 +2,7 @@
 
 import pytest
 
-from carousel.export.importing.names import is_state, may_be_state, pair_by_name
+from carousel.export.reading.names import is_state, may_be_state, pair_by_name
 
 PAIRED = [
     (["h", "c"], ["hn", "cn"], ["hn", "cn"]),

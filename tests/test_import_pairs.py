@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from carousel.export.errors import ExportRefused
-from carousel.export.importing.defaults import check_defaults
-from carousel.export.importing.wishes import Wishes
+from carousel.export.files.defaults import check_defaults
+from carousel.export.options import Options
 from tests.foreign import onnx_bytes, script_bytes
 from tests.importing import Outcome, run_import
 
@@ -237,10 +237,10 @@ def test_what_is_sent_though_it_could_be_a_state_is_said(run: Run) -> None:
 
 def test_a_state_with_a_value_inside_the_file_is_refused() -> None:
     """Nobody would give it, and every run would start from that value; weights are no states."""
-    for names, wishes in ((["h"], Wishes()), (["g"], Wishes(states={"g": "hn"}))):
+    for names, wishes in ((["h"], Options()), (["g"], Options(states={"g": "hn"}))):
         with pytest.raises(ExportRefused, match=f"the input {names[0]} has a value inside"):
             check_defaults(names, ["y", "hn"], wishes)
-    check_defaults(["hidden.weight", "g"], ["y", "hn"], Wishes())
+    check_defaults(["hidden.weight", "g"], ["y", "hn"], Options())
 
 
 def test_more_ways_than_are_tried_are_refused(run: Run) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from carousel.export.errors import InvalidRequest
-from carousel.export.importing.importer import import_model
-from carousel.export.importing.wishes import Context, Stated
+from carousel.export.importer import import_model
+from carousel.export.options import Context, Stated
 from tests.foreign import onnx_bytes
 from tests.importing import Outcome, run_import
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from carousel.export.artifact.replay import replay
 from carousel.export.legacy import legacy_quiet
-from carousel.export.replay import replay
 from carousel.models.manifest import Manifest, dump_manifest
 from carousel.models.repository import Repository
 from tests.export_run import proven

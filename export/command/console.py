@@ -1,0 +1,172 @@
+"""Command line: what the flags of `carousel-export` say, and what comes of it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from carousel.export.command import importing
+from carousel.export.command.factory import InvalidValue, Target, load_target, parse_input
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.exporter import export_model
+from carousel.export.progress import Progress
+from carousel.export.threads import one_thread
+from carousel.models.repository import Repository, RepositoryError, check_model_name
+from carousel.models.zoo.catalog import REFERENCES
+
+REFUSED = 1
+BAD_VALUE = 3
+
+_IMPORT = "import"
+
+_EXAMPLES = """\
+examples:
+  carousel-export --zoo all --model-repository models-repository
+  carousel-export forecast.model:build --name forecaster --weights best.pt \\
+      --input x=5,15,10 --model-repository models-repository
+  carousel-export tagger:Tagger --name tagger --input tokens:int64=5,15 \\
+      --model-repository models-repository
+  carousel-export import --help        a model that was exported elsewhere, ONNX or TorchScript
+
+The factory is called without arguments and returns the nn.Module. An input is named after the
+parameter of forward; its sizes are those of an example, and which of them vary is measured.
+Without --input the factory's module must offer them as the tuple `example_inputs`.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that leaves with exit code 3 on a bad value."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(BAD_VALUE, f"{self.prog}: error: {message}\n")
+
+
+def run(given: Sequence[str]) -> int:
+    """Run `carousel-export`; 0 done, 1 an export was refused, 3 a bad value."""
+    try:
+        if given[:1] == [_IMPORT]:
+            importing.run(_import_parser().parse_args(given[1:]))
+        else:
+            _export(_parser().parse_args(given))
+    except ExportRefused as error:
+        return _fail(f"refused: {error}", REFUSED)
+    except (InvalidValue, InvalidRequest, RepositoryError) as error:
+        return _fail(str(error), BAD_VALUE)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> None:
+    repository = Repository(Path(options.model_repository))
+    if options.zoo is not None:
+        _export_zoo(options.zoo, repository, options.if_missing, options.quiet)
+    else:
+        _export_target(_target(options), options.fixed, repository, options.quiet)
+
+
+def _import_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"carousel-export {_IMPORT}",
+        description="Import a model that was exported elsewhere, ONNX or TorchScript.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    importing.add_flags(parser)
+    return parser
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="carousel-export",
+        description="Export a trained PyTorch module to a model repository, proven equal to it.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_target(parser)
+    parser.add_argument(
+        "--model-repository", required=True, metavar="DIR", help="the folder to write to"
+    )
+    parser.add_argument(
+        "--zoo", metavar="all|NAME", help=f"export reference models: all, {', '.join(REFERENCES)}"
+    )
+    parser.add_argument(
+        "--if-missing", action="store_true", help="with --zoo: skip what the repository has"
+    )
+    parser.add_argument("--quiet", action="store_true", help="say nothing unless something fails")
+    return parser
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    """What names one module of the user's own."""
+    parser.add_argument(
+        "factory",
+        nargs="?",
+        metavar="package.module:factory",
+        help="what makes the module: a function or class, called without arguments",
+    )
+    parser.add_argument("--name", help="the model's name in the repository")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="a state_dict to load, as torch.save wrote it"
+    )
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="NAME[:DTYPE]=SIZES",
+        help="an example input, such as x=5,15,10 or tokens:int64=5,15; repeat for several",
+    )
+    parser.add_argument(
+        "--fixed",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a state that is set when a session opens and never changes; repeat for several",
+    )
+
+
+def _target(options: argparse.Namespace) -> Target:
+    for flag, value in (("package.module:factory", options.factory), ("--name", options.name)):
+        if value is None:
+            raise InvalidValue(f"{flag} is missing (or give --zoo); see --help")
+    check_model_name(options.name)
+    inputs = [parse_input(text) for text in options.input]
+    return load_target(options.factory, options.name, options.weights, inputs)
+
+
+def _export_target(
+    target: Target, fixed: Sequence[str], repository: Repository, quiet: bool
+) -> None:
+    with Progress(target.name, quiet=quiet) as progress:
+        export_model(
+            target.module,
+            target.example,
+            name=target.name,
+            repository=repository,
+            fixed=fixed,
+            ranges=target.ranges,
+            progress=progress,
+        )
+
+
+def _export_zoo(wanted: str, repository: Repository, if_missing: bool, quiet: bool) -> None:
+    if wanted != "all" and wanted not in REFERENCES:
+        raise InvalidValue(f"--zoo: {wanted!r} is not one of all, {', '.join(REFERENCES)}")
+    for reference in REFERENCES.values() if wanted == "all" else [REFERENCES[wanted]]:
+        if if_missing and repository.versions(reference.name):
+            continue
+        with Progress(reference.name, quiet=quiet) as progress, one_thread():
+            export_model(
+                reference.build(progress.stage),
+                reference.example(),
+                name=reference.name,
+                repository=repository,
+                axes=reference.axes,
+                output_names=reference.output_names,
+                fixed=reference.fixed,
+                progress=progress,
+            )
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"carousel-export: {message}\n")
+    return code

@@ -1,0 +1,214 @@
+"""States that `forward` takes as arguments and returns, found by running the module."""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from carousel.export.discovery.pairing import pair_by_name, pair_by_place, short_names
+from carousel.export.errors import InvalidRequest
+from carousel.export.module.original import Observation, Original
+from carousel.export.module.tree import Tree, flatten
+
+_STATE_NAME = re.compile(
+    r"[hc]|[hc]x|hc|[hc]_?[0nt]|h_?prev|c_?prev|prev_h|prev_c|carry|\w*hidden\w*|\w*state\w*"
+    r"|\w*cache\w*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """One state tensor among the arguments of `forward`.
+
+    `output` is the tensor it comes back as, None where `forward` keeps it to itself. `layer` and
+    `part` (0 for h, 1 for c) name the recurrent layer that it reaches unchanged, if any. `fixed`:
+    it is set once a sequence and has no new value.
+    """
+
+    leaf: str
+    output: str | None
+    layer: str | None
+    part: int
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run by which states are told: on `values` that are unlike each other. `fixed` are leaves
+    that are states already.
+    """
+
+    original: Original
+    values: dict[str, torch.Tensor]
+    seen: Observation
+    fixed: frozenset[str]
+
+
+def find_carried(
+    original: Original,
+    seen: Observation,
+    declared: Collection[str] | None,
+    fixed: Sequence[Carried] = (),
+) -> tuple[Carried, ...]:
+    """The states among the arguments; completes the original's signature by optional ones.
+
+    `declared` names the parameters that are states where the caller said so; `fixed` are states
+    that are known already.
+    """
+    if declared is not None:
+        unknown = set(declared) - set(original.signature.parameters.parameters)
+        if unknown:
+            raise InvalidRequest(f"states: forward has no parameter {sorted(unknown)[0]!r}")
+    _complete(original, seen, declared)
+    values = shaken(original)
+    run = _Run(original, values, original.run(values), frozenset(each.leaf for each in fixed))
+    found = list(fixed)
+    for parameter in original.signature.trees:
+        if declared is None or parameter in declared:
+            found += _pair(run, parameter, found, declared is not None)
+    leaves = list(values)
+    return tuple(sorted(found, key=lambda each: leaves.index(each.leaf)))
+
+
+def shaken(original: Original) -> dict[str, torch.Tensor]:
+    """The example with small random numbers in every float tensor but the first parameter's.
+
+    Examples often start every state at zero, and equal tensors could not be told apart.
+    """
+    generator = torch.Generator().manual_seed(0)
+    values = original.signature.tensors()
+    first = next(iter(original.signature.trees))
+    for leaf in set(values) - set(original.signature.leaves(first)):
+        if values[leaf].is_floating_point():
+            noise = torch.randn(values[leaf].shape, generator=generator)
+            values[leaf] = 0.1 * noise.to(values[leaf].dtype)
+    return values
+
+
+def _pair(run: _Run, parameter: str, found: list[Carried], declared: bool) -> Iterator[Carried]:
+    """The tensors of one parameter as states, if it is one."""
+    taken = {each.output for each in found}
+    sure = declared or _is_named_so(parameter)
+    signature = run.original.signature
+    likely = sure or parameter in signature.optional()
+    for leaf in signature.leaves(parameter):
+        if leaf in run.fixed:
+            continue
+        fed = _fed(run.seen, run.values[leaf])
+        output = None
+        if fed is not None or likely:
+            output = _returned(run, leaf, fed, taken, sure)
+        if fed is not None or (output is not None and likely):
+            taken.add(output)
+            layer, part = fed if fed is not None else (None, 0)
+            yield Carried(leaf, output, layer, part)
+        elif declared:
+            raise InvalidRequest(
+                f"states: {leaf!r} is neither returned by forward in the same shape nor the "
+                "initial state of a recurrent layer"
+            )
+
+
+def _is_named_so(name: str) -> bool:
+    """Whether a parameter, or a tensor of one, is called what states are called."""
+    return _STATE_NAME.fullmatch(name.split(".", 1)[0].lower()) is not None
+
+
+def _fed(seen: Observation, value: torch.Tensor) -> tuple[str, int] | None:
+    """The layer and part whose first initial state is `value`."""
+    for path, calls in seen.calls.layers.items():
+        for part, initial in enumerate(calls[0].initial or ()):
+            if _same(initial, value):
+                return path, part
+    return None
+
+
+def _returned(
+    run: _Run, leaf: str, fed: tuple[str, int] | None, taken: set[str | None], sure: bool
+) -> str | None:
+    """The output that is the new value of a state: the layer's final one, or the like-shaped."""
+    seen, value = run.seen, run.values[leaf]
+    free = {name: each for name, each in seen.outputs.items() if name not in taken}
+    if fed is not None:
+        final = seen.calls.layers[fed[0]][-1].final[fed[1]]
+        for name, each in free.items():
+            if _same(final, each):
+                return name
+    alike = [
+        name
+        for name, each in free.items()
+        if each.shape == value.shape and each.dtype == value.dtype and name != "output"
+    ]
+    named = pair_by_name(leaf, alike, short_names(seen.tree))
+    if named is not None:
+        return named
+    if fed is not None or not sure:
+        # forward returns its output first and its states last.
+        return next((name for name in alike if name != "output.0"), None)
+    return pair_by_place(run.original, run.values, leaf, alike, len(_waiting(run, leaf)))
+
+
+def _waiting(run: _Run, leaf: str) -> list[str]:
+    """The states from `leaf` on, of its shape, that no recurrent layer takes."""
+    values = run.values
+    leaves = list(values)
+    return [
+        name
+        for name in leaves[leaves.index(leaf) :]
+        if values[name].shape == values[leaf].shape
+        and name not in run.fixed
+        and _fed(run.seen, values[name]) is None
+        and (name == leaf or _is_named_so(name))
+    ]
+
+
+def _complete(original: Original, seen: Observation, declared: Collection[str] | None) -> None:
+    """Find values for optional states that the example leaves out: what `forward` returns."""
+    absent = [
+        name
+        for name in original.signature.absent()
+        if (name in declared if declared is not None else True)
+    ]
+    elements = list(seen.tree[1:]) if isinstance(seen.tree, tuple) else []
+    elements = [each for each in elements if flatten(each, "state")]
+    trials: list[dict[str, Tree]] = []
+    if 0 < len(absent) <= len(elements):
+        trials.append(dict(zip(absent, elements[-len(absent) :], strict=True)))
+    trials += [{name: element} for name in absent for element in reversed(elements)]
+    for trial in trials:
+        if _try(original, seen, trial):
+            return
+
+
+def _try(original: Original, seen: Observation, trial: dict[str, Tree]) -> bool:
+    """Run with `trial` as further arguments; keep them if they take effect as a state."""
+    before = original.signature
+    # Detached copies: what was returned must not share memory with what is given.
+    original.signature = before.having({name: _copy(tree) for name, tree in trial.items()})
+    values = original.signature.tensors()
+    try:
+        after = original.run(values)
+    except Exception:  # whatever the user's code says to a state that it does not take
+        original.signature = before
+        return False
+    leaves = [leaf for name in trial for leaf in original.signature.leaves(name)]
+    fed = all(_fed(after, values[leaf]) is not None for leaf in leaves)
+    named = all(_STATE_NAME.fullmatch(name.lower()) for name in trial)
+    shapes = {name: each.shape for name, each in after.outputs.items()}
+    if shapes == {name: each.shape for name, each in seen.outputs.items()} and (fed or named):
+        return True
+    original.signature = before
+    return False
+
+
+def _copy(tree: Tree) -> Tree:
+    if isinstance(tree, torch.Tensor):
+        return tree.detach().clone()
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(_copy(each) for each in tree)
+    return tree
+
+
+def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
+    return left.shape == right.shape and left.dtype == right.dtype and torch.equal(left, right)

@@ -1,0 +1,252 @@
+"""Which axes vary: measured by running the module at other sizes, and row by row."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from carousel.export.discovery.carried import Carried
+from carousel.export.discovery.hypotheses import Guesses, Hypothesis
+from carousel.export.discovery.spans import Span
+from carousel.export.errors import ExportRefused, InvalidRequest, first_line
+from carousel.export.measured.axes import Fitted, fit_axes
+from carousel.export.measured.rows import ROWS, Placed, coupled, unusual
+from carousel.export.measured.sampling import Axes, Sampler
+from carousel.export.measured.tolerance import USUAL
+from carousel.export.module.original import Observation, Original
+from carousel.models.spec import BATCH, TIME
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One run of the original at `batch` rows and `time` steps."""
+
+    batch: int
+    time: int
+    values: Mapping[str, torch.Tensor]
+    seen: Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The axes of everything that goes in and comes out, and the runs that showed them.
+
+    `batch` and `time` are the example's sizes, 0 where no axis varies so. `fold` is how many rows
+    of each state among the arguments belong to one session.
+    """
+
+    sampler: Sampler
+    outputs: Mapping[str, Fitted]
+    states: Mapping[str, Axes]
+    folds: Mapping[str, int]
+    batch: int
+    time: int
+    probes: tuple[Probe, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Rejected(Exception):
+    """A hypothesis that does not hold. `kind`: `run`, `layers`, `rows` or `time`."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Discovery:
+    """Tries hypotheses, the likeliest first, until one holds."""
+
+    original: Original
+    carried: tuple[Carried, ...]
+    lengths: str | None
+    stated: Mapping[str, Axes]
+    seen: Observation
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    coupled: list[tuple[Hypothesis, str]] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+
+    def discover(self) -> Layout:
+        """The layout of the module; raises ExportRefused where none can be served."""
+        guesses = self._guesses()
+        recurrent = bool(self.seen.calls.layers)
+        timed = (
+            recurrent or bool(self.carried) or any(TIME in axes for axes in self.stated.values())
+        )
+        layout = self._first(guesses.both()) if timed else None
+        if layout is None and self.coupled:
+            layout = self._first(each.pin() for each, _ in self.coupled)
+        if layout is None and self.stuck:
+            raise ExportRefused(
+                self.stuck[0], "let forward keep one output per time step, or name `axes`"
+            )
+        layout = layout or self._first(guesses.batch_only())
+        if layout is None and self.coupled:
+            layout = self._first(each.pin() for each, _ in self.coupled)
+        if timed:
+            layout = layout or self._first(guesses.time_only())
+        layout = layout or self._first(guesses.static())
+        if layout is None:
+            raise InvalidRequest("axes: the module does not run with the axes that were given")
+        return replace(layout, notes=(*layout.notes, *self._notes(layout, timed)))
+
+    def _notes(self, layout: Layout, timed: bool) -> Iterator[str]:
+        """What stays as it is in the example, which may not be what was meant."""
+        if not layout.batch and not layout.notes and self.failed:
+            yield f"no batch axis was found; with other sizes forward fails: {self.failed[0]}"
+        if not timed:
+            yield "no recurrent layer and no state was found: no size but the batch varies"
+
+    def _guesses(self) -> Guesses:
+        tensors = self.original.signature.tensors()
+        omitted = {
+            leaf for name in self.original.omit for leaf in self.original.signature.leaves(name)
+        }
+        tensors = {name: each for name, each in tensors.items() if name not in omitted}
+        states = [each.leaf for each in self.carried if each.leaf in tensors]
+        for name, axes in self.stated.items():
+            if name in tensors:
+                _check_stated(name, axes, tensors[name], name in states)
+        fixed = [each.leaf for each in self.carried if each.fixed]
+        return Guesses(tensors, states, fixed, self.stated, self._batch_first(), self.lengths)
+
+    def _batch_first(self) -> bool:
+        layers = dict(self.original.module.named_modules())
+        called = [layers[path] for path in self.seen.calls.layers]
+        return not called or bool(getattr(called[0], "batch_first", False))
+
+    def _first(self, hypotheses: Iterator[Hypothesis]) -> Layout | None:
+        for hypothesis in hypotheses:
+            try:
+                return self._measure(hypothesis)
+            except Rejected as rejected:
+                if rejected.kind == "run":
+                    self.failed.append(rejected.reason)
+                elif rejected.kind == "rows":
+                    self.coupled.append((hypothesis, rejected.reason))
+                elif rejected.kind == "time":
+                    self.stuck.append(rejected.reason)
+        return None
+
+    def _measure(self, hypothesis: Hypothesis) -> Layout:
+        sampler = self._sampler(hypothesis)
+        probes = tuple(self._probe(sampler, hypothesis))
+        if self.seen.calls.layers and (hypothesis.batch or hypothesis.time):
+            _check_layers(probes, hypothesis)
+        outputs = self._fit_outputs(probes, hypothesis)
+        notes: tuple[str, ...] = ()
+        if hypothesis.batch:
+            self._check_rows(sampler, outputs, hypothesis)
+        elif self.coupled and hypothesis.pinned:
+            notes = (f"one row at a time: {self.coupled[0][1]}",)
+        carried = {each.output: each.leaf for each in self.carried if each.output is not None}
+        states = {carried[name]: each.axes for name, each in outputs.items() if name in carried}
+        own = [each.leaf for each in self.carried if each.leaf in sampler.axes]
+        return Layout(
+            sampler=sampler,
+            outputs={name: each for name, each in outputs.items() if name not in carried},
+            states={**states, **{leaf: sampler.axes[leaf] for leaf in own}},
+            folds={carried.get(name, name): each.fold for name, each in outputs.items()},
+            batch=hypothesis.batch,
+            time=hypothesis.time,
+            probes=probes,
+            notes=notes,
+        )
+
+    def _sampler(self, hypothesis: Hypothesis) -> Sampler:
+        tensors = self.original.signature.tensors()
+        example = {name: tensors[name] for name in hypothesis.axes}
+        for name, axis in hypothesis.pinned.items():
+            example[name] = tensors[name].narrow(axis, 0, hypothesis.folds.get(name, 1))
+        return Sampler(example, hypothesis.axes, hypothesis.folds, self.lengths, self.spans)
+
+    def _check_rows(
+        self, sampler: Sampler, outputs: Mapping[str, Fitted], hypothesis: Hypothesis
+    ) -> None:
+        given = {
+            name: Placed(axes, sampler.folds.get(name, 1)) for name, axes in sampler.axes.items()
+        }
+        found = {name: Placed(each.axes, each.fold) for name, each in outputs.items()}
+        own, strangers = (sampler.draw(ROWS, hypothesis.time, seed) for seed in (11, 12))
+        held = [] if self.lengths is None else [self.lengths]
+        try:
+            fault = coupled(
+                lambda values: self.original.run(values).outputs,
+                given,
+                found,
+                own,
+                strangers,
+                list(unusual(strangers, sampler.spans, held)),
+                USUAL,
+            )
+        except Exception as error:  # whatever the user's code says to other rows, or to one
+            fault = f"it does not run with other rows ({first_line(error)})"
+        if fault is not None:
+            raise Rejected("rows", fault)
+
+    def _probe(self, sampler: Sampler, hypothesis: Hypothesis) -> Iterator[Probe]:
+        batch, time = hypothesis.batch, hypothesis.time
+        sizes = [(batch, time), (batch + 1, time), (batch, time + 3), (batch + 2, time + 4)]
+        wanted = dict.fromkeys((b if batch else 0, t if time else 0) for b, t in sizes)
+        for index, (rows, length) in enumerate(wanted):
+            # The example itself first: it is what the caller knows to run.
+            plain = index == 0 and self.lengths is None
+            values = dict(sampler.example) if plain else sampler.draw(rows, length, index)
+            try:
+                seen = self.original.run(values)
+            except Exception as error:  # whatever the user's code says to a size it does not take
+                text = first_line(error)
+                raise Rejected("run", f"B={rows} T={length}: {text}") from None
+            yield Probe(rows, length, values, seen)
+
+    def _fit_outputs(self, probes: tuple[Probe, ...], hypothesis: Hypothesis) -> dict[str, Fitted]:
+        """The axes of every output."""
+        states = {each.output for each in self.carried}
+        found: dict[str, Fitted] = {}
+        for name in probes[0].seen.outputs:
+            sizes = [tuple(probe.seen.outputs[name].shape) for probe in probes]
+            fitted = fit_probes(sizes, probes)
+            if fitted is None:
+                # With one row it may be a plain axis yet: that is tried next.
+                raise Rejected(
+                    "rows" if hypothesis.batch else "time",
+                    f"{name} has sizes {sizes} at {_at(probes)}",
+                )
+            whole = fitted.fold == 1 or name in states
+            if hypothesis.batch and (BATCH not in fitted.axes or not whole):
+                raise Rejected("rows", f"the output {name} has no batch axis")
+            found[name] = fitted
+        return found
+
+
+def _check_stated(name: str, axes: Axes, example: torch.Tensor, is_state: bool) -> None:
+    """Raise InvalidRequest for axes that the example does not have."""
+    if len(axes) != example.dim():
+        raise InvalidRequest(f"axes: {name} has {example.dim()} axes, not {len(axes)}")
+    if is_state and TIME in axes:
+        raise InvalidRequest(f"axes: {name} is a state, and a state has no {TIME!r}")
+    for axis, size in zip(axes, example.shape, strict=True):
+        if isinstance(axis, int) and axis != size:
+            raise InvalidRequest(f"axes: {name} is {size} long where {axis} is stated")
+
+
+def fit_probes(sizes: list[tuple[int, ...]], probes: tuple[Probe, ...]) -> Fitted | None:
+    """The axes that explain `sizes` at the probes; None if none do."""
+    return fit_axes(sizes, [each.batch for each in probes], [each.time for each in probes])
+
+
+def _check_layers(probes: tuple[Probe, ...], hypothesis: Hypothesis) -> None:
+    """One recurrent layer at least must see the rows as rows and the steps as steps."""
+    for path, calls in probes[0].seen.calls.layers.items():
+        each = [probe.seen.calls.layers.get(path) or calls for probe in probes]
+        shape = fit_probes([tuple(call[0].final[0].shape) for call in each], probes)
+        steps = [call[0].steps if len(call) == 1 else len(call) for call in each]
+        has_rows = shape is not None and (not hypothesis.batch or BATCH in shape.axes)
+        if has_rows and (not hypothesis.time or len(set(steps)) > 1):
+            return
+    raise Rejected("layers", "no recurrent layer sees these axes as rows and time steps")
+
+
+def _at(probes: tuple[Probe, ...]) -> str:
+    return ", ".join(f"B={probe.batch} T={probe.time}" for probe in probes)

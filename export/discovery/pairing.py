@@ -1,0 +1,84 @@
+"""Which output is the new value of a state that reaches no recurrent layer.
+
+No run can tell: any output of the state's shape could be fed back. What forward calls its outputs
+decides (a key or field named as the state is); without names the convention does: outputs first,
+then the states in the order of the arguments. The convention must not contradict what is seen: an
+output computed from another of these is hardly the state that the other is made of.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from carousel.export.errors import ExportRefused
+from carousel.export.module.original import Original, Values
+from carousel.export.module.tree import flatten, labels
+
+_AFFIX = re.compile(r"^(new|next|prev|last)_|_?(new|next|prev|last|out|in|0|1|n|t)$")
+
+
+def pair_by_name(leaf: str, alike: Sequence[str], short: Mapping[str, str]) -> str | None:
+    """The one output whose name is that of the state, `new_` and `_out` and the like left off."""
+    wanted = _plain(leaf.replace(".", "_"))
+    named = [name for name in alike if name in short and _plain(short[name]) == wanted]
+    return named[0] if len(named) == 1 else None
+
+
+def pair_by_place(
+    original: Original, values: Values, leaf: str, alike: Sequence[str], waiting: int
+) -> str | None:
+    """The first of the last `waiting` outputs, as many as states of this shape want one.
+
+    Raises ExportRefused where what is computed from what speaks against it.
+    """
+    chosen = alike[-waiting:]
+    if not chosen:
+        return None
+    if len(alike) > waiting:
+        ancestors = _ancestors(original, values, alike)
+        if sorted(alike, key=lambda name: ancestors[name])[:waiting] != list(chosen) and max(
+            ancestors[name] for name in chosen
+        ) > min(ancestors[name] for name in alike if name not in chosen):
+            raise ExportRefused(
+                f"any of {', '.join(alike)} could be the new value of the state {leaf!r}",
+                "return a dict or a NamedTuple with the new state under the argument's name, such "
+                f"as {{'y': y, {leaf!r}: new_state}}",
+            )
+    return chosen[0]
+
+
+def short_names(tree: object) -> dict[str, str]:
+    """What `forward` calls its outputs, by their full names."""
+    return labels(tree, "output")
+
+
+def _ancestors(original: Original, values: Values, names: Sequence[str]) -> dict[str, int]:
+    """From how many of the other outputs each was computed; zeros where gradients cannot say."""
+    floats = {
+        name: each.detach().requires_grad_() if each.is_floating_point() else each
+        for name, each in values.items()
+    }
+    try:
+        with torch.enable_grad():
+            outputs = flatten(original.run(floats).tree, "output")
+            return {
+                name: sum(
+                    _reaches(outputs[name], outputs[other]) for other in names if other != name
+                )
+                for name in names
+            }
+    except RuntimeError:  # an output without a gradient, or written in place
+        return dict.fromkeys(names, 0)
+
+
+def _reaches(output: torch.Tensor, other: torch.Tensor) -> bool:
+    (found,) = torch.autograd.grad(output.sum(), other, retain_graph=True, allow_unused=True)
+    return found is not None
+
+
+def _plain(name: str) -> str:
+    before = None
+    while before != name:
+        before, name = name, _AFFIX.sub("", name.lower())
+    return name

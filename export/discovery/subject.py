@@ -1,0 +1,199 @@
+"""A module as the source of expected values: run as it is, its tensors by the names of the spec."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from carousel.export.artifact.identity import state_id
+from carousel.export.discovery.layout import Layout
+from carousel.export.discovery.states import States, StateVar, final
+from carousel.export.errors import ExportRefused, first_line
+from carousel.export.measured.stepper import Result
+from carousel.export.measured.subject import Given, NotAccepted
+from carousel.export.measured.tolerance import Tensors, Tolerance
+from carousel.export.module.original import Observation, Original
+from carousel.models.spec import BATCH, ModelSpec
+
+_TIME = 4
+_WAYS_OUT = {
+    "shape": "name the axis where forward drops one, squeeze(-1) instead of squeeze(), and "
+    "answer sequences of every length alike (x[:, -5:] of 3 steps has only 3)",
+    "finite": "mend what makes NaN or infinity, or give an example within the model's range",
+    "values": "answer with tensors whose sizes follow those of the inputs",
+    "parity": "report this with the module, it is a fault of the exporter",
+}
+
+
+@dataclass(slots=True)
+class ModuleSubject:
+    """Runs the original; `outputs` maps its output tensors to the names in `spec`. `owner` is the
+    module that the caller gave, whose weights name the states.
+    """
+
+    owner: nn.Module
+    original: Original
+    layout: Layout
+    found: States
+    spec: ModelSpec
+    outputs: Mapping[str, str]
+    tolerance: Tolerance
+    noun: str = "original"
+    must_be_finite: bool = True
+
+    @property
+    def spans(self) -> Mapping[str, tuple[int, int]]:
+        """The values that integer inputs may have."""
+        return self.layout.sampler.spans
+
+    @property
+    def states(self) -> tuple[StateVar, ...]:
+        """What a session keeps."""
+        return self.found.variables
+
+    @property
+    def starts_anywhere(self) -> bool:
+        """Whether forward takes every state: those inside its layers it starts by itself."""
+        return all(each.argument is not None for each in self.states)
+
+    def draw(self, batch: int, time: int, seed: int, *, anywhere: bool = False) -> Given:
+        """Inputs drawn from the example's own values, and the states that go with them."""
+        values = self.layout.sampler.draw(batch, time, seed)
+        states = {
+            each.name: values[each.argument]
+            for each in self.states
+            if each.fixed and each.argument is not None
+        }
+        if anywhere:
+            states |= self.random_states(batch, seed)
+        return Given({each.name: values[each.name] for each in self.spec.inputs}, states)
+
+    def start(self, given: Given, batch: int) -> Tensors:
+        """Where sessions start, in model layout; what never changes as it is given."""
+        return {
+            each.name: given.states[each.name] if each.fixed else self.initial(each, batch)
+            for each in self.states
+        }
+
+    def run(self, given: Given) -> Result:
+        """The untouched module; raises NotAccepted where forward fails."""
+        values, omit = self._arguments(given)
+        try:
+            seen = self.original.run(values, omit)
+        except Exception as error:  # whatever the user's code says to a size it does not take
+            raise NotAccepted(first_line(error)) from error
+        return self._result(seen)
+
+    def exact(self, given: Given) -> Result | None:
+        """The same run in float64, where the module has one."""
+        values, omit = self._arguments(given)
+        try:
+            return self._result(self.original.run(values, omit, exact=True))
+        except Exception:  # forward makes numbers of one precision by itself
+            return None
+
+    def never_streams(self) -> str | None:
+        """Why it is no stream whatever a run in chunks shows."""
+        return None
+
+    def explain(self, measured: str) -> str:
+        """Why chunks differ from the whole, in the words of who made the module."""
+        layers = dict(self.original.module.named_modules())
+        for path in self.layout.probes[0].seen.calls.layers:
+            if getattr(layers[path], "bidirectional", False):
+                name = f"the layer {path} is" if path else "it is"
+                return f"{name} bidirectional: it reads a sequence from both ends"
+        if self.found.computed:
+            return f"the initial state of {self.found.computed[0]} is computed from the input"
+        return measured
+
+    def settled_states(self, batch: int) -> Tensors:
+        """Anywhere that forward may be given them."""
+        return self.random_states(batch, seed=2)
+
+    def lengths_that_run(self) -> Sequence[int]:
+        """Four steps (one of a loop), or what the example has."""
+        return (self.spec.run_steps or _TIME, *(each.time for each in self.layout.probes))
+
+    def initial_values(self) -> Tensors:
+        """What layers start from that learn their start."""
+        return {each.name: each.initial for each in self.states if each.initial is not None}
+
+    def state_id(self) -> str:
+        """A hash of the module's weights and the states' spec."""
+        changed = self.layout.probes[0].seen.changed
+        return state_id(self.owner, self.spec, changed)
+
+    def tools(self) -> Mapping[str, str]:
+        """Nothing beyond what every export says."""
+        return {}
+
+    def refusal(self, what: str, reason: str) -> ExportRefused:
+        """Why the module cannot be served."""
+        return ExportRefused(reason, _WAYS_OUT[what])
+
+    def initial(self, state: StateVar, batch: int) -> torch.Tensor:
+        """Where `batch` sessions start, in model layout."""
+        rows = max(batch, 1) * state.fold
+        shape = [rows if axis == BATCH else int(axis) for axis in state.axes]
+        if state.initial is None:
+            return torch.zeros(shape, dtype=state.dtype)
+        if BATCH not in state.axes:
+            return state.initial.clone()
+        place = state.axes.index(BATCH)
+        one = state.initial if state.fold > 1 else state.initial.unsqueeze(place)
+        return torch.cat([one] * max(batch, 1), dim=place)
+
+    def random_states(self, batch: int, seed: int) -> Tensors:
+        """Small random numbers for the states that the original takes and changes."""
+        generator = torch.Generator().manual_seed(seed)
+        found: Tensors = {}
+        for state in self.states:
+            if state.fixed:
+                continue
+            zeros = self.initial(state, batch)
+            if state.argument is not None and zeros.is_floating_point():
+                noise = torch.randn(zeros.shape, generator=generator)
+                found[state.name] = 0.5 * noise.to(zeros.dtype)
+        return found
+
+    def _arguments(self, given: Given) -> tuple[Tensors, frozenset[str]]:
+        """What forward is given, and which parameters it is not: its own start is then its own."""
+        values, omit = dict(given.inputs), set(self.original.omit)
+        batch = self._batch(given)
+        for state in self.states:
+            if state.argument is None:
+                continue
+            parameter = state.argument.split(".", 1)[0]
+            if state.name in given.states:
+                values[state.argument] = given.states[state.name]
+                omit.discard(parameter)
+            elif parameter not in omit:
+                values[state.argument] = self.initial(state, batch)
+        lengths = self.layout.sampler.lengths
+        if lengths is not None:
+            values[lengths] = self._lengths(lengths, given, batch)
+        return values, frozenset(omit)
+
+    def _lengths(self, name: str, given: Given, batch: int) -> torch.Tensor:
+        dtype = self.layout.sampler.example[name].dtype
+        if given.lengths is not None:
+            return given.lengths.to(dtype)
+        timed = next(each for each in self.spec.inputs if each.time_axis is not None)
+        assert timed.time_axis is not None
+        steps = given.inputs[timed.name].shape[timed.time_axis]
+        return torch.full((max(batch, 1),), steps, dtype=dtype)
+
+    def _batch(self, given: Given) -> int:
+        """The rows of a run, 0 where it has no such axis."""
+        for each in self.spec.inputs:
+            if each.batch_axis is not None:
+                return given.inputs[each.name].shape[each.batch_axis]
+        return 0
+
+    def _result(self, seen: Observation) -> Result:
+        outputs = {name: seen.outputs[leaf].contiguous() for leaf, name in self.outputs.items()}
+        return Result(
+            outputs, {each.name: final(each, seen) for each in self.states if not each.fixed}
+        )

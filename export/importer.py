@@ -1,0 +1,153 @@
+"""`import_model`: from a model that somebody else exported to an artifact in a repository."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from carousel.export.artifact.record import Proven, record
+from carousel.export.artifact.replay import Replay
+from carousel.export.artifact.report import print_table, tell
+from carousel.export.errors import InvalidRequest
+from carousel.export.files.opener import open_program
+from carousel.export.legacy import legacy_quiet
+from carousel.export.measured.cases import FallsShort
+from carousel.export.measured.parity import Meter
+from carousel.export.measured.stepper import Stepper
+from carousel.export.measured.subject import Reference
+from carousel.export.module.determinism import generators_held
+from carousel.export.options import Context, Options, Stated, Value
+from carousel.export.programs.candidate import Candidate
+from carousel.export.programs.runtime import load_call
+from carousel.export.progress import Progress
+from carousel.export.reading.settle import Settler
+from carousel.export.reading.subject import FileSubject
+from carousel.export.threads import one_thread
+from carousel.models.artifact import Artifact
+from carousel.models.repository import Repository, check_model_name
+from carousel.models.spec import ModelSpec
+
+
+def import_model(
+    file: Path | str,
+    *,
+    name: str,
+    repository: Path | str | Repository,
+    shapes: Mapping[str, Stated] | None = None,
+    constants: Mapping[str, Value] | None = None,
+    contexts: Mapping[str, int | Context] | None = None,
+    states: Mapping[str, str] | None = None,
+    fixed: Collection[str] = (),
+    sent: Collection[str] = (),
+    outputs: Sequence[str] = (),
+    initial: Mapping[str, torch.Tensor] | None = None,
+    ranges: Mapping[str, tuple[int, int]] | None = None,
+    submodule: str | None = None,
+    batch: bool = True,
+    tolerance: float | None = None,
+    progress: Progress | None = None,
+    quiet: bool = False,
+) -> Artifact:
+    """Import an ONNX or TorchScript file as the next version of the model `name`.
+
+    What is not said is found by running the model. Inputs are named as the file has them: `shapes`
+    (dtype and axes as the model sees them), `constants`, `contexts` (samples kept in front of each
+    new input), `states` (the output that each comes back as), `fixed` states, those that are `sent`
+    whatever they are called. `outputs` are those to serve, `initial` first values of states in the
+    shape of one session, `ranges` the lowest and highest id. `submodule` is the part of a
+    TorchScript file to call; without `batch` rows run one by one. `tolerance` is the largest error
+    that is taken, in proportion to the largest value.
+
+    Raises ExportRefused where the file cannot be served truthfully, with the flag that decides;
+    InvalidRequest where the arguments do not fit; RepositoryError where nothing can be written.
+    """
+    check_model_name(name)
+    options = Options(
+        shapes=shapes or {},
+        constants=constants or {},
+        contexts={
+            key: Context(each) if isinstance(each, int) else each
+            for key, each in (contexts or {}).items()
+        },
+        states=states or {},
+        fixed=fixed,
+        sent=sent,
+        outputs=outputs,
+        initial=initial or {},
+        ranges=ranges or {},
+        submodule=submodule,
+        batch=batch,
+        tolerance=tolerance,
+    )
+    options.check_values()
+    target = repository if isinstance(repository, Repository) else Repository(Path(repository))
+    with ExitStack() as stack:
+        shown = progress or stack.enter_context(Progress(name, quiet=quiet))
+        stack.enter_context(legacy_quiet())
+        stack.enter_context(one_thread())
+        stack.enter_context(generators_held())
+        return _import(Path(file), name, target, options, shown)
+
+
+def _import(
+    file: Path, name: str, repository: Repository, options: Options, progress: Progress
+) -> Artifact:
+    progress.stage("reading the file")
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{file} cannot be read ({error.strerror})") from None
+    program = open_program(data, options)
+    progress.stage("running it to find axes and states")
+    subject = Settler(program, options).settle()
+    for state in subject.spec.states:
+        if state.name in options.ranges:
+            raise InvalidRequest(f"--range: {state.name} is a state, which clients do not send")
+    tell(name, subject, progress)
+    subject.spec = _finite(subject)
+    progress.stage("measuring the program as it will be served")
+    proven = _prove(name, subject)
+    if program.kind == "torchscript":
+        with Replay() as replay:
+            replay.check(proven.manifest, proven.files)
+    artifact = repository.add(proven.manifest, proven.files)
+    print_table(artifact, progress)
+    return artifact
+
+
+def _prove(name: str, subject: FileSubject) -> Proven:
+    """The program as it will be served, measured; raises ExportRefused where it differs."""
+    kind, spec = subject.program.kind, subject.spec
+    data = subject.program.served(spec)
+    candidate = Candidate(kind, data, Stepper(spec, load_call(kind, data, spec)))
+    reference = Reference(subject)
+    try:
+        measured = Meter(candidate, reference).measure()
+    except FallsShort as error:
+        reason = f"the program that would be served differs from the file: {error}"
+        raise subject.refusal("parity", reason) from error
+    subject.spec = replace(spec, streaming=measured.streaming, streaming_reason=measured.reason)
+    skipped = [f"not accepted by the file: {each}" for each in reference.skipped]
+    return record(name, subject, [(candidate, measured)], (*subject.notes, *skipped))
+
+
+def _finite(subject: FileSubject) -> ModelSpec:
+    """The spec with states that hold infinities named as such: caches may start at -inf."""
+    batch = 1 if subject.spec.has_batch else 0
+    given = subject.draw(batch, subject.time, 4)
+    after = subject.run(given).states
+    return replace(
+        subject.spec,
+        states=tuple(
+            replace(
+                each,
+                finite=bool(
+                    torch.isfinite(given.states[each.name]).all()
+                    & torch.isfinite(after[each.name]).all()
+                ),
+            )
+            for each in subject.spec.states
+        ),
+    )

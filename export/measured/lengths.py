@@ -1,0 +1,75 @@
+"""Ragged batches: a padded run beside each row alone, with garbage in the padding."""
+
+from functools import partial
+
+import torch
+
+from carousel.export.measured.cases import Cases, FallsShort, flat
+from carousel.export.measured.rows import own_rounding, places, take
+from carousel.export.measured.sampling import take_steps
+from carousel.export.measured.subject import Given, NotAccepted, Reference, only
+from carousel.export.programs.candidate import Candidate
+from carousel.models.spec import BATCH, TIME
+
+_LENGTHS = ((7, 1, 4, 2, 7), (5, 6, 33))
+_GARBAGE = 1e3
+
+
+def measure(candidate: Candidate, reference: Reference) -> Cases | None:
+    """Cases that show a program ragged-exact; None if it is not."""
+    spec = reference.subject.spec
+    if candidate.lengths is None or not (spec.has_batch and spec.has_time):
+        return None
+    if any(each.stride is not None for each in spec.outputs):
+        return None
+    cases = Cases(candidate.kind)
+    for lengths in _LENGTHS:
+        try:
+            _compare(candidate, reference, lengths, cases)
+        except (FallsShort, NotAccepted):
+            return None
+    return cases
+
+
+def _compare(
+    candidate: Candidate, reference: Reference, lengths: tuple[int, ...], cases: Cases
+) -> None:
+    """Every row; raises FallsShort where one differs."""
+    subject, spec = reference.subject, reference.subject.spec
+    given = subject.draw(len(lengths), max(lengths), seed=77)
+    states = {**subject.start(given, len(lengths)), **given.states}
+    padded = {
+        each.name: _padded(given.inputs[each.name], each.axes, lengths) for each in spec.inputs
+    }
+    before, after = places(spec)
+    try:
+        found = candidate.stepper.run(padded, states, torch.tensor(lengths, dtype=torch.int32))
+    except Exception as error:  # a runtime's own error: the program does not take these lengths
+        raise FallsShort(str(error)) from error
+    for row, length in enumerate(lengths):
+        inputs = take(given.inputs, before, (row,))
+        inputs = {
+            each.name: take_steps(inputs[each.name], each.axes, 0, length) for each in spec.inputs
+        }
+        alone = subject.run(Given(inputs, take(given.states, before, (row,)))).all()
+        own = take(only(found.all(), alone), after, (row,))
+        for each in spec.outputs:
+            own[each.name] = take_steps(own[each.name], each.axes, 0, length)
+
+        values = {**inputs, **take(states, before, (row,))}
+        rounding = partial(own_rounding, flat(candidate.stepper, length), before, after, values, 0)
+        far = subject.tolerance.compare(alone, own, roundings=[rounding])
+        cases.add("ragged", len(lengths), max(lengths), far)
+
+
+def _padded(
+    tensor: torch.Tensor, axes: tuple[object, ...], lengths: tuple[int, ...]
+) -> torch.Tensor:
+    """`tensor` with garbage beyond each row's length; token ids and flags stay what they are."""
+    if TIME not in axes or not tensor.is_floating_point():
+        return tensor
+    garbage = tensor.clone()
+    front = garbage.movedim((axes.index(BATCH), axes.index(TIME)), (0, 1))  # a view
+    for row, length in enumerate(lengths):
+        front[row, length:] = _GARBAGE * (1 + front[row, length:].abs())
+    return garbage

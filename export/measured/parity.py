@@ -1,0 +1,167 @@
+"""A program beside the subject: sizes, rows alone, frames, chunks, padded batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from carousel.export.measured import lengths, streaming
+from carousel.export.measured.cases import Cases, FallsShort, flat
+from carousel.export.measured.rows import ROWS, own_rounding, places, take, unusual
+from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only, size
+from carousel.export.measured.tolerance import Scale
+from carousel.export.programs.candidate import Candidate
+from carousel.export.programs.faults import fault
+from carousel.models.spec import Streaming
+
+BATCHES = (1, 3, 33)
+TIMES = (1, 2, 7, 100)
+_SMALL = 7  # sizes up to this many frames are drawn several times,
+_DRAWS = 4  # so that a forward that branches on what it reads is seen taking the other way
+_FRAMES = 7
+
+
+@dataclass(slots=True)
+class Measured:
+    """Every comparison, and the streaming kind with the reason of `none`."""
+
+    cases: Cases
+    streaming: Streaming = "none"
+    reason: str | None = None
+
+
+class Meter:
+    """Compares one program with the subject that it was made from."""
+
+    def __init__(self, candidate: Candidate, reference: Reference) -> None:
+        self._candidate = candidate
+        self._reference = reference
+        self._subject = reference.subject
+        self._stepper = candidate.stepper
+        self._spec = reference.subject.spec
+        self._cases = Cases(candidate.kind)
+
+    def __repr__(self) -> str:
+        return f"<Meter {self._candidate.kind} {self._cases!r}>"
+
+    def measure(self, *, wired: bool = False) -> Measured:
+        """All of it; raises FallsShort where the program does not equal the subject.
+
+        `wired`: the program was given lengths by the exporter, and is of no use unless padded
+        batches are exact.
+        """
+        padded = lengths.measure(self._candidate, self._reference)
+        if wired and padded is None:
+            raise FallsShort(f"{self._candidate.kind}: padded batches differ from rows alone")
+        self._candidate.ragged = "exact" if padded is not None else "equal_length"
+        self._whole()
+        self._sizes()
+        if self._spec.has_batch:
+            self._rows()
+        if self._spec.is_framed and self._subject.starts_anywhere:
+            self._frames()
+        streams = streaming.measure(self._candidate, self._reference)
+        for cases in (streams.cases, padded):
+            if cases is not None:
+                self._cases.merge(cases)
+        return Measured(self._cases, streams.kind, streams.reason)
+
+    def _whole(self) -> None:
+        """Whole sequences over the grid."""
+        for expected in self._grid():
+            try:
+                result = self._stepper.run_whole(expected.inputs, expected.states, expected.time)
+            except Exception as error:  # a runtime's own error: the program cannot do this size
+                at = size(expected.batch, expected.time)
+                raise FallsShort(f"{self._candidate.kind}: fails at {at}: {fault(error)}") from None
+            tensors = expected.tensors()
+            far = self._subject.tolerance.compare(
+                tensors, only(result.all(), tensors), roundings=[expected.rounding]
+            )
+            self._cases.add("whole", expected.batch, expected.time, far)
+        if not self._cases.all():
+            refused = "; ".join(self._reference.skipped[:1])
+            raise FallsShort(
+                f"{self._candidate.kind}: the {self._subject.noun} accepts no size that is tried "
+                f"({refused})"
+            )
+
+    def _grid(self) -> Iterator[Expected]:
+        for batch in BATCHES if self._spec.has_batch else (0,):
+            for time in TIMES if self._spec.has_time else (0,):
+                small = max(batch, 1) * max(time, 1) <= _SMALL
+                for draw in range(_DRAWS if small else 1):
+                    expected = self._reference.at(batch, time, draw)
+                    if expected is not None:
+                        yield expected
+
+    def _sizes(self) -> None:
+        """What the spec says of outputs, whatever values come in: else no answer has a shape."""
+        if self._subject.must_be_finite:
+            return  # a module's decisions by value have been looked for, line by line
+        batch = ROWS if self._spec.has_batch else 0
+        time = self._some_time()
+        usual = self._subject.draw(batch, time, 81, anywhere=True)
+        values = {**usual.inputs, **usual.states}
+        for given in (values, *unusual(values, self._subject.spans)):
+            inputs, states = only(given, usual.inputs), only(given, usual.states)
+            try:
+                self._reference.run(Given(inputs, states), batch, time)
+            except NotAccepted:  # whatever the runtime says to unusual values
+                continue
+
+    def _rows(self) -> None:
+        """A full batch beside rows of it alone."""
+        batch, time = max(BATCHES), self._some_time()
+        given = self._subject.draw(batch, time, 51, anywhere=True)
+        states = {**self._subject.start(given, batch), **given.states}
+        found = self._stepper.run_whole(given.inputs, states, time).all()
+        before, after = places(self._spec)
+        run = flat(self._stepper, time)
+        for row in (0, batch // 2, batch - 1):
+            one = Given(take(given.inputs, before, (row,)), take(given.states, before, (row,)))
+            try:
+                alone = self._subject.run(one).all()
+            except NotAccepted:
+                continue  # the grid has said so
+            values = {**given.inputs, **states}
+            far = self._subject.tolerance.compare(
+                alone,
+                take(only(found, alone), after, (row,)),
+                Scale.SMALL,
+                [partial(own_rounding, run, before, after, values, row)],
+            )
+            self._cases.add("rows", batch, time, far)
+
+    def _frames(self) -> None:
+        """Frames of several sessions in one run each, beside each session alone."""
+        batch = ROWS if self._spec.has_batch else 0
+        frames = [self._subject.draw(batch, 0, 60 + step).inputs for step in range(_FRAMES)]
+        first = self._subject.draw(batch, 0, 1, anywhere=True)
+        states = {**self._subject.start(first, batch), **first.states}
+        found = self._stepper.run_frames(frames, states)
+        before, after = places(self._spec)
+        run = flat(self._stepper, 0)
+        for row in range(max(batch, 1)):
+            now = take(states, before, (row,))
+            for frame, result in zip(frames, found, strict=True):
+                try:
+                    alone = self._subject.run(Given(take(frame, before, (row,)), now))
+                except NotAccepted as error:
+                    raise FallsShort(f"{self._candidate.kind}: frames: {error}") from None
+                expected = alone.all()
+                values = {**frame, **states}
+                far = self._subject.tolerance.compare(
+                    expected,
+                    take(only(result.all(), expected), after, (row,)),
+                    Scale.SMALL,
+                    [partial(own_rounding, run, before, after, values, row)],
+                )
+                self._cases.add("frames", batch, 1, far)
+                now = {**now, **alone.states}
+
+    def _some_time(self) -> int:
+        """A length that runs: a moderate one, if there is a choice."""
+        if not self._spec.has_time:
+            return 0
+        times = sorted({each.time for each in self._cases.all() if each.check == "whole"})
+        return next((time for time in times if time >= _FRAMES), times[-1])

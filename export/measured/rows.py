@@ -1,0 +1,163 @@
+"""Row isolation: a row must be the same among other neighbours, among loud and silent ones, and
+alone.
+
+"It ran at a larger size" proves nothing, and neither do neighbours of one loudness: a gain that
+follows the loudest of a batch mixes rows only where one is loud.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from carousel.export.measured.sampling import Axes, take_rows
+from carousel.export.measured.tolerance import Off, Rounding, Scale, Tensors, Tolerance, largest
+from carousel.models.spec import BATCH, ModelSpec, StateSpec, TensorSpec
+
+ROWS = 3
+_LOUD = 100  # how many times as large as the others
+_COPIES = 5  # of one row, beside which the rounding of its arithmetic is seen
+
+Run = Callable[[Tensors], Tensors]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a tensor has its rows; `fold` of them belong to one session."""
+
+    axes: Axes
+    fold: int = 1
+
+    @staticmethod
+    def of(spec: TensorSpec) -> "Placed":
+        """Where a tensor of a spec has them."""
+        return Placed(spec.axes, spec.fold if isinstance(spec, StateSpec) else 1)
+
+    def take(self, tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        """These rows; all of it where it has no batch axis."""
+        return take_rows(tensor, self.axes, rows, self.fold)
+
+
+Places = Mapping[str, Placed]
+
+
+def places(spec: ModelSpec) -> tuple[Places, Places]:
+    """Of everything that a run takes and gives; a given state is marked as in `Result.all`."""
+    given = {each.name: Placed.of(each) for each in (*spec.inputs, *spec.states)}
+    states = {f"state {each.name}": Placed.of(each) for each in spec.states}
+    return given, {**{each.name: Placed.of(each) for each in spec.outputs}, **states}
+
+
+def take(values: Tensors, where: Places, rows: Sequence[int]) -> Tensors:
+    """The same rows of every tensor."""
+    return {name: where[name].take(each, rows) for name, each in values.items()}
+
+
+def unusual(
+    values: Tensors, spans: Mapping[str, tuple[int, int]], held: Collection[str] = ()
+) -> Iterator[Tensors]:
+    """The same rows many times as loud, and silent; what is `held` stays as it is.
+
+    Loud integers may be none that the model takes: then the floats alone are loud.
+    """
+    kept = {*spans, *held}
+    yield {name: each if name in kept else _loud(each) for name, each in values.items()}
+    yield {
+        name: _loud(each) if name not in kept and each.is_floating_point() else each
+        for name, each in values.items()
+    }
+    yield {
+        name: each
+        if name in held
+        else torch.zeros_like(each).clamp(*spans[name])
+        if name in spans
+        else torch.zeros_like(each)
+        for name, each in values.items()
+    }
+
+
+def coupled(
+    run: Run,
+    given: Places,
+    found: Places,
+    own: Tensors,
+    strangers: Tensors,
+    others: Sequence[Tensors],
+    tolerance: Tolerance,
+) -> str | None:
+    """What shows that rows are not independent; None if nothing does.
+
+    Row 1 of `own` is compared among `strangers`, alone, and among `others`, whose runs may fail.
+    Raises what `run` raises where the model does not take such rows.
+    """
+    whole, among = run(own), run(_between(given, own, strangers))
+    alone = run(take(own, given, (1,)))
+    for name, place in found.items():
+        if alone[name].dim() != len(place.axes):
+            return f"{name} loses an axis at one row"
+
+    rounding = partial(own_rounding, run, given, found, own, 1)
+    wanted = take(whole, found, (1,))
+    mixed = _heard(tolerance, wanted, take(among, found, (1,)), Scale.ALIKE)
+    if mixed is None:
+        mixed = _heard(tolerance, wanted, take(alone, found, (0,)), Scale.SMALL, [rounding])
+    for crowd in others:
+        if mixed is not None:
+            break
+        try:
+            beside = run(_between(given, own, crowd))
+        except Exception:  # whatever the model says: a run that fails mixes nothing
+            continue
+        mixed = _heard(tolerance, wanted, take(beside, found, (1,)), Scale.ALIKE)
+    return mixed
+
+
+def own_rounding(
+    run: Run, given: Places, found: Places, values: Tensors, row: int
+) -> dict[str, Off]:
+    """How far a row is off among copies of itself, which tell it nothing: by rounding alone."""
+    alone = run(take(values, given, (row,)))
+    copies = run(take(values, given, (row,) * _COPIES))
+    return {
+        name: Off(largest({name: each}, {name: found[name].take(copies[name], (_COPIES - 1,))}))
+        for name, each in alone.items()
+    }
+
+
+def _heard(
+    tolerance: Tolerance,
+    wanted: Tensors,
+    actual: Tensors,
+    scale: Scale,
+    roundings: Sequence[Rounding] = (),
+) -> str | None:
+    for name, each in wanted.items():
+        if not tolerance.compare({name: each}, {name: actual[name]}, scale, roundings).passes:
+            return f"a row of {name} depends on the rows beside it"
+    return None
+
+
+def _between(given: Places, own: Tensors, others: Tensors) -> Tensors:
+    """Row 1 of `own` between rows 0 and 2 of `others`."""
+    return {
+        name: torch.cat(
+            [
+                given[name].take(source[name], (row,))
+                for source, row in ((others, 0), (own, 1), (others, 2))
+            ],
+            given[name].axes.index(BATCH),
+        )
+        if BATCH in given[name].axes
+        else each
+        for name, each in own.items()
+    }
+
+
+def _loud(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.dtype == torch.bool:
+        return tensor
+    if tensor.is_floating_point():
+        return tensor * _LOUD
+    info = torch.iinfo(tensor.dtype)
+    return (tensor.long() * _LOUD).clamp(info.min, info.max).to(tensor.dtype)

@@ -1,0 +1,189 @@
+"""What is exported, whatever it is made of: a module of this process, or a file of somebody else's.
+
+Expected values come from it alone. `Reference` runs it at any size, each size once.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+
+from carousel.export.errors import ExportRefused
+from carousel.export.measured.stepper import Result
+from carousel.export.measured.tolerance import Off, Tensors, Tolerance, largest
+from carousel.models.spec import ModelSpec
+
+
+class NotAccepted(Exception):
+    """The subject does not take inputs of this size; the message is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one run is given; a state that is not among `states` starts where the subject has it.
+
+    `lengths` (B,) are those of the rows, None where every row has all the time steps.
+    """
+
+    inputs: Tensors
+    states: Tensors
+    lengths: torch.Tensor | None = None
+
+
+class Subject(Protocol):
+    """A model as it came. `noun` is what sentences call it."""
+
+    spec: ModelSpec
+    noun: str
+    tolerance: Tolerance
+    must_be_finite: bool  # whether NaN in an output is a fault of it
+
+    @property
+    def spans(self) -> Mapping[str, tuple[int, int]]:
+        """The values that integer inputs may have."""
+
+    @property
+    def starts_anywhere(self) -> bool:
+        """Whether a run may be given every state."""
+
+    def draw(self, batch: int, time: int, seed: int, *, anywhere: bool = False) -> Given:
+        """Inputs of this size (0: no such axis); with `anywhere` states other than the first."""
+
+    def start(self, given: Given, batch: int) -> Tensors:
+        """Every state as a run on `given` starts with it."""
+
+    def run(self, given: Given) -> Result:
+        """One run; raises NotAccepted with the reason where it takes no such inputs."""
+
+    def exact(self, given: Given) -> Result | None:
+        """The same run in float64; None where there is no such run."""
+
+    def never_streams(self) -> str | None:
+        """Why it is no stream, where that is known without a run in chunks."""
+
+    def explain(self, measured: str) -> str:
+        """Why chunks differ from the whole, or there are no states, as well as it can be said."""
+
+    def settled_states(self, batch: int) -> Tensors:
+        """States as they are after a while, as far as `starts_anywhere` says that they may be
+        given; what never changes is among them.
+        """
+
+    def lengths_that_run(self) -> Sequence[int]:
+        """Time steps of runs that are known to work, the best for an example first."""
+
+    def initial_values(self) -> Tensors:
+        """First values of states that are not zeros, as one session has them."""
+
+    def state_id(self) -> str:
+        """What a saved state fits: a hash of the weights and the states' spec."""
+
+    def tools(self) -> Mapping[str, str]:
+        """What made it, where that is known."""
+
+    def refusal(self, what: str, reason: str) -> ExportRefused:
+        """The refusal of it, with the way out; `what`: `shape`, `finite`,
+        `values` (sizes that depend on values) or `parity`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What went in at one size, what the subject made of it, and the subject, for its rounding."""
+
+    batch: int
+    time: int
+    given: Given
+    states: Tensors
+    result: Result
+    subject: Subject
+
+    @property
+    def inputs(self) -> Tensors:
+        """The inputs of the run."""
+        return self.given.inputs
+
+    def tensors(self) -> Tensors:
+        """Everything that a program must give as well."""
+        return self.result.all()
+
+    def rounding(self) -> dict[str, Off]:
+        """How far each tensor is off the same run in float64; nothing where there is none."""
+        exact = self.subject.exact(self.given)
+        if exact is None:
+            return {}
+        wanted = exact.all()
+        return {
+            name: Off(largest({name: wanted[name]}, {name: each.double()}), wanted[name])
+            for name, each in self.tensors().items()
+            if each.is_floating_point() and wanted[name].shape == each.shape
+        }
+
+
+@dataclass(slots=True)
+class Reference:
+    """Runs the subject; `skipped` lists the sizes that it does not take."""
+
+    subject: Subject
+    skipped: list[str] = field(default_factory=list)
+    _known: dict[tuple[int, int, int], Expected | None] = field(default_factory=dict)
+
+    def at(self, batch: int, time: int, draw: int = 0) -> Expected | None:
+        """The subject at this size; None where it does not accept it (listed in `skipped`).
+
+        `draw` counts different inputs of one size. Three rows start anywhere, the other sizes where
+        sessions start.
+        """
+        key = batch, time, draw
+        if key not in self._known:
+            seed = 1000 * batch + time + 10**6 * draw
+            given = self.subject.draw(batch, time, seed, anywhere=batch == 3)
+            try:
+                self._known[key] = self.run(given, batch, time)
+            except NotAccepted as error:
+                if draw == 0:
+                    self.skipped.append(f"{size(batch, time)}: {error}")
+                self._known[key] = None
+        return self._known[key]
+
+    def run(self, given: Given, batch: int, time: int) -> Expected:
+        """The subject on `given`; raises NotAccepted, and ExportRefused where outputs are none."""
+        result = self.subject.run(given)
+        expected = Expected(
+            batch,
+            time,
+            given,
+            {**self.subject.start(given, batch), **given.states},
+            result,
+            self.subject,
+        )
+        self._check(expected)
+        return expected
+
+    def _check(self, expected: Expected) -> None:
+        spec = self.subject.spec
+        at = size(expected.batch, expected.time)
+        for each in spec.outputs:
+            output = expected.result.outputs[each.name]
+            wanted = each.model_shape(expected.batch, expected.time)
+            if tuple(output.shape) != wanted or 0 in output.shape:
+                raise self.subject.refusal(
+                    "shape",
+                    f"the output {each.name} is {tuple(output.shape)} at {at}, where {wanted} was "
+                    "expected: it loses, merges or cuts an axis",
+                )
+            if self.subject.must_be_finite and not bool(torch.isfinite(output).all()):
+                raise self.subject.refusal(
+                    "finite", f"the output {each.name} is not finite at {at}"
+                )
+
+
+def size(batch: int, time: int) -> str:
+    """Sizes of a run as sentences have them."""
+    return f"B={max(batch, 1)} T={max(time, 1)}"
+
+
+def only(values: Tensors, names: Collection[str]) -> Tensors:
+    """The tensors of these names."""
+    return {name: each for name, each in values.items() if name in names}

@@ -1,0 +1,157 @@
+"""The user's module, run as it is: in eval mode, without gradients, put back after every run."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from carousel.export.module.decisions import Decisions
+from carousel.export.module.layers import Calls, Hooks
+from carousel.export.module.signature import Signature
+from carousel.export.module.snapshot import Snapshot, detach_attributes
+from carousel.export.module.tree import Tree, flatten
+
+Values = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One run: what `forward` returned, its tensors by name, and what the layers did.
+
+    `changed` names the attributes, `written` the inputs that forward wrote into.
+    """
+
+    tree: Tree
+    outputs: dict[str, torch.Tensor]
+    calls: Calls
+    changed: tuple[str, ...]
+    written: tuple[str, ...] = ()
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The module inside `torch.compile`, DataParallel and DistributedDataParallel wrappers."""
+    while True:
+        if isinstance(getattr(module, "_orig_mod", None), nn.Module):
+            module = module._orig_mod  # type: ignore[assignment]
+        elif isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            module = module.module
+        else:
+            return module
+
+
+class Original:
+    """The untouched module. Runs happen inside `held()`, which leaves it bit-equal as it was."""
+
+    def __init__(self, module: nn.Module, signature: Signature) -> None:
+        self.module = module
+        self.signature = signature
+        self.omit: frozenset[str] = frozenset()
+        self.zero: frozenset[str] = frozenset()
+        self._inside: Snapshot | None = None
+        self._weights: dict[str, torch.Tensor] = {}
+
+    def __repr__(self) -> str:
+        return f"<Original {type(self.module).__name__} omit={sorted(self.omit)}>"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Eval mode, no gradients, compiled parts run eagerly; all undone at the end."""
+
+        before = Snapshot(self.module)
+        self._weights = {
+            name: each.detach().clone() for name, each in self.module.named_parameters()
+        }
+        with ExitStack() as stack:
+            stack.callback(self._rewrite)
+            stack.callback(before.restore)
+            stack.enter_context(torch.no_grad())
+            _uncompile(self.module)
+            for each in self.module.modules():
+                each.training = False
+            detach_attributes(self.module)
+            self._inside = Snapshot(self.module)
+            yield
+        self._inside = None
+
+    def run(
+        self,
+        values: Values,
+        omit: Collection[str] | None = None,
+        decisions: Decisions | None = None,
+        constants: Collection[str] = (),
+        *,
+        exact: bool = False,
+    ) -> Observation:
+        """Call the module; its attributes and buffers are put back afterwards.
+
+        `decisions` notes what forward decides by the inputs that are not in `constants`. `exact`:
+        in float64, which fails where forward makes numbers of one precision by itself.
+        """
+        omitted = self.omit if omit is None else omit
+        given = {
+            name: each.double() if exact and each.is_floating_point() else each.clone()
+            for name, each in values.items()
+        }
+        call = self.signature.call(given, omitted)
+        with self.restored() as snapshot, self._doubled() if exact else nullcontext():
+            hooks = Hooks(self.module, zero=self.zero, attributes=snapshot.storages())
+            with hooks, decisions or nullcontext():
+                if decisions is not None:
+                    decisions.watch([each for name, each in given.items() if name not in constants])
+                tree = self.module(*call.args, **call.kwargs)
+            outputs = {name: each.detach() for name, each in flatten(tree, "output").items()}
+            written = tuple(name for name, each in given.items() if each._version)
+            return Observation(tree, outputs, hooks.calls, snapshot.changed(), written)
+
+    @contextmanager
+    def _doubled(self) -> Iterator[None]:
+        """All the module's own numbers in float64, in the very tensors that it has."""
+        assert self._inside is not None
+        tensors = [*self.module.parameters(), *self._inside.tensors()]
+        before = [(each, each.data) for each in tensors if each.is_floating_point()]
+        default = torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(torch.float64)
+            for each, data in before:
+                each.data = data.double()
+            yield
+        finally:
+            torch.set_default_dtype(default)
+            for each, data in before:
+                each.data = data
+
+    def rewritten(self) -> list[str]:
+        """Names of the weights that forward has changed."""
+        weights = dict(self.module.named_parameters())
+        return [
+            name
+            for name, each in self._weights.items()
+            if not bool(torch.eq(each, weights[name]).logical_or(each != each).all())
+        ]
+
+    def _rewrite(self) -> None:
+        weights = dict(self.module.named_parameters())
+        with torch.no_grad():
+            for name in self.rewritten():
+                weights[name].copy_(self._weights[name])
+
+    @contextmanager
+    def restored(self) -> Iterator[Snapshot]:
+        """Whatever happens within leaves no trace on the module."""
+        assert self._inside is not None, "the original runs inside held()"
+        try:
+            yield self._inside
+        finally:
+            self._inside.restore()
+
+
+def _uncompile(module: nn.Module) -> None:
+    """Compiled parts run as they were written, which is what can be watched and traced."""
+    for each in list(module.modules()):
+        if getattr(each, "_compiled_call_impl", None) is not None:
+            each.__dict__["_compiled_call_impl"] = None
+        for name, child in each._modules.items():
+            if child is not None and hasattr(child, "_orig_mod"):
+                each._modules[name] = unwrap(child)

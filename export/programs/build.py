@@ -1,0 +1,215 @@
+"""Programs from one trace, each measured; what falls short is left out and said."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import onnx
+import torch
+
+from carousel.export.discovery.describe import lengths_name
+from carousel.export.discovery.subject import ModuleSubject
+from carousel.export.errors import ExportRefused, first_line
+from carousel.export.measured.cases import FallsShort
+from carousel.export.measured.parity import Measured, Meter
+from carousel.export.measured.stepper import Stepper
+from carousel.export.measured.subject import NotAccepted, Reference
+from carousel.export.programs.candidate import Candidate
+from carousel.export.programs.lift import Lifted
+from carousel.export.programs.onnx import Port, export_graph, finish
+from carousel.export.programs.runtime import load_call
+from carousel.export.programs.trace import script_bytes, trace
+from carousel.export.progress import Progress
+from carousel.models.manifest import ProgramKind
+
+_TRACE_BATCH = 3
+
+_LOOP = "forward loops over the time steps, and stepping it one at a time does not give the same: "
+_NO_LOOP = "use a recurrent layer instead of the loop, or export the module of a single step"
+
+
+@dataclass(slots=True)
+class Built:
+    """The programs that held with what was measured of each, and why others did not."""
+
+    programs: list[tuple[Candidate, Measured]] = field(default_factory=list)
+    shortfalls: list[str] = field(default_factory=list)
+
+
+class Builder:
+    """Makes the trace of `traced` once, both programs from it, and measures each."""
+
+    def __init__(
+        self, traced: torch.nn.Module, reference: Reference, subject: ModuleSubject, tell: Progress
+    ) -> None:
+        self._traced = traced
+        self._reference = reference
+        self._subject = subject
+        self._progress = tell
+        self._spec = subject.spec
+        self._layout = subject.layout
+        self._original = subject.original
+        own = self._layout.sampler.lengths
+        self._own_lengths = None if own is None else lengths_name(self._spec, own)
+        self._inputs = [Port(each.name, each.axes) for each in self._spec.inputs]
+        self._inputs += [Port(each.name, each.axes, each.fold) for each in self._spec.states]
+        self._outputs = [Port(each.name, each.axes) for each in self._spec.outputs]
+        self._outputs += [
+            Port(each.output, each.axes, each.fold)
+            for each in self._spec.states
+            if each.output is not None
+        ]
+
+    def build(self) -> Built:
+        """Both programs, measured; raises ExportRefused where neither holds."""
+        built = Built()
+        self._progress.stage("tracing")
+        lifted = self._lifted()
+        example = self._example()
+        traced = self._trace(lifted, example)
+        self._progress.stage("measuring the TorchScript program")
+        self._keep(built, self._scripts(traced))
+        self._progress.stage("making the ONNX program")
+        self._keep(built, self._graphs(traced, example, built))
+        if not built.programs and self._spec.run_steps is not None:
+            raise ExportRefused(_LOOP + "; ".join(built.shortfalls), _NO_LOOP)
+        if not built.programs:
+            raise ExportRefused(
+                "no program equals the module: " + "; ".join(built.shortfalls),
+                "keep sizes out of Python in forward (x.shape is fine, int(x.shape[0]) is not), "
+                "and let no result depend on anything but the inputs and the state",
+            )
+        return built
+
+    def _trace(self, lifted: Lifted, example: list[torch.Tensor]) -> torch.jit.ScriptModule:
+        try:
+            with self._original.restored():
+                self._check_leaks(lifted, example)
+            with self._original.restored():
+                return trace(lifted, example)
+        except ExportRefused:
+            raise
+        except Exception as error:  # whatever the user's code says to a state from outside
+            raise ExportRefused(
+                f"forward cannot be traced with its state from outside: {first_line(error)}",
+                "let recurrent layers take their initial state as torch's own do (input, hx=None)",
+            ) from error
+
+    def _lifted(self) -> Lifted:
+        states = self._subject.found
+        return Lifted(
+            self._traced,
+            self._original.signature,
+            [each.name for each in self._spec.inputs],
+            list(self._subject.outputs),
+            states.variables,
+            states.alone,
+            sorted(self._omit()),
+            self._layout.sampler.lengths,
+        )
+
+    def _omit(self) -> set[str]:
+        states = self._subject.states
+        kept = {each.argument for each in states if each.argument is not None}
+        return set(self._original.omit) - {each.split(".", 1)[0] for each in kept}
+
+    def _example(self) -> list[torch.Tensor]:
+        """What the trace is made on; one time step where forward loops over them."""
+        batch = _TRACE_BATCH if self._layout.batch else 0
+        for time in self._subject.lengths_that_run():
+            given = self._subject.draw(batch, time if self._layout.time else 0, seed=1)
+            try:
+                self._subject.run(given)
+            except NotAccepted:  # a module may not take so short a sequence
+                continue
+            break
+        states = {**self._subject.start(given, batch), **given.states}
+        tensors = [given.inputs[each.name] for each in self._spec.inputs]
+        tensors += [states[each.name] for each in self._spec.states]
+        if self._layout.sampler.lengths is not None:
+            tensors.append(torch.full((max(batch, 1),), time, dtype=torch.int32))
+        return tensors
+
+    def _check_leaks(self, lifted: Lifted, example: list[torch.Tensor]) -> None:
+        """State in attributes may feed nothing but recurrent layers, which are fed from outside."""
+        if not any(probe.seen.changed for probe in self._layout.probes):
+            return
+        clean = lifted(*example)
+        dirty = lifted(*(each + 1 if each.is_floating_point() else each for each in example))
+        again = lifted(*example)
+        del dirty
+        if not all(map(torch.equal, clean, again)):
+            name = self._layout.probes[0].seen.changed[0]
+            raise ExportRefused(
+                f"the state in the attribute {name!r} feeds more than a recurrent layer",
+                "take it as an argument of forward and return its new value",
+            )
+
+    def _scripts(self, traced: torch.jit.ScriptModule) -> Iterator[Candidate]:
+        for freeze in (True, False):
+            data = script_bytes(traced, freeze)
+            yield self._candidate("torchscript", data, self._own_lengths)
+
+    def _graphs(
+        self, traced: torch.jit.ScriptModule, example: list[torch.Tensor], built: Built
+    ) -> Iterator[Candidate]:
+        """ONNX programs, the most able first: with lengths, with held outputs, plain."""
+        if any(each.dtype == torch.float16 for each in self._traced.parameters()):
+            # It ends the process where it meets one (onnxruntime 1.31, while it loads).
+            built.shortfalls.append("onnx: ONNX Runtime has no float16 recurrent layers on the CPU")
+            return
+        inputs = list(self._inputs)
+        if self._own_lengths is not None:
+            inputs.append(Port(self._own_lengths, ("batch",)))
+        try:
+            graph = export_graph(traced, self._traced, example, inputs, self._outputs)
+        except Exception as error:  # an operator without an ONNX form
+            built.shortfalls.append(f"onnx: {first_line(error)}")
+            return
+        if self._own_lengths is not None:
+            yield self._graph(graph, inputs, None, False, self._own_lengths)
+            return
+        if self._layout.batch and self._layout.time and self._spec.run_steps is None:
+            lengths = lengths_name(self._spec, None)
+            for held in (False, True):
+                yield self._graph(graph, inputs, lengths, held, lengths)
+        yield self._graph(graph, inputs, None, False, None)
+
+    def _graph(
+        self,
+        graph: onnx.ModelProto,
+        inputs: list[Port],
+        wired: str | None,
+        held: bool,
+        lengths: str | None,
+    ) -> Candidate:
+        return self._candidate("onnx", finish(graph, inputs, self._outputs, wired, held), lengths)
+
+    def _candidate(self, kind: ProgramKind, data: bytes, lengths: str | None) -> Candidate:
+        call = load_call(kind, data, self._spec, lengths)
+        return Candidate(kind, data, Stepper(self._spec, call, lengths))
+
+    def _keep(self, built: Built, candidates: Iterator[Candidate]) -> None:
+        """The first candidate that holds; one with wired lengths must be ragged-exact."""
+        shortfall = None
+        for candidate in candidates:
+            wired = candidate.lengths is not None and self._own_lengths is None
+            try:
+                measured = Meter(candidate, self._reference).measure(wired=wired)
+                self._agree(built, candidate, measured)
+            except FallsShort as error:
+                shortfall = shortfall if wired else str(error)
+                continue
+            built.programs.append((candidate, measured))
+            return
+        if shortfall is not None:
+            built.shortfalls.append(shortfall)
+
+    def _agree(self, built: Built, candidate: Candidate, measured: Measured) -> None:
+        """The programs of one artifact stream alike; a loop is served frame by frame or not."""
+        if self._spec.run_steps is not None and measured.streaming == "none":
+            raise ExportRefused(f"{_LOOP}{measured.reason}", _NO_LOOP)
+        if built.programs and built.programs[0][1].streaming != measured.streaming:
+            raise FallsShort(
+                f"{candidate.kind}: streams as {measured.streaming}, the other program as "
+                f"{built.programs[0][1].streaming}"
+            )

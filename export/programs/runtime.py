@@ -1,0 +1,59 @@
+"""Programs loaded from their bytes, on one thread of the CPU; tensors in and out by name."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+
+import onnxruntime as ort
+import torch
+
+from carousel.export.legacy import legacy_quiet
+from carousel.models.manifest import ProgramKind
+from carousel.models.spec import ModelSpec
+
+Tensors = dict[str, torch.Tensor]
+Call = Callable[[Tensors], Tensors]
+
+FILES: Mapping[ProgramKind, str] = {"onnx": "model.onnx", "torchscript": "model.ts"}
+
+
+def load_call(kind: ProgramKind, data: bytes, spec: ModelSpec, lengths: str | None = None) -> Call:
+    """What a program answers, run as a server runs it: ONNX by name, TorchScript by place.
+
+    Raises what the runtime raises.
+    """
+    given = [each.name for each in (*spec.inputs, *spec.program_states)]
+    given += [] if lengths is None else [lengths]
+    wanted = [each.name for each in spec.outputs]
+    wanted += [each.output for each in spec.states if each.output is not None]
+    if kind == "onnx":
+        session = open_session(data)
+        return lambda values: run_session(session, given, wanted, values)
+    with legacy_quiet():
+        module = torch.jit.load(  # type: ignore[no-untyped-call]  # torch leaves it so
+            io.BytesIO(data), map_location="cpu"
+        )
+
+    def call(values: Tensors) -> Tensors:
+        # Copies: a program that writes into its input must not spoil the expected values.
+        copies = [values[name].clone(memory_format=torch.contiguous_format) for name in given]
+        with torch.no_grad():
+            return dict(zip(wanted, module(*copies), strict=True))
+
+    return call
+
+
+def open_session(data: bytes) -> ort.InferenceSession:
+    """A session of this file; raises what ONNX Runtime raises."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised as well
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def run_session(
+    session: ort.InferenceSession, given: Sequence[str], wanted: Sequence[str], values: Tensors
+) -> Tensors:
+    """The outputs `wanted` of one run."""
+    found = session.run(list(wanted), {name: values[name].numpy() for name in given})
+    return {name: torch.from_numpy(each) for name, each in zip(wanted, found, strict=True)}

@@ -1,0 +1,139 @@
+"""The ModelSpec of a foreign model, from a fit and the roles of its tensors."""
+
+from collections.abc import Iterator, Sequence
+
+from carousel.export.errors import InvalidRequest
+from carousel.export.files.program import Port
+from carousel.export.measured.sampling import Axes
+from carousel.export.options import Options
+from carousel.export.reading.fitting import Fit, Rejected
+from carousel.export.reading.roles import Roles
+from carousel.models.spec import (
+    BATCH,
+    TIME,
+    Axis,
+    Dtype,
+    InputSpec,
+    ModelSpec,
+    OutputSpec,
+    StateSpec,
+)
+
+
+def describe(
+    ports: Sequence[Port], outputs: Sequence[str], fit: Fit, roles: Roles, options: Options
+) -> ModelSpec:
+    """Names, dtypes and axes; the streaming kind is measured later. Raises Rejected."""
+    kept = {*roles.pairs, *roles.fixed}
+    inputs = tuple(_input(port, fit, options) for port in ports if port.name not in kept)
+    states = tuple(_states(ports, fit, roles, options))
+    names = {each.name for each in ports}
+    contexts = tuple(_context(each, names, options) for each in inputs if each.context)
+    return ModelSpec(
+        inputs=inputs,
+        outputs=tuple(_outputs(outputs, fit, roles, options, framed=bool(states or contexts))),
+        states=(*states, *contexts),
+    )
+
+
+def _input(port: Port, fit: Fit, options: Options) -> InputSpec:
+    if port.name in options.constants:
+        return InputSpec(
+            name=port.name,
+            dtype=port.dtype,
+            axes=tuple(axis for axis in port.axes if isinstance(axis, int)),
+            constant=options.constants[port.name],
+        )
+    axes = fit.guess.axes[port.name]
+    low, high = fit.draws.spans.get(port.name, (None, None))
+    context, along = options.contexts.get(port.name), fit.guess.along.get(port.name)
+    if context is not None and along is not None:
+        axes = _new_samples(port.name, axes, along, context.samples)
+    return InputSpec(
+        name=port.name,
+        dtype=port.dtype,
+        axes=axes,
+        low=low,
+        high=high,
+        context=0 if context is None else context.samples,
+        context_axis=along,
+    )
+
+
+def _new_samples(name: str, axes: Axes, along: int, samples: int) -> Axes:
+    """The axes without the samples that stand in front."""
+    size = axes[along]
+    if not isinstance(size, int):
+        return axes
+    least = samples if TIME in axes else 1
+    if size - samples < least:
+        raise InvalidRequest(
+            f"--context: {name} has {size} samples in all, too few for {samples} of context"
+        )
+    return tuple(size - samples if place == along else axis for place, axis in enumerate(axes))
+
+
+def _states(ports: Sequence[Port], fit: Fit, roles: Roles, options: Options) -> Iterator[StateSpec]:
+    for port in ports:
+        if port.name in roles.pairs or port.name in roles.fixed:
+            yield StateSpec(
+                name=port.name,
+                dtype=port.dtype,
+                axes=fit.guess.axes[port.name],
+                output=roles.pairs.get(port.name),
+                fold=fit.guess.folds[port.name],
+                fixed=port.name in roles.fixed,
+                has_initial=port.name in options.initial,
+            )
+
+
+def _context(given: InputSpec, taken: set[str], options: Options) -> StateSpec:
+    name = f"{given.name}.context"
+    while name in taken:
+        name += "_"
+    return StateSpec(
+        name=name,
+        dtype=given.dtype,
+        axes=given.kept_axes,
+        output=None,
+        has_initial=name in options.initial,
+        context_of=given.name,
+    )
+
+
+def _outputs(
+    outputs: Sequence[str], fit: Fit, roles: Roles, options: Options, *, framed: bool
+) -> Iterator[OutputSpec]:
+    wanted = options.outputs or [each for each in outputs if each not in roles.pairs.values()]
+    if not wanted:
+        raise InvalidRequest("--state: every output is a state, and none is left to answer with")
+    for name in wanted:
+        fitted = fit.outputs[name]
+        if fitted is None:
+            raise Rejected("shape", f"the sizes of the output {name} follow neither batch nor time")
+        axes = fitted.axes
+        if fitted.fold > 1 or (fit.guess.batch and BATCH not in axes):
+            raise Rejected("rows", f"the output {name} has no batch axis of its own")
+        step = TIME in axes or (framed and not fit.guess.time)
+        yield OutputSpec(
+            name=name,
+            dtype=_dtype(name, fit),
+            axes=axes,
+            per="step" if step else "sequence",
+            stride=fitted.stride if fitted.stride > 1 else None,
+            offset=fitted.offset or None,
+        )
+
+
+def _dtype(name: str, fit: Fit) -> Dtype:
+    dtype: Dtype = str(fit.dtypes[name]).removeprefix("torch.")  # type: ignore[assignment]
+    return dtype
+
+
+def without_batch(spec: ModelSpec) -> str | None:
+    """The first tensor without a batch axis where others have one."""
+    tensors = (*spec.sent_inputs, *spec.outputs, *spec.states)
+    axes: list[tuple[Axis, ...]] = [each.axes for each in tensors]
+    if not any(BATCH in each for each in axes):
+        return None
+    return next((each.name for each in tensors if BATCH not in each.axes), None)

@@ -1,0 +1,235 @@
+"""A guess at the axes, run at several sizes: whether it runs, what is folded, what comes out."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.files.program import Port, Program
+from carousel.export.measured.axes import Fitted, fit_axes
+from carousel.export.measured.noise import SETTINGS, Draws
+from carousel.export.measured.tolerance import difference
+from carousel.export.options import Options, Value
+from carousel.export.programs.faults import fault
+from carousel.export.programs.runtime import Tensors
+from carousel.export.reading.guesses import Guess
+from carousel.export.reading.names import may_be_state
+from carousel.models.spec import BATCH, TIME
+
+_TIME = 4
+_LONGER = (4, 16, 64, 256, 1024)  # for what keeps no state and may need a longer sequence
+_MOST_FOLD = 1024  # of one state where no other is folded,
+_MOST_FOLDS = 48  # and of two at once,
+_MOST_TRIES = 4096  # as long as there are not too many of either
+
+
+class Rejected(Exception):
+    """A guess that does not hold: `run`, `shape`, `rows`, `time` or `pairs`, and the refusal if it
+    comes to one; `states` is how many states it would have had where those are what fails.
+    """
+
+    def __init__(
+        self, kind: str, reason: str, refusal: ExportRefused | None = None, states: int = 0
+    ) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.refusal = refusal
+        self.states = states
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A guess that runs: its folds, and the axes and fold of each output (None: not explained)."""
+
+    guess: Guess
+    draws: Draws
+    time: int
+    outputs: Mapping[str, Fitted | None]
+    dtypes: Mapping[str, torch.dtype]
+
+
+class Fitter:
+    """Runs guesses on the program."""
+
+    def __init__(self, program: Program, options: Options) -> None:
+        self._program = program
+        self._options = options
+        self._ports = [each for each in program.inputs if each.name not in options.constants]
+        self._fixed = {
+            each.name: _constant(each, options.constants[each.name])
+            for each in program.inputs
+            if each.name in options.constants
+        }
+        self.spans = dict(self._find_spans())
+
+    def __repr__(self) -> str:
+        return f"<Fitter {self._program!r}>"
+
+    def fit(self, guess: Guess, *, search: bool) -> Fit:
+        """The guess with what its runs showed; raises Rejected. `search` for folds takes long."""
+        timed = guess.time
+        kept = self._kept()
+        times = [0] if not timed else [_TIME] if kept else list(_LONGER)
+        guess, time, draws = self._first_that_runs(guess, times, kept, search)
+        self._check_repeats(guess, time, draws)
+        batch = 2 if guess.batch else 0
+        sizes = [(batch, time), (batch + 1, time), (batch, time + 3)]
+        wanted = dict.fromkeys((b if batch else 0, t if timed else 0) for b, t in sizes)
+        runs = [self._probe(guess, rows, steps, draws) for rows, steps in wanted]
+        batches, lengths = zip(*wanted, strict=True)
+        outputs = {
+            name: fit_axes([run[name].shape for run in runs], batches, lengths)
+            for name in self._program.outputs
+        }
+        found = runs[0]
+        return Fit(guess, draws, time, outputs, {name: each.dtype for name, each in found.items()})
+
+    def run(self, guess: Guess, batch: int, time: int, draws: Draws, seed: int = 0) -> Tensors:
+        """One run of the program at these sizes; raises what the runtime raises."""
+        given = dict(self._fixed)
+        for port in self._ports:
+            axes = guess.axes[port.name]
+            extra = self._extra(port.name, guess)
+            sizes = {BATCH: batch * guess.folds[port.name], TIME: time + extra}
+            given[port.name] = draws.tensor(port.name, port.dtype, axes, sizes, seed)
+        return self._program.run(given)
+
+    def draws(self) -> Draws:
+        """Draws at the widest setting."""
+        return Draws(self.spans, dict(self._options.initial), self._kept())
+
+    def _kept(self) -> frozenset[str]:
+        """Inputs that may be states."""
+        options = self._options
+        named = {each.name for each in self._ports if may_be_state(each.name)}
+        return frozenset(
+            {*named, *options.pairs, *options.fixed} - {*options.sent, *options.contexts}
+        )
+
+    def _extra(self, name: str, guess: Guess) -> int:
+        """Time steps that stand in front of an input's own."""
+        place = guess.along.get(name)
+        if place is None or guess.axes[name][place] != TIME:
+            return 0
+        return self._options.contexts[name].samples
+
+    def _find_spans(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        for port in self._ports:
+            if port.name in self._options.ranges:
+                yield port.name, self._options.ranges[port.name]
+            elif port.dtype.startswith(("int", "uint")):
+                rows = self._program.vocabulary(port.name)
+                if rows is not None:
+                    yield port.name, (0, rows - 1)
+
+    def _first_that_runs(
+        self, guess: Guess, times: Sequence[int], kept: frozenset[str], search: bool
+    ) -> tuple[Guess, int, Draws]:
+        """Folds, length and setting at which the model runs, and gives finite numbers if it can."""
+        reason = ""
+        found: tuple[Guess, int, Draws] | None = None
+        for time, setting in itertools.product(times, SETTINGS):
+            draws = Draws(self.spans, dict(self._options.initial), kept, setting)
+            try:
+                folded = self._folded(guess, time, draws, search)
+                outputs = self.run(folded, 2 if folded.batch else 0, time, draws)
+            except Exception as error:  # whatever the runtime says to sizes or values
+                reason = reason or fault(error)
+                continue
+            if all(_is_finite(each) for each in outputs.values()):
+                return folded, time, draws
+            found = found or (folded, time, draws)
+        if found is None:
+            raise Rejected("run", reason)
+        return found
+
+    def _folded(self, guess: Guess, time: int, draws: Draws, search: bool) -> Guess:
+        """The guess with every fold known; raises what the runtime says where none runs."""
+        unknown = [name for name, fold in guess.folds.items() if fold == 0]
+        plain = replace(guess, folds={**guess.folds, **dict.fromkeys(unknown, 1)})
+        try:
+            self.run(plain, 1, time, draws)
+        except Exception:  # whatever the runtime says: a fold may be what is wrong
+            if not (search and unknown and draws.setting == SETTINGS[0]):
+                raise
+        else:
+            return plain
+        for folds in itertools.islice(self._folds(unknown), _MOST_TRIES):
+            folded = replace(guess, folds={**guess.folds, **folds})
+            try:
+                self.run(folded, 1, time, draws)
+            except Exception:  # whatever the runtime says: not this fold
+                continue
+            return folded
+        self.run(plain, 1, time, draws)
+        return plain
+
+    def _folds(self, unknown: Sequence[str]) -> Iterator[dict[str, int]]:
+        """Folds to try: those that the names of axes tell, as in `batch_x33`; then one state's
+        alone; then two at once.
+        """
+        ones = dict.fromkeys(unknown, 1)
+        told = {
+            port.name: int(each)
+            for port in self._ports
+            if port.name in unknown
+            for axis in port.open_axes
+            for each in re.findall(r"[1-9]\d*", axis.rpartition(".")[2])
+        }
+        yield ones | told
+        for fold in range(2, _MOST_FOLD + 1):
+            yield from (ones | {name: fold} for name in unknown)
+        few = range(2, _MOST_FOLDS + 1)
+        for (first, one), (second, other) in itertools.product(
+            itertools.product(unknown, few), repeat=2
+        ):
+            if first < second:
+                yield ones | {first: one, second: other}
+
+    def _probe(self, guess: Guess, rows: int, steps: int, draws: Draws) -> Tensors:
+        try:
+            return self.run(guess, rows, steps, draws, seed=rows + steps)
+        except Exception as error:  # whatever the runtime says to a size that it does not take
+            raise Rejected("run", f"B={rows} T={steps}: {fault(error)}") from None
+
+    def _check_repeats(self, guess: Guess, time: int, draws: Draws) -> None:
+        """Raise ExportRefused unless a run says the same after another run as before it."""
+        batch = 2 if guess.batch else 0
+        first = self.run(guess, batch, time, draws)
+        self.run(guess, batch, time, draws, seed=1)
+        again = self.run(guess, batch, time, draws)
+        if all(difference(first[name], again[name]).error == 0 for name in first):
+            return
+        raise self._program.keeps_state() or ExportRefused(
+            "two runs on the same input differ: the model draws random numbers, or keeps state "
+            "where no caller sees it",
+            "export it without, its state taken as an input and returned as an output",
+        )
+
+
+def _constant(port: Port, value: Value) -> torch.Tensor:
+    """The constant as the program takes it; raises InvalidRequest where it is none of its dtype."""
+    dtype: torch.dtype = getattr(torch, port.dtype)
+    if dtype == torch.bool:
+        fits = isinstance(value, bool)
+    elif dtype.is_floating_point:
+        fits = not isinstance(value, bool) and abs(value) <= torch.finfo(dtype).max
+    else:
+        info = torch.iinfo(dtype)
+        fits = type(value) is int and info.min <= value <= info.max
+    if not fits:
+        raise InvalidRequest(f"--constant: {port.name} is {port.dtype}, which {value} is not")
+    sizes = [axis for axis in port.axes if isinstance(axis, int)]
+    if len(sizes) < len(port.axes):
+        raise InvalidRequest(
+            f"--constant: {port.name} has the axes {port.axes}; give their sizes with --input"
+        )
+    return torch.full(sizes, value, dtype=dtype)
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor).all())

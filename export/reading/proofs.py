@@ -1,0 +1,141 @@
+"""Proof of states by running: in chunks beside the whole where there is a time axis, frame after
+frame where there is none; and what a state is worth: the answers when it is not handed on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from carousel.export.errors import ExportRefused
+from carousel.export.measured.cases import flat
+from carousel.export.measured.rows import ROWS, coupled, places, unusual
+from carousel.export.measured.streaming import foreseen
+from carousel.export.measured.tolerance import FAR, Difference, Scale, largest
+from carousel.export.programs.faults import fault
+from carousel.export.reading.subject import FileSubject
+from carousel.models.spec import StateSpec
+
+STEPS = 7
+_FRAMES = 16
+_SWAPS = 2  # of how many others of its shape a state is told apart by running
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How far chunks are from the whole, and what the runtime said where it did not run."""
+
+    found: Difference
+    text: str
+
+    @property
+    def passes(self) -> bool:
+        """Whether chunks equal the whole."""
+        return self.found.passes
+
+
+def chunked(
+    subject: FileSubject, time: int, chunks: Sequence[int], swap: dict[str, str] | None = None
+) -> Held:
+    """Whole sequences beside the same in chunks, states handed on (as `swap` says)."""
+    given = subject.draw(_rows(subject), time, 5, anywhere=True)
+    try:
+        whole = subject.stepper.run(given.inputs, given.states)
+        parts = subject.stepper.run_chunks(given.inputs, given.states, chunks, swap)
+    except Exception as error:  # whatever the runtime says to a chunk that it does not take
+        return Held(FAR, fault(error))
+    found = subject.tolerance.compare(whole.all(), parts.all(), Scale.SMALL)
+    return Held(found, f"error {found.error:.1e}")
+
+
+def holds(subject: FileSubject, swap: dict[str, str] | None = None) -> Held:
+    """Chunks of one step, and a last chunk of one: halves would hide a seam. Then the future."""
+    held = chunked(subject, STEPS, [1] * STEPS, swap)
+    if held.passes:
+        held = chunked(subject, STEPS, [STEPS - 1, 1], swap)
+    if not held.passes or swap:
+        return held
+    given = subject.draw(_rows(subject), STEPS, 5, anywhere=True)
+    others = subject.draw(_rows(subject), STEPS, 7).inputs
+    try:
+        found = foreseen(subject.stepper, given.inputs, others, given.states, subject.tolerance)
+    except Exception as error:  # whatever the runtime says to these values
+        return Held(FAR, fault(error))
+    return Held(found, f"a step knows what comes after it, by {found.error:.1e}")
+
+
+def mixed_rows(subject: FileSubject, time: int) -> str | None:
+    """What shows that rows are not independent; None if nothing does."""
+    own, strangers = (subject.draw(ROWS, time, seed, anywhere=True) for seed in (11, 13))
+    given, found = places(subject.spec)
+    values = {**own.inputs, **own.states}
+    others = {**strangers.inputs, **strangers.states}
+    crowds = list(unusual(others, subject.spans))
+    # Silence is that of a session that has just begun.
+    crowds[-1] |= subject.start(strangers, ROWS)
+    try:
+        return coupled(
+            flat(subject.stepper, 0), given, found, values, others, crowds, subject.tolerance
+        )
+    except Exception as error:  # whatever the runtime says to other rows, or to one
+        return f"it does not run with other rows ({fault(error)})"
+
+
+def evidence(subject: FileSubject) -> dict[str, str]:
+    """What each state is worth; raises ExportRefused for one whose handing on changes nothing."""
+    if any(each.time_axis is not None for each in subject.spec.inputs):
+        return {each.name: _in_chunks(subject, each) for each in _changing(subject)}
+    return {each.name: _in_frames(subject, each) for each in _changing(subject)}
+
+
+def _in_chunks(subject: FileSubject, state: StateSpec) -> str:
+    """The error of chunks that start this state anew, or hand on another of its shape."""
+    given, stepper = subject.draw(_rows(subject), STEPS, 5, anywhere=True), subject.stepper
+    whole = stepper.run(given.inputs, given.states)
+    anew = stepper.run_chunks(given.inputs, given.states, [1] * STEPS, reset=(state.name,))
+    lost = largest(whole.outputs, anew.outputs)
+    said = f"chunks equal the whole; not handed on: {lost:.1e} off"
+    shape = (state.axes, state.dtype, state.fold)
+    others = [each.name for each in _changing(subject) if each.name != state.name]
+    alike = [
+        each.name
+        for each in _changing(subject)
+        if each.name in others and (each.axes, each.dtype, each.fold) == shape
+    ]
+    for other in alike[:_SWAPS]:
+        swapped = holds(subject, {state.name: other, other: state.name})
+        said += f"; swapped with {other}: {'equal' if swapped.passes else swapped.text}"
+    return said
+
+
+def _in_frames(subject: FileSubject, state: StateSpec) -> str:
+    """How far answers are off when this state starts anew at every frame."""
+    batch, stepper = _rows(subject), subject.stepper
+    given = [subject.draw(batch, 0, 20 + step) for step in range(_FRAMES)]
+    frames, start = [each.inputs for each in given], given[0].states
+    kept = stepper.run_frames(frames, start)
+    anew = stepper.run_frames(frames, start, reset=(state.name,))
+    pairs = list(zip(kept, anew, strict=True))
+    lost = max(largest(one.outputs, other.outputs) for one, other in pairs)
+    if lost > 0:
+        return f"not handed on: {lost:.1e} off within {_FRAMES} frames"
+    moved = max(largest(one.states, other.states) for one, other in pairs)
+    if moved > 0:
+        return f"not handed on: other states only, no output within {_FRAMES} frames"
+    if state.context_of is not None:
+        raise ExportRefused(
+            f"what stands in front of {state.context_of} changes nothing in {_FRAMES} frames",
+            "leave out --context, or name more samples",
+        )
+    raise ExportRefused(
+        f"the pair does not hold: handing on {state.output} back at {state.name} changes nothing "
+        f"in {_FRAMES} frames",
+        f"name another output with --state {state.name}=OUTPUT, or --sent {state.name} if clients "
+        "send it",
+    )
+
+
+def _changing(subject: FileSubject) -> list[StateSpec]:
+    return [each for each in subject.spec.states if not each.fixed]
+
+
+def _rows(subject: FileSubject) -> int:
+    return ROWS if subject.spec.has_batch else 0

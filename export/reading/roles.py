@@ -1,0 +1,274 @@
+"""Which inputs are states, and which output is each one's new value: candidates, and why.
+
+Flags decide; then names that leave no doubt: of inputs that are called states and share a shape,
+names must tell every pair or they tell none. Then, for an input that is called a state, the only
+output of its shape and dtype. What is left open can be decided by running where there is a time
+axis, and by nobody but the caller where there is none.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.files.program import Port
+from carousel.export.measured.axes import Fitted
+from carousel.export.options import Options
+from carousel.export.reading.ambiguity import served, undecided, unmatched
+from carousel.export.reading.choices import choices
+from carousel.export.reading.fitting import Fit
+from carousel.export.reading.names import (
+    is_state,
+    may_be_new_state,
+    may_be_state,
+    pair_by_name,
+    says_nothing,
+)
+from carousel.models.spec import TIME
+
+_Alike = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The output that each state comes back as, the states that never change, and the reasons."""
+
+    pairs: Mapping[str, str]
+    fixed: tuple[str, ...]
+    why: Mapping[str, str]
+
+
+class Candidates:
+    """The inputs and outputs of one fit that could be pairs."""
+
+    def __init__(self, ports: Sequence[Port], outputs: Sequence[str], fit: Fit, options: Options):
+        self._ports = ports
+        self._outputs = outputs
+        self._options = options
+        self._fit = fit
+        self._alike = {
+            port.name: [name for name in outputs if self._same(port, name)] for port in ports
+        }
+
+    def __repr__(self) -> str:
+        return f"<Candidates {self._alike}>"
+
+    def readings(self, *, wide: bool = False) -> list[Roles]:
+        """Every reading to choose from by running; one where flags and names leave no doubt.
+
+        `wide`: with inputs among the states that are not called so, though others are; none where
+        there is no time axis. Raises Doubt where no run can settle it, ExportRefused where flags or
+        names do not fit.
+        """
+        pairs, why = self._said()
+        free = self._free(pairs)
+        begun = self._by_name(free, pairs, why)
+        self._by_shape(free, pairs, why)
+        doubtful = self._doubtful(free, pairs, begun)
+        self._refuse_unmatched(pairs, doubtful)
+        if doubtful and not self._fit.guess.time:
+            raise undecided(doubtful, self._misfits(doubtful, pairs))
+        if wide:
+            doubtful = self._left(free, pairs) if self._fit.guess.time else {}
+        fixed = tuple(dict.fromkeys(self._options.fixed))
+        readings = [
+            Roles({**pairs, **more}, fixed, {**why, **dict.fromkeys(more, "by running")})
+            for more in choices(doubtful)
+        ]
+        for each in readings:
+            self._check_sent(each)
+        return readings
+
+    def overlooked(self, roles: Roles) -> dict[str, str]:
+        """Beside states, what clients send though an output has its shape and dtype, each with that
+        output; nothing where it must be sent, or its output be the answer.
+        """
+        kept = {*roles.pairs, *roles.fixed}
+        others = len(self._ports) - len(kept) > 1 and len(self._outputs) - len(roles.pairs) > 1
+        if not (roles.pairs and others):
+            return {}
+        left = self._left(self._free(roles.pairs), roles.pairs)
+        return {name: outputs[0] for name, outputs in left.items() if name not in kept}
+
+    def _left(self, free: _Alike, pairs: Mapping[str, str]) -> dict[str, list[str]]:
+        """Inputs without a pair that could come back as something."""
+        left = {
+            name: [each for each in outputs if each not in pairs.values()]
+            for name, outputs in free.items()
+            if name not in pairs
+        }
+        return {name: outputs for name, outputs in left.items() if outputs}
+
+    def _doubtful(
+        self, free: _Alike, pairs: Mapping[str, str], begun: Collection[str]
+    ) -> dict[str, list[str]]:
+        """What is called a state and could come back as several outputs; where nothing is called
+        so, and there is more than one input, whatever could.
+        """
+        left = self._left(free, pairs)
+        called = {
+            name: outputs
+            for name, outputs in left.items()
+            if is_state(name) or name in begun or (may_be_state(name) and not self._fit.guess.time)
+        }
+        if called:
+            return called
+        if pairs:
+            return {} if self._fit.guess.time else self._suspects(left, pairs)
+        return {} if len(self._ports) < 2 else left
+
+    def _suspects(
+        self, left: Mapping[str, list[str]], pairs: Mapping[str, str]
+    ) -> dict[str, list[str]]:
+        """What is not called a state, beside others that are, and has an output of its own name;
+        nothing where it must be sent, or its output be the answer.
+        """
+        named = pair_by_name(left)
+        kept = {*pairs, *named, *self._options.fixed}
+        if len(self._ports) == len(kept) or len(self._outputs) == len(pairs) + len(named):
+            return {}
+        return {name: [output] for name, output in named.items()}
+
+    def _same(self, port: Port, output: str) -> bool:
+        return self._alike_but_dtype(port, output) and self._dtype(output) == port.dtype
+
+    def _alike_but_dtype(self, port: Port, output: str) -> bool:
+        guess = self._fit.guess
+        mine = Fitted(guess.axes[port.name], guess.folds[port.name])
+        return self._fit.outputs[output] == mine and TIME not in mine.axes
+
+    def _dtype(self, output: str) -> str:
+        return str(self._fit.dtypes[output]).removeprefix("torch.")
+
+    def _said(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The pairs that flags name, which must fit."""
+        for name, output in self._options.pairs.items():
+            if output not in self._alike[name]:
+                axes = self._fit.guess.axes[name]
+                fitted = self._fit.outputs[output]
+                raise ExportRefused(
+                    f"{output} is {self._fit.dtypes[output]} {fitted and fitted.axes}, and the "
+                    f"state {name} that it should be the new value of has the axes {axes}",
+                    "name another output with --state, or the right axes with --input",
+                )
+        return dict(self._options.pairs), dict.fromkeys(self._options.pairs, "by flag")
+
+    def _free(self, pairs: Mapping[str, str]) -> dict[str, list[str]]:
+        """Inputs that nothing has been said about, and the outputs they could come back as."""
+        said = {*pairs, *self._options.fixed, *self._options.sent, *self._options.contexts}
+        every = {
+            name: [each for each in outputs if each not in pairs.values()]
+            for name, outputs in self._alike.items()
+            if name not in said
+        }
+        for name, output in pair_by_name(every).items():
+            if may_be_state(name) and output in self._options.outputs:
+                raise served(name, output)
+        return {
+            name: [each for each in outputs if each not in self._options.outputs]
+            for name, outputs in every.items()
+        }
+
+    def _by_name(self, free: _Alike, pairs: dict[str, str], why: dict[str, str]) -> frozenset[str]:
+        """Pairs of what names tell; gives the states whose names tell some of one shape, not all.
+
+        What is not called a state is one by its name only where running shows it, where nothing is
+        called so, and where something is left to send and to answer with.
+        """
+        named = pair_by_name(free)
+        called = [port for port in self._ports if free.get(port.name) and may_be_state(port.name)]
+        partly = {
+            port.name
+            for port in called
+            if any(self._rivals(port, each) and each.name not in named for each in called)
+        }
+        rest = len(self._ports) > len(named) and len(self._outputs) > len(named)
+        plain = rest and not (pairs or called) and self._fit.guess.time
+        for name in named if plain else [each.name for each in called]:
+            if name in named and name not in partly:
+                pairs[name], why[name] = named[name], "by name"
+        return frozenset(partly) if partly & set(named) else frozenset()
+
+    def _rivals(self, port: Port, other: Port) -> bool:
+        """Whether two inputs have one shape and dtype."""
+        guess = self._fit.guess
+        return (port.dtype, guess.axes[port.name], guess.folds[port.name]) == (
+            other.dtype,
+            guess.axes[other.name],
+            guess.folds[other.name],
+        )
+
+    def _by_shape(self, free: _Alike, pairs: dict[str, str], why: dict[str, str]) -> None:
+        left = {
+            name: outputs for name, outputs in self._left(free, pairs).items() if may_be_state(name)
+        }
+        misfits = self._misfits(left, pairs)
+        for name, outputs in left.items():
+            rivals = [other for other, theirs in left.items() if set(theirs) & set(outputs)]
+            if len(outputs) > 1 or rivals != [name]:
+                continue
+            sure = name not in misfits and self._may_come_back(name, outputs[0])
+            if self._fit.guess.time or sure:
+                pairs[name], why[name] = outputs[0], "the only output of its shape"
+
+    def _may_come_back(self, name: str, output: str) -> bool:
+        """Whether the names of a state and of the only output of its shape let them be a pair.
+
+        Either is called a state; an output called otherwise is none, and one whose name says
+        nothing is the answer where it comes first.
+        """
+        if may_be_new_state(output):
+            return True
+        return is_state(name) and says_nothing(output) and output != self._outputs[0]
+
+    def _misfits(self, names: Collection[str], pairs: Mapping[str, str]) -> dict[str, str]:
+        """Outputs that have all that a state has but its dtype, and what is said of them."""
+        found: dict[str, str] = {}
+        for port in self._ports:
+            others = [
+                f"{each} has its axes and is {self._dtype(each)}, not {port.dtype}"
+                for each in self._outputs
+                if each not in pairs.values()
+                and self._alike_but_dtype(port, each)
+                and self._dtype(each) != port.dtype
+            ]
+            if port.name in names and others:
+                found[port.name] = "; ".join(others)
+        return found
+
+    def _refuse_unmatched(self, pairs: Mapping[str, str], doubtful: Collection[str]) -> None:
+        """An input that is called a state and comes back as nothing is not sent by accident."""
+        options = self._options
+        said = {*pairs, *doubtful, *options.fixed, *options.sent, *options.contexts}
+        lone = [port.name for port in self._ports if port.name not in said]
+        outputs = [each for each in self._outputs if each not in pairs.values()]
+        named = pair_by_name(dict.fromkeys(lone, outputs))
+        misfits = self._misfits(lone, pairs)
+        for name in lone:
+            taken = [each for each in self._alike[name] if each in options.outputs]
+            if may_be_state(name) and taken and name not in misfits:
+                raise served(name, taken[0])
+            if is_state(name) or (may_be_state(name) and (name in named or name in misfits)):
+                misfit = misfits.get(name) or self._misshapen(named.get(name))
+                raise unmatched(name, self._fit.guess.axes[name], misfit)
+
+    def _misshapen(self, output: str | None) -> str:
+        """What is wrong with the output of a state's own name, if there is one."""
+        grows = "a state that grows is no stream state"
+        if output is None:
+            return grows
+        fitted = self._fit.outputs[output]
+        axes = "of no such axes" if fitted is None else fitted.axes
+        return f"{output} is {self._dtype(output)} {axes}; {grows}"
+
+    def _check_sent(self, roles: Roles) -> None:
+        kept = {*roles.pairs, *roles.fixed}
+        if all(port.name in kept for port in self._ports):
+            listed = ", ".join(f"{name}={output}" for name, output in roles.pairs.items())
+            raise ExportRefused(
+                f"every input would be a state ({listed}), and none is left for clients to send",
+                "name what clients send: --sent NAME",
+            )
+        kept |= {f"{name}.context" for name in self._options.contexts}
+        for name in self._options.initial:
+            if name not in kept:
+                raise InvalidRequest(f"--initial: {name!r} is no state; states are {sorted(kept)}")

@@ -1,0 +1,273 @@
+"""What a foreign model is: the first reading of its axes and states that holds when it is run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from carousel.export.errors import ExportError, ExportRefused, InvalidRequest
+from carousel.export.files.program import Program
+from carousel.export.measured.tolerance import Tolerance
+from carousel.export.options import Options
+from carousel.export.reading.ambiguity import Doubt, several
+from carousel.export.reading.describe import describe, without_batch
+from carousel.export.reading.fitting import Fit, Fitter, Rejected
+from carousel.export.reading.guesses import Guess, guesses, takes_time_for_batch
+from carousel.export.reading.openings import open_axes
+from carousel.export.reading.proofs import evidence, holds, mixed_rows
+from carousel.export.reading.roles import Candidates, Roles
+from carousel.export.reading.sizes import Sizes
+from carousel.export.reading.subject import FileSubject
+from carousel.models.spec import BATCH, ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    guess: Guess
+    rejected: Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What was decided; `lost` says how readings with states failed where it has none."""
+
+    roles: Roles
+    spec: ModelSpec
+    lost: str = ""
+
+
+class Settler:
+    """Tries guesses, the likeliest first; then those that hold with one row at a time."""
+
+    def __init__(self, program: Program, options: Options) -> None:
+        self._program = program
+        self._options = options
+        twice = [each for each in program.outputs if program.outputs.count(each) > 1]
+        if twice:
+            raise ExportRefused(
+                f"the file names the output {twice[0]} twice", "export it with each output once"
+            )
+        self._fitter = Fitter(program, options)
+        self._ports = [each for each in program.inputs if each.name not in options.constants]
+        self._sizes = Sizes(self._fitter, self._ports, options)
+        self._failures: list[_Failure] = []
+
+    def __repr__(self) -> str:
+        return f"<Settler {self._program!r} failures={len(self._failures)}>"
+
+    def settle(self) -> FileSubject:
+        """The reading that holds; raises ExportRefused or InvalidRequest where none does."""
+        every = list(guesses(self._ports, self._options))
+        if not every:
+            raise self._unreadable()
+        settled = self._first(every)
+        if settled is None and any(0 in each.folds.values() for each in every):
+            settled = self._first(every, search=True)
+        if settled is None:
+            coupled_ones = [each for each in self._failures if each.rejected.kind == "rows"]
+            self._refuse_stated(coupled_ones)
+            # One row of what is called time would be one step, whatever the model needs.
+            rows = [
+                each.guess
+                for each in coupled_ones
+                if not takes_time_for_batch(each.guess, self._ports, self._options)
+            ]
+            settled = self._first([each.pin() for each in rows])
+        if settled is None:
+            raise self._refusal()
+        return settled
+
+    def _first(self, every: Sequence[Guess], *, search: bool = False) -> FileSubject | None:
+        for guess in every:
+            try:
+                fit = self._fitter.fit(guess, search=search)
+            except Rejected as rejected:
+                self._failures.append(_Failure(guess, rejected))
+                continue
+            try:
+                settled = self._hold(fit)
+            except Rejected as rejected:
+                self._failures.append(_Failure(fit.guess, rejected))
+                continue
+            self._refuse_fewer(settled)
+            return settled
+        return None
+
+    def _hold(self, fit: Fit) -> FileSubject:
+        candidates = Candidates(self._ports, self._program.outputs, fit, self._options)
+        try:
+            readings = candidates.readings()
+        except Doubt:
+            # Of these axes only if they are what they are taken for.
+            self._apart(fit, self._describe(fit, Roles({}, tuple(self._options.fixed), {})))
+            raise
+        except ExportRefused as refusal:
+            raise Rejected("pairs", refusal.reason, refusal) from None
+        found = self._decide(fit, candidates, readings)
+        subject = self._apart(fit, found.spec)
+        states = {*found.roles.pairs, *found.roles.fixed}
+        self._sizes.check(fit.guess, fit.draws, fit.time, states)
+        subject.why = dict(found.roles.why)
+        for name, text in evidence(subject).items():
+            why = subject.why.get(name)
+            subject.why[name] = text if why is None else f"{why}; {text}"
+        subject.notes = (
+            *self._notes(fit.guess, found),
+            *(
+                f"{name} is sent by clients, and {output} has its shape: --state {name}={output} "
+                "if it is a state"
+                for name, output in candidates.overlooked(found.roles).items()
+            ),
+        )
+        return subject
+
+    def _apart(self, fit: Fit, spec: ModelSpec) -> FileSubject:
+        """The model by this spec; raises Rejected where its rows are no strangers."""
+        subject = self._subject(fit, spec)
+        reason = mixed_rows(subject, fit.time) if fit.guess.batch else None
+        if reason is not None:
+            raise Rejected("rows", reason)
+        return subject
+
+    def _subject(self, fit: Fit, spec: ModelSpec) -> FileSubject:
+        return FileSubject(
+            self._program,
+            spec,
+            fit.draws,
+            fit.time,
+            Tolerance.of(spec, self._options.tolerance),
+            dict(self._options.initial),
+        )
+
+    def _decide(self, fit: Fit, candidates: Candidates, readings: Sequence[Roles]) -> _Reading:
+        """The reading that holds; where none does, one in which more inputs are states."""
+        try:
+            return self._holding(fit, readings)
+        except Rejected as rejected:
+            if rejected.kind != "time":
+                raise
+            try:
+                return self._holding(fit, candidates.readings(wide=True))
+            except Rejected as other:
+                raise (other if other.kind == "pairs" else rejected) from None
+
+    def _holding(self, fit: Fit, readings: Sequence[Roles]) -> _Reading:
+        """The reading that holds in chunks; the only one where there is no time to cut."""
+        holding: list[_Reading] = []
+        plain: list[_Reading] = []
+        text = ""
+        most = max(len(each.pairs) + len(each.fixed) for each in readings)
+        for roles in readings:
+            spec = self._describe(fit, roles)
+            if not (fit.guess.time and spec.states):
+                plain.append(_Reading(roles, spec))
+                continue
+            held = holds(self._subject(fit, spec))
+            if held.passes:
+                holding.append(_Reading(roles, spec))
+            pairs = _listed(roles)
+            text = text or f"{pairs}chunks of it differ from the whole ({held.text})"
+        if len(holding) > 1:
+            raise Rejected("pairs", "", several([each.roles.pairs for each in holding]), most)
+        if not holding and not plain:
+            raise Rejected("time", text, None, most)
+        return holding[0] if holding else replace(plain[0], lost=text)
+
+    def _describe(self, fit: Fit, roles: Roles) -> ModelSpec:
+        spec = describe(self._program.inputs, self._program.outputs, fit, roles, self._options)
+        lone = without_batch(spec)
+        if lone is not None and fit.guess.batch:
+            raise Rejected("rows", f"{lone} has no batch axis")
+        return spec
+
+    def _notes(self, guess: Guess, found: _Reading) -> tuple[str, ...]:
+        notes, spec = list(self._program.notes), found.spec
+        if guess.pinned:
+            reasons = [each.rejected.reason for each in self._failures]
+            kinds = [each.rejected.kind for each in self._failures]
+            notes.append(f"one row at a time: {reasons[kinds.index('rows')]}")
+        elif not guess.batch:
+            notes.append("one row at a time: the model has no batch axis")
+        if not spec.states:
+            notes.append("no state was found; --state INPUT=OUTPUT names one")
+        if found.lost:
+            notes.append(f"no pair of an input and an output holds when run: {found.lost}")
+        unbound = [
+            each.name
+            for each in spec.sent_inputs
+            if each.dtype.startswith(("int", "uint")) and each.low is None
+        ]
+        notes += [
+            f"nothing bounds {each}: --range {each}=LOW..HIGH has it checked" for each in unbound
+        ]
+        return tuple(notes)
+
+    def _refuse_stated(self, failures: Sequence[_Failure]) -> None:
+        """A batch axis that the caller stated must be one."""
+        stated = [each.name for each in self._ports if BATCH in each.axes]
+        if stated and failures:
+            raise ExportRefused(
+                f"the axis of {stated[0]} that --input calls batch is none: "
+                f"{failures[0].rejected.reason}",
+                "say --no-batch, and rows run one by one",
+            )
+
+    def _refuse_fewer(self, settled: FileSubject) -> None:
+        """What holds is not taken where a likelier reading has more states, and they do not."""
+        states = sum(each.context_of is None for each in settled.spec.states)
+        for failure in self._failures:
+            if failure.rejected.states > states:
+                raise self._refusal_of(failure)
+
+    def _unreadable(self) -> ExportError:
+        """Why there is no guess at all."""
+        plain = replace(self._options, contexts={})
+        if any(guesses(self._ports, plain)):
+            name = next(iter(self._options.contexts))
+            return InvalidRequest(f"--context: no axis of {name} is longer than its context")
+        return self._sizes.unreadable()
+
+    def _refusal(self) -> ExportError:
+        """Why the likeliest reading fails: the first that ran, if any did."""
+        ran = [each for each in self._failures if each.rejected.kind != "run"]
+        return self._refusal_of((ran or self._failures)[0])
+
+    def _refusal_of(self, failure: _Failure) -> ExportError:
+        rejected = failure.rejected
+        if rejected.refusal is not None:
+            return rejected.refusal
+        if rejected.reason.startswith("--"):
+            return InvalidRequest(rejected.reason)
+        if rejected.kind == "shape":
+            return ExportRefused(
+                rejected.reason,
+                "name the outputs that are served with --output, or say --no-batch if it is rows "
+                "and time in one, and rows run one by one",
+            )
+        kept = self._program.keeps_state()
+        if kept is not None:
+            return kept
+        return self._refusal_of_run(failure)
+
+    def _refusal_of_run(self, failure: _Failure) -> ExportRefused:
+        rejected = failure.rejected
+        if rejected.kind == "run" and self._sizes.runs_alone(failure.guess):
+            return ExportRefused(
+                f"the model runs with one row only: {rejected.reason}",
+                "say --no-batch, and rows run one by one",
+            )
+        if any(port.open_axes for port in self._ports):
+            reason = rejected.reason if rejected.kind == "time" else f"it fails: {rejected.reason}"
+            return open_axes(self._fitter, self._ports, failure.guess, reason)
+        if rejected.kind == "time":
+            return ExportRefused(
+                f"the pairs do not hold when run: {rejected.reason}",
+                "name the right outputs with --state, or send what is no stream state: --sent NAME",
+            )
+        return ExportRefused(
+            f"the model does not run with these inputs: {rejected.reason}",
+            "state axes with --input, the values that integers may have with --range",
+        )
+
+
+def _listed(roles: Roles) -> str:
+    pairs = ", ".join(f"{name}={output}" for name, output in roles.pairs.items())
+    return f"with the states {pairs} " if pairs else ""
