@@ -3,6 +3,7 @@
 ExportError
 ├── InvalidRequest   the call itself is wrong: an example, a name, an axis
 └── ExportRefused    the module cannot be served as it is; says why and the way out
+    └── ForwardFailed  its own forward raised something
 """
 
 _MAX_FOREIGN_TEXT = 160
@@ -32,3 +33,23 @@ def first_line(error: BaseException) -> str:
     """The first line of somebody else's error, short enough to stand in one of ours."""
     text = (str(error).splitlines() or [""])[0]
     return text[:_MAX_FOREIGN_TEXT] or type(error).__name__
+
+
+class ForwardFailed(ExportRefused):
+    """What the user's own forward raised; a refusal where nobody expected that it might."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            f"forward fails: {told(cause)}",
+            "let forward take every batch and length of inputs like those of the example",
+        )
+        self.cause = cause
+
+
+def told(error: BaseException) -> str:
+    """What the user's own code raised: the kind of error too, where its text is no sentence."""
+    if isinstance(error, ForwardFailed):
+        error = error.cause
+    text = first_line(error)
+    plain = isinstance(error, (RuntimeError, ValueError)) and " " in text
+    return text if plain or text == type(error).__name__ else f"{type(error).__name__}: {text}"

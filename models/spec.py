@@ -112,11 +112,6 @@ class OutputSpec(TensorSpec):
         """How many outputs come of `time` steps."""
         return (time + (self.offset or 0)) // (self.stride or 1)
 
-    def model_shape(self, batch: int, time: int) -> tuple[int, ...]:
-        """The program's shape at `batch` rows and `time` steps of its inputs."""
-        # Not super(): a class with slots is made anew, and a bare super() knows the first one.
-        return TensorSpec.model_shape(self, batch, self.num_steps(time))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateSpec(TensorSpec):

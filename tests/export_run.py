@@ -24,6 +24,11 @@ Tensors = dict[str, torch.Tensor]
 
 def proven(module: nn.Module, *example: Any, **options: Any) -> Proven:
     """What an export of `module` would write, without the fresh process and the folder."""
+    return proven_by(module, example, **options)
+
+
+def proven_by(module: nn.Module, example: object, **options: Any) -> Proven:
+    """The same with the example as one: a tuple, or a mapping of keywords."""
     axes = options.pop("axes", None) or {}
     states = options.pop("states", None)
     said = Options(

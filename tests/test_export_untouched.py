@@ -1,7 +1,6 @@
 """The user's module comes back bit-equal: weights, buffers, flags, attributes, hooks."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ import tests.export_heads as heads
 import tests.export_models as zoo
 import tests.export_traps as traps
 from carousel.export.errors import ExportRefused
+from tests.export_intact import bit_equal
 from tests.export_run import proven
 
 X = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1))
@@ -34,26 +34,6 @@ class Assorted(heads.LastStep):
         return super().forward(self.drop(self.norm(x.transpose(1, 2)).transpose(1, 2)))
 
 
-@contextmanager
-def _bit_equal(module: nn.Module) -> Iterator[None]:
-    """Within it the module may be used; afterwards it must be what it was."""
-    before = {name: each.clone() for name, each in module.state_dict().items()}
-    objects = {path: dict(each.__dict__) for path, each in module.named_modules()}
-    flags = {name: each.requires_grad for name, each in module.named_parameters()}
-    hooks = {path: _hooks(each) for path, each in module.named_modules()}
-    yield
-    assert all(torch.equal(before[name], each) for name, each in module.state_dict().items())
-    for path, each in module.named_modules():
-        assert list(each.__dict__) == list(objects[path])
-        assert all(each.__dict__[name] is value for name, value in objects[path].items())
-    assert flags == {name: each.requires_grad for name, each in module.named_parameters()}
-    assert hooks == {path: _hooks(each) for path, each in module.named_modules()}
-
-
-def _hooks(module: nn.Module) -> list[int]:
-    return [len(value) for name, value in vars(module).items() if name.endswith("_hooks")]
-
-
 @pytest.mark.parametrize(
     "make",
     [
@@ -67,7 +47,7 @@ def test_a_module_is_left_bit_equal_whether_exported_or_refused(make: type[nn.Mo
     module = make()
     for index, each in enumerate(module.modules()):
         each.training = index % 2 == 0
-    with _bit_equal(module), suppress(ExportRefused):
+    with bit_equal(module), suppress(ExportRefused):
         proven(module, X)
 
 
@@ -83,7 +63,7 @@ def test_lists_in_attributes_keep_their_contents() -> None:
 def test_a_refusal_in_the_middle_removes_the_hooks() -> None:
     """An original that fails at some sizes leaves no hook behind."""
     module = traps.FixedLength()
-    with _bit_equal(module):
+    with bit_equal(module):
         proven(module, X)
 
 

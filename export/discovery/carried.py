@@ -1,7 +1,7 @@
 """States that `forward` takes as arguments and returns, found by running the module."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from carousel.export.module.tree import Tree, flatten
 
 _STATE_NAME = re.compile(
     r"[hc]|[hc]x|hc|[hc]_?[0nt]|h_?prev|c_?prev|prev_h|prev_c|carry|\w*hidden\w*|\w*state\w*"
-    r"|\w*cache\w*"
+    r"|\w*cache\w*|\w*memory|mems?|(\w*_)?[hc]xs?|\w*recurrent\w*"
 )
 
 
@@ -48,13 +48,13 @@ class _Run:
 def find_carried(
     original: Original,
     seen: Observation,
-    declared: Collection[str] | None,
+    declared: Mapping[str, str | None] | None,
     fixed: Sequence[Carried] = (),
 ) -> tuple[Carried, ...]:
     """The states among the arguments; completes the original's signature by optional ones.
 
-    `declared` names the parameters that are states where the caller said so; `fixed` are states
-    that are known already.
+    `declared` names the parameters that are states where the caller said so, some with the output
+    that is the new value; `fixed` are states that are known already.
     """
     if declared is not None:
         unknown = set(declared) - set(original.signature.parameters.parameters)
@@ -66,7 +66,8 @@ def find_carried(
     found = list(fixed)
     for parameter in original.signature.trees:
         if declared is None or parameter in declared:
-            found += _pair(run, parameter, found, declared is not None)
+            told = None if declared is None else declared[parameter]
+            found += _pair(run, parameter, found, declared is not None, told)
     leaves = list(values)
     return tuple(sorted(found, key=lambda each: leaves.index(each.leaf)))
 
@@ -86,8 +87,12 @@ def shaken(original: Original) -> dict[str, torch.Tensor]:
     return values
 
 
-def _pair(run: _Run, parameter: str, found: list[Carried], declared: bool) -> Iterator[Carried]:
-    """The tensors of one parameter as states, if it is one."""
+def _pair(
+    run: _Run, parameter: str, found: list[Carried], declared: bool, told: str | None
+) -> Iterator[Carried]:
+    """The tensors of one parameter as states, if it is one; `told` is the output it comes back as,
+    where the caller has said it.
+    """
     taken = {each.output for each in found}
     sure = declared or _is_named_so(parameter)
     signature = run.original.signature
@@ -96,8 +101,8 @@ def _pair(run: _Run, parameter: str, found: list[Carried], declared: bool) -> It
         if leaf in run.fixed:
             continue
         fed = _fed(run.seen, run.values[leaf])
-        output = None
-        if fed is not None or likely:
+        output = None if told is None else _named_output(run, leaf, told)
+        if told is None and (fed is not None or likely):
             output = _returned(run, leaf, fed, taken, sure)
         if fed is not None or (output is not None and likely):
             taken.add(output)
@@ -108,6 +113,16 @@ def _pair(run: _Run, parameter: str, found: list[Carried], declared: bool) -> It
                 f"states: {leaf!r} is neither returned by forward in the same shape nor the "
                 "initial state of a recurrent layer"
             )
+
+
+def _named_output(run: _Run, leaf: str, told: str) -> str:
+    """The output that the caller calls so: by its key or field, by its place, or in full."""
+    short = short_names(run.seen.tree)
+    for name in run.seen.outputs:
+        if told in (name, short.get(name), name.removeprefix("output.")):
+            return name
+    known = ", ".join(short.get(name, name.removeprefix("output.")) for name in run.seen.outputs)
+    raise InvalidRequest(f"states: forward returns no {told!r} for {leaf!r}; it returns {known}")
 
 
 def _is_named_so(name: str) -> bool:
@@ -138,8 +153,11 @@ def _returned(
     alike = [
         name
         for name, each in free.items()
-        if each.shape == value.shape and each.dtype == value.dtype and name != "output"
+        if each.shape == value.shape and each.dtype == value.dtype
     ]
+    if "output" in alike and (sure or fed is not None):
+        return "output"  # all that forward returns: the new state is the answer too
+    alike = [name for name in alike if name != "output"]
     named = pair_by_name(leaf, alike, short_names(seen.tree))
     if named is not None:
         return named
@@ -163,7 +181,9 @@ def _waiting(run: _Run, leaf: str) -> list[str]:
     ]
 
 
-def _complete(original: Original, seen: Observation, declared: Collection[str] | None) -> None:
+def _complete(
+    original: Original, seen: Observation, declared: Mapping[str, str | None] | None
+) -> None:
     """Find values for optional states that the example leaves out: what `forward` returns."""
     absent = [
         name

@@ -10,6 +10,7 @@ from carousel.models.spec import BATCH, TIME, Axis
 
 Axes = tuple[Axis, ...]
 
+_MAX_STATES = 64  # ways to place the batch axes of states, for each guess
 _MAX_GUESSES = 120  # per kind; each costs at least one run of the module
 
 
@@ -94,8 +95,9 @@ class Guesses:
         if name == self.lengths:
             yield (BATCH,) if batch else shape
             return
-        order = (0, 1, 2) if self.batch_first or not batch else (1, 0, 2)
-        places = [axis for axis in order if axis < len(shape)]
+        places = list(range(len(shape)))
+        if len(places) > 1 and batch and not self.batch_first:
+            places[:2] = [1, 0]
         if batch and time:
             for row, step in itertools.permutations(places, 2):
                 yield _named(shape, row, step)
@@ -129,15 +131,32 @@ class Guesses:
         if not unsaid or not batch:
             yield Hypothesis({**axes, **unsaid, **said}, {}, batch, time, {})
             return
+        for rows in self._rows(unsaid, batch):
+            folds = {name: unsaid[name][row] // batch for name, row in rows.items()}
+            named = {name: _named(unsaid[name], row, None) for name, row in rows.items()}
+            yield Hypothesis({**axes, **named, **said}, folds, batch, time, {})
+
+    def _rows(self, shapes: Mapping[str, tuple[int, ...]], batch: int) -> Iterator[dict[str, int]]:
+        """Where states may have their batch axis: all at one place (those that never change at
+        another) before each at its own.
+        """
+        tried: list[dict[str, int]] = []
         for place, other in itertools.product((1, 0, 2, 3), (0, 1, 2) if self.fixed else (0,)):
             rows = {
                 name: min(other if name in self.fixed else place, len(shape) - 1)
-                for name, shape in unsaid.items()
+                for name, shape in shapes.items()
             }
-            if all(unsaid[name][row] % batch == 0 for name, row in rows.items()):
-                folds = {name: unsaid[name][row] // batch for name, row in rows.items()}
-                named = {name: _named(unsaid[name], row, None) for name, row in rows.items()}
-                yield Hypothesis({**axes, **named, **said}, folds, batch, time, {})
+            if all(shapes[name][row] % batch == 0 for name, row in rows.items()):
+                tried.append(rows)
+                yield rows
+        own = [
+            [place for place in (1, 0, 2, 3) if place < len(shape) and shape[place] % batch == 0]
+            for shape in shapes.values()
+        ]
+        for places in itertools.islice(itertools.product(*own), _MAX_STATES):
+            rows = dict(zip(shapes, places, strict=True))
+            if rows not in tried:
+                yield rows
 
 
 def _named(shape: Sequence[int], row: int | None, step: int | None) -> Axes:

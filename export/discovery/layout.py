@@ -1,6 +1,6 @@
 """Which axes vary: measured by running the module at other sizes, and row by row."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -8,10 +8,11 @@ import torch
 from carousel.export.discovery.carried import Carried
 from carousel.export.discovery.hypotheses import Guesses, Hypothesis
 from carousel.export.discovery.spans import Span
-from carousel.export.errors import ExportRefused, InvalidRequest, first_line
+from carousel.export.errors import ExportRefused, InvalidRequest, told
 from carousel.export.measured.axes import Fitted, fit_axes
 from carousel.export.measured.rows import ROWS, Placed, coupled, unusual
 from carousel.export.measured.sampling import Axes, Sampler
+from carousel.export.measured.subject import size
 from carousel.export.measured.tolerance import USUAL
 from carousel.export.module.original import Observation, Original
 from carousel.models.spec import BATCH, TIME
@@ -93,8 +94,12 @@ class Discovery:
 
     def _notes(self, layout: Layout, timed: bool) -> Iterator[str]:
         """What stays as it is in the example, which may not be what was meant."""
-        if not layout.batch and not layout.notes and self.failed:
+        if self.coupled and not (layout.batch or layout.notes):
+            yield f"no batch axis was found: {self.coupled[0][1]}"
+        elif self.failed and not (layout.batch or layout.notes):
             yield f"no batch axis was found; with other sizes forward fails: {self.failed[0]}"
+        elif self.failed and timed and not layout.time:
+            yield f"no time axis was found; with other sizes forward fails: {self.failed[0]}"
         if not timed:
             yield "no recurrent layer and no state was found: no size but the batch varies"
 
@@ -145,7 +150,7 @@ class Discovery:
         own = [each.leaf for each in self.carried if each.leaf in sampler.axes]
         return Layout(
             sampler=sampler,
-            outputs={name: each for name, each in outputs.items() if name not in carried},
+            outputs=_answers(outputs, carried),
             states={**states, **{leaf: sampler.axes[leaf] for leaf in own}},
             folds={carried.get(name, name): each.fold for name, each in outputs.items()},
             batch=hypothesis.batch,
@@ -181,14 +186,18 @@ class Discovery:
                 USUAL,
             )
         except Exception as error:  # whatever the user's code says to other rows, or to one
-            fault = f"it does not run with other rows ({first_line(error)})"
+            fault = f"it does not run with other rows ({told(error)})"
         if fault is not None:
             raise Rejected("rows", fault)
 
     def _probe(self, sampler: Sampler, hypothesis: Hypothesis) -> Iterator[Probe]:
         batch, time = hypothesis.batch, hypothesis.time
         sizes = [(batch, time), (batch + 1, time), (batch, time + 3), (batch + 2, time + 4)]
-        wanted = dict.fromkeys((b if batch else 0, t if time else 0) for b, t in sizes)
+        # Far longer, where the module takes it: what is pooled over many steps shows there alone.
+        sizes.append((batch, 4 * time + 17))
+        wanted = list(dict.fromkeys((b if batch else 0, t if time else 0) for b, t in sizes))
+        if len(wanted) == 1:
+            wanted *= 2  # other values at least: what is the same at every run shows nothing
         for index, (rows, length) in enumerate(wanted):
             # The example itself first: it is what the caller knows to run.
             plain = index == 0 and self.lengths is None
@@ -196,8 +205,9 @@ class Discovery:
             try:
                 seen = self.original.run(values)
             except Exception as error:  # whatever the user's code says to a size it does not take
-                text = first_line(error)
-                raise Rejected("run", f"B={rows} T={length}: {text}") from None
+                if index == len(sizes) - 1:
+                    return
+                raise Rejected("run", f"{size(rows, length)}: {told(error)}") from None
             yield Probe(rows, length, values, seen)
 
     def _fit_outputs(self, probes: tuple[Probe, ...], hypothesis: Hypothesis) -> dict[str, Fitted]:
@@ -220,15 +230,21 @@ class Discovery:
         return found
 
 
+def _answers(outputs: Mapping[str, Fitted], states: Collection[str | None]) -> dict[str, Fitted]:
+    """The outputs that are no states; all where there are no others, so that no answer is empty."""
+    found = {name: each for name, each in outputs.items() if name not in states}
+    return found or {name: each for name, each in outputs.items() if each.fold == 1}
+
+
 def _check_stated(name: str, axes: Axes, example: torch.Tensor, is_state: bool) -> None:
     """Raise InvalidRequest for axes that the example does not have."""
     if len(axes) != example.dim():
         raise InvalidRequest(f"axes: {name} has {example.dim()} axes, not {len(axes)}")
     if is_state and TIME in axes:
         raise InvalidRequest(f"axes: {name} is a state, and a state has no {TIME!r}")
-    for axis, size in zip(axes, example.shape, strict=True):
-        if isinstance(axis, int) and axis != size:
-            raise InvalidRequest(f"axes: {name} is {size} long where {axis} is stated")
+    for axis, long in zip(axes, example.shape, strict=True):
+        if isinstance(axis, int) and axis != long:
+            raise InvalidRequest(f"axes: {name} is {long} long where {axis} is stated")
 
 
 def fit_probes(sizes: list[tuple[int, ...]], probes: tuple[Probe, ...]) -> Fitted | None:
@@ -249,4 +265,4 @@ def _check_layers(probes: tuple[Probe, ...], hypothesis: Hypothesis) -> None:
 
 
 def _at(probes: tuple[Probe, ...]) -> str:
-    return ", ".join(f"B={probe.batch} T={probe.time}" for probe in probes)
+    return ", ".join(size(probe.batch, probe.time) for probe in probes)

@@ -8,8 +8,11 @@ from collections.abc import Collection, Mapping
 
 import torch
 
+from carousel.export.errors import ForwardFailed
 from carousel.export.module.layers import Calls
 from carousel.export.module.original import Observation, Original
+
+_TRIES = 3
 
 Span = tuple[int, int]  # the lowest and the highest value, both ends included
 
@@ -23,7 +26,7 @@ def find_spans(
 ) -> dict[str, Span]:
     """The values to draw for each such input, as far as the module takes them.
 
-    Integers that are `fixed` are mostly lengths, and no length is 0.
+    Integers may be lengths, and no length is 0: where 0 is not taken they begin at 1.
     """
     found: dict[str, Span] = {}
     values = original.signature.tensors()
@@ -36,9 +39,11 @@ def find_spans(
             or bool((value != value.flatten()[0]).any())
         ):
             continue
-        span = stated.get(name) or _span(value, seen.calls, 1 if name in fixed else 0)
-        if _takes(original, {**values, name: draw_span(span, value.shape, value.dtype)}):
-            found[name] = span
+        spans = [stated[name]] if name in stated else _spans(value, seen.calls, name in fixed)
+        for span in spans:
+            if _takes(original, values, name, span):
+                found[name] = span
+                break
     return found
 
 
@@ -64,17 +69,27 @@ def vocabulary(value: torch.Tensor, calls: Calls) -> int | None:
     return min(sizes, default=None)
 
 
-def _span(value: torch.Tensor, calls: Calls, least: int) -> Span:
+def _spans(value: torch.Tensor, calls: Calls, fixed: bool) -> list[Span]:
+    """What may be drawn, the widest first."""
     if value.dtype == torch.bool:
-        return 0, 1
+        return [(0, 1)]
     known = vocabulary(value, calls)
+    if known is not None:
+        return [(0, known - 1)]
     one = int(value.flatten()[0])
-    return (min(one, least), max(one, 1)) if known is None else (0, known - 1)
+    return [(min(one, least), max(one, 1)) for least in ((1,) if fixed else (0, 1))]
 
 
-def _takes(original: Original, values: Mapping[str, torch.Tensor]) -> bool:
-    try:
-        outputs = original.run(values).outputs.values()
-    except Exception:  # whatever the user's code says to other values
-        return False
-    return all(bool(torch.isfinite(each).all()) for each in outputs)
+def _takes(original: Original, values: Mapping[str, torch.Tensor], name: str, span: Span) -> bool:
+    """Whether forward takes such values, the lowest among them: as many draws as show it."""
+    generator = torch.Generator().manual_seed(0)
+    value = values[name]
+    draws = [draw_span(span, value.shape, value.dtype, generator) for _ in range(_TRIES)]
+    for each in (torch.full_like(value, span[0]), *draws):
+        try:
+            outputs = original.run({**values, name: each}).outputs.values()
+        except ForwardFailed:  # whatever the user's code says to other values
+            return False
+        if not all(bool(torch.isfinite(output).all()) for output in outputs):
+            return False
+    return True

@@ -4,10 +4,11 @@ A hidden state is lifted only where the layer's own initial state is zero, or th
 run (learned). One that is computed from the input, or whose shape varies with T, is left alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from carousel.export.discovery.carried import Carried, shaken
 from carousel.export.discovery.layout import Layout, Probe, fit_probes
@@ -41,13 +42,28 @@ class StateVar:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A layer that runs `steps` steps in every call of a forward without time axis, or from both
+    ends: what it ends a call with is not where the next call starts. `fed`: from outside.
+    """
+
+    path: str
+    steps: int
+    bidirectional: bool
+    fed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class States:
-    """All states, the layers left alone that start at zeros, and whether forward loops over T."""
+    """All states, the layers left alone that start at zeros, those that start at something made
+    from the input, those stepped over T in a loop, and those that run a window in every call.
+    """
 
     variables: tuple[StateVar, ...]
     alone: tuple[str, ...]
     computed: tuple[str, ...]
     looped: tuple[str, ...]
+    windows: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +88,29 @@ def find_states(original: Original, layout: Layout, carried: Sequence[Carried]) 
     """Sort every recurrent layer that ran; raises ExportRefused where one cannot be served."""
     calls = {path: _calls(layout.probes, path) for path in layout.probes[0].seen.calls.layers}
     _refuse_bypassed(layout.probes)
-    looped = tuple(path for path, each in calls.items() if _is_looped(path, each, layout.probes))
+    layers = dict(original.module.named_modules())
+    fed = {(each.layer, each.part) for each in carried if each.layer is not None}
+    windows = {} if layout.time else dict(_windows(layers, calls, {path for path, _ in fed}))
+    looped = tuple(
+        path
+        for path, each in calls.items()
+        if path not in windows and _is_looped(path, each, layout.probes)
+    )
+    fed |= _driven(original, calls)
     variables: list[StateVar] = []
     alone: list[str] = []
     computed: list[str] = []
-    fed = {(each.layer, each.part) for each in carried if each.layer is not None}
-    fed |= _driven(original, calls)
     for path, each in calls.items():
-        layer = dict(original.module.named_modules())[path]
-        for part in range(2 if is_lstm(layer) else 1):
+        for part in range(2 if is_lstm(layers[path]) else 1):
             if (path, part) in fed:
                 continue
             fate = _fate([call[0] for call in each], part, layout.probes)
-            if fate.kind == "lift":
+            if fate.kind == "lift" and path not in windows:
                 variables.append(_lifted(path, part, each[0][0], fate))
-            else:
-                (alone if fate.kind == "alone" else computed).append(path)
+            elif fate.kind == "computed":
+                computed.append(path)
+            elif fate.initial is None:
+                alone.append(path)
     explicit = [_explicit(original, layout, each, calls) for each in carried]
     kept = [each for each in (*explicit, *variables) if each is not None]
     return States(
@@ -95,7 +118,20 @@ def find_states(original: Original, layout: Layout, carried: Sequence[Carried]) 
         tuple(dict.fromkeys(alone)),
         tuple(dict.fromkeys(computed)),
         looped,
+        tuple(windows.values()),
     )
+
+
+def _windows(
+    layers: Mapping[str, nn.Module],
+    calls: Mapping[str, list[list[LayerCall]]],
+    fed: Collection[str | None],
+) -> Iterator[tuple[str, Window]]:
+    for path, ((first, *more), *_) in calls.items():
+        steps = (first.steps or 1) if not more else 1 + len(more)
+        bidirectional = bool(getattr(layers[path], "bidirectional", False))
+        if steps > 1 or bidirectional:
+            yield path, Window(path, steps, bidirectional, path in fed)
 
 
 def _driven(original: Original, calls: dict[str, list[list[LayerCall]]]) -> set[tuple[str, int]]:

@@ -9,7 +9,7 @@ from torch import nn
 from carousel.export.artifact.identity import state_id
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.states import States, StateVar, final
-from carousel.export.errors import ExportRefused, first_line
+from carousel.export.errors import ExportRefused, told
 from carousel.export.measured.stepper import Result
 from carousel.export.measured.subject import Given, NotAccepted
 from carousel.export.measured.tolerance import Tensors, Tolerance
@@ -82,7 +82,7 @@ class ModuleSubject:
         try:
             seen = self.original.run(values, omit)
         except Exception as error:  # whatever the user's code says to a size it does not take
-            raise NotAccepted(first_line(error)) from error
+            raise NotAccepted(told(error)) from error
         return self._result(seen)
 
     def exact(self, given: Given) -> Result | None:
@@ -94,7 +94,10 @@ class ModuleSubject:
             return None
 
     def never_streams(self) -> str | None:
-        """Why it is no stream whatever a run in chunks shows."""
+        """A state that comes from the end of one window and goes to the start of another."""
+        for window in self.found.windows:
+            if window.bidirectional and window.fed:
+                return _both_ends(window.path)
         return None
 
     def explain(self, measured: str) -> str:
@@ -102,10 +105,16 @@ class ModuleSubject:
         layers = dict(self.original.module.named_modules())
         for path in self.layout.probes[0].seen.calls.layers:
             if getattr(layers[path], "bidirectional", False):
-                name = f"the layer {path} is" if path else "it is"
-                return f"{name} bidirectional: it reads a sequence from both ends"
+                return _both_ends(path)
         if self.found.computed:
             return f"the initial state of {self.found.computed[0]} is computed from the input"
+        if self.found.windows and not self.states:
+            window = self.found.windows[0]
+            return (
+                f"the layer {window.path!r} runs {window.steps} steps in every call of forward, "
+                "from zeros: a window of fixed length. To carry its state over windows that follow "
+                "each other, take it as an argument of forward and return its new value"
+            )
         return measured
 
     def settled_states(self, batch: int) -> Tensors:
@@ -197,3 +206,8 @@ class ModuleSubject:
         return Result(
             outputs, {each.name: final(each, seen) for each in self.states if not each.fixed}
         )
+
+
+def _both_ends(path: str) -> str:
+    name = f"the layer {path} is" if path else "it is"
+    return f"{name} bidirectional: it reads a sequence from both ends"

@@ -7,6 +7,7 @@ from carousel.export.measured.sampling import Axes
 from carousel.models.spec import BATCH, TIME, Axis
 
 _MOST_STRIDE = 64
+_MOST_OFFSET = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,13 @@ def fit_axes(
 
 
 def _fit_stride(sizes: Sequence[int], times: Sequence[int]) -> tuple[int, int] | None:
-    """The smallest stride above 1, with the offset next to 0, that gives these sizes."""
+    """The offset next to 0, with the smallest stride above 1, that gives these sizes."""
     if not all(times) or len(set(times)) < 3:
         return None
-    for stride in range(2, _MOST_STRIDE + 1):
-        for offset in sorted(range(-2 * stride, stride), key=abs):
-            if all(
-                (time + offset) // stride == size for time, size in zip(times, sizes, strict=True)
-            ):
+    # Without an offset before with one: few lengths fit many of them.
+    for offset in sorted(range(-_MOST_OFFSET, _MOST_OFFSET + 1), key=abs):
+        for stride in range(2, _MOST_STRIDE + 1):
+            made = [(time + offset) // stride for time in times]
+            if made == list(sizes):
                 return stride, offset
     return None

@@ -120,15 +120,15 @@ class Meter:
         for row in (0, batch // 2, batch - 1):
             one = Given(take(given.inputs, before, (row,)), take(given.states, before, (row,)))
             try:
-                alone = self._subject.run(one).all()
+                alone = self._reference.run(one, 1, time)
             except NotAccepted:
                 continue  # the grid has said so
             values = {**given.inputs, **states}
             far = self._subject.tolerance.compare(
-                alone,
-                take(only(found, alone), after, (row,)),
+                alone.tensors(),
+                take(only(found, alone.tensors()), after, (row,)),
                 Scale.SMALL,
-                [partial(own_rounding, run, before, after, values, row)],
+                [alone.rounding, partial(own_rounding, run, before, after, values, row)],
             )
             self._cases.add("rows", batch, time, far)
 
@@ -145,19 +145,20 @@ class Meter:
             now = take(states, before, (row,))
             for frame, result in zip(frames, found, strict=True):
                 try:
-                    alone = self._subject.run(Given(take(frame, before, (row,)), now))
+                    one = Given(take(frame, before, (row,)), now)
+                    alone = self._reference.run(one, 1, 0)
                 except NotAccepted as error:
                     raise FallsShort(f"{self._candidate.kind}: frames: {error}") from None
-                expected = alone.all()
+                expected = alone.tensors()
                 values = {**frame, **states}
                 far = self._subject.tolerance.compare(
                     expected,
                     take(only(result.all(), expected), after, (row,)),
                     Scale.SMALL,
-                    [partial(own_rounding, run, before, after, values, row)],
+                    [alone.rounding, partial(own_rounding, run, before, after, values, row)],
                 )
                 self._cases.add("frames", batch, 1, far)
-                now = {**now, **alone.states}
+                now = {**now, **alone.result.states}
 
     def _some_time(self) -> int:
         """A length that runs: a moderate one, if there is a choice."""

@@ -16,7 +16,7 @@ from carousel.export.measured.tolerance import Off, Rounding, Scale, Tensors, To
 from carousel.models.spec import BATCH, ModelSpec, StateSpec, TensorSpec
 
 ROWS = 3
-_LOUD = 100  # how many times as large as the others
+LOUD = 100  # how many times as large as the others
 _COPIES = 5  # of one row, beside which the rounding of its arithmetic is seen
 
 Run = Callable[[Tensors], Tensors]
@@ -63,10 +63,7 @@ def unusual(
     """
     kept = {*spans, *held}
     yield {name: each if name in kept else _loud(each) for name, each in values.items()}
-    yield {
-        name: _loud(each) if name not in kept and each.is_floating_point() else each
-        for name, each in values.items()
-    }
+    yield {name: each if name in kept else louder(each, LOUD) for name, each in values.items()}
     yield {
         name: each
         if name in held
@@ -102,6 +99,8 @@ def coupled(
     mixed = _heard(tolerance, wanted, take(among, found, (1,)), Scale.ALIKE)
     if mixed is None:
         mixed = _heard(tolerance, wanted, take(alone, found, (0,)), Scale.SMALL, [rounding])
+    if mixed is None:
+        mixed = _lifted(run, given, found, own, strangers, tolerance)
     for crowd in others:
         if mixed is not None:
             break
@@ -111,6 +110,19 @@ def coupled(
             continue
         mixed = _heard(tolerance, wanted, take(beside, found, (1,)), Scale.ALIKE)
     return mixed
+
+
+def _lifted(
+    run: Run, given: Places, found: Places, own: Tensors, strangers: Tensors, tolerance: Tolerance
+) -> str | None:
+    """Whether a quiet row is another where it is the loudest: alone, and among louder ones."""
+    quiet = {name: louder(each, 1 / LOUD) for name, each in own.items()}
+    try:
+        alone, among = run(take(quiet, given, (1,))), run(_between(given, quiet, strangers))
+    except Exception:  # whatever the model says: a run that fails mixes nothing
+        return None
+    rounding = partial(own_rounding, run, given, found, quiet, 1)
+    return _heard(tolerance, alone, take(among, found, (1,)), Scale.SMALL, [rounding])
 
 
 def own_rounding(
@@ -154,10 +166,13 @@ def _between(given: Places, own: Tensors, others: Tensors) -> Tensors:
     }
 
 
+def louder(tensor: torch.Tensor, times: float) -> torch.Tensor:
+    """So many times as loud; what is no float as it is."""
+    return tensor * times if tensor.is_floating_point() else tensor
+
+
 def _loud(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.dtype == torch.bool:
-        return tensor
-    if tensor.is_floating_point():
-        return tensor * _LOUD
+    if tensor.dtype == torch.bool or tensor.is_floating_point():
+        return louder(tensor, LOUD)
     info = torch.iinfo(tensor.dtype)
-    return (tensor.long() * _LOUD).clamp(info.min, info.max).to(tensor.dtype)
+    return (tensor.long() * LOUD).clamp(info.min, info.max).to(tensor.dtype)

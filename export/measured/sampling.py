@@ -84,7 +84,8 @@ def _draw(
 ) -> torch.Tensor:
     varying = [index for index, axis in enumerate(axes) if not isinstance(axis, int)]
     if not varying:
-        return tensor.clone()
+        # A sample that equals the example proves nothing. One number for all is a setting.
+        return _values(tensor, tuple(tensor.shape), generator) if tensor.dim() else tensor.clone()
     front = list(range(len(varying)))
     frames = tensor.movedim(varying, front).flatten(0, len(varying) - 1)  # (N, F...)
     count = math.prod(lead)

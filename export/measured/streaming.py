@@ -4,16 +4,17 @@ Halves would hide a seam: a convolution before an LSTM passes 50|50 at 3e-8 and 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
+from carousel.export.errors import ExportRefused
 from carousel.export.measured.cases import Cases, flat
-from carousel.export.measured.rows import own_rounding, places
+from carousel.export.measured.rows import LOUD, louder, own_rounding, places
 from carousel.export.measured.sampling import take_steps
 from carousel.export.measured.stepper import Stepper
-from carousel.export.measured.subject import Expected, Reference, only
+from carousel.export.measured.subject import Expected, NotAccepted, Reference, only
 from carousel.export.measured.tolerance import (
     FAR,
     Difference,
@@ -60,7 +61,7 @@ def measure(candidate: Candidate, reference: Reference) -> Streams:
                 text = f"chunks differ from the whole ({check} at T={expected.time}: {text})"
                 return Streams("none", subject.explain(text))
             cases.add(check, expected.batch, expected.time, found)
-        knows = _foreseen(candidate, expected, reference)
+        knows = _foreseen(candidate, expected, reference) or _louder(candidate, expected, reference)
         if knows is not None:
             return Streams("none", subject.explain(knows))
     if not sizes:
@@ -102,6 +103,44 @@ def _chunked(
         roundings.append(partial(own_rounding, run, before, after, values, 0))
     found = only(result.all(), wanted)
     return expected.subject.tolerance.compare(wanted, found, Scale.SMALL, roundings), None
+
+
+def _louder(candidate: Candidate, expected: Expected, reference: Reference) -> str | None:
+    """Whether chunks differ from the whole where the last step is far louder than the others.
+
+    What is so many times as loud is off so many times as far.
+    """
+    spec, subject = candidate.stepper.spec, expected.subject
+    last = expected.time - 1
+    chunks = [1] * expected.time if spec.run_steps is not None else [last, 1]
+    usual = subject.tolerance
+    for quiet, loud in ((1.0, LOUD), (1 / LOUD, 1)):
+        tolerance = Tolerance(usual.relative * loud, usual.ceiling * loud)
+        inputs = {
+            each.name: _with_loud_step(expected.inputs[each.name], each.time_axis, quiet, loud)
+            for each in spec.inputs
+        }
+        try:
+            given = replace(expected.given, inputs=inputs)
+            whole = reference.run(given, expected.batch, expected.time)
+            result = candidate.stepper.run_chunks(inputs, expected.states, chunks)
+        except (NotAccepted, ExportRefused):  # whatever it says to such values
+            continue
+        wanted = whole.tensors()
+        found = tolerance.compare(wanted, only(result.all(), wanted), roundings=[whole.rounding])
+        if not found.passes:
+            return f"a louder step changes what came before it (chunks differ by {found.error:.1e})"
+    return None
+
+
+def _with_loud_step(
+    tensor: torch.Tensor, time: int | None, quiet: float, loud: float
+) -> torch.Tensor:
+    if time is None:
+        return tensor
+    last = tensor.shape[time] - 1
+    parts = louder(tensor.narrow(time, 0, last), quiet), louder(tensor.narrow(time, last, 1), loud)
+    return torch.cat(parts, time)
 
 
 def _foreseen(candidate: Candidate, expected: Expected, reference: Reference) -> str | None:

@@ -166,7 +166,7 @@ class Reference:
         at = size(expected.batch, expected.time)
         for each in spec.outputs:
             output = expected.result.outputs[each.name]
-            wanted = each.model_shape(expected.batch, expected.time)
+            wanted = each.model_shape(expected.batch, each.num_steps(expected.time))
             if tuple(output.shape) != wanted or 0 in output.shape:
                 raise self.subject.refusal(
                     "shape",

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from carousel.export.errors import ExportRefused
+from carousel.export.errors import ExportRefused, ForwardFailed, first_line
 from carousel.export.measured.tolerance import difference
 from carousel.export.module.layers import recurrent_layers
 from carousel.export.module.original import Observation, Original
-from carousel.export.module.tree import flatten, holds_packed
+from carousel.export.module.tree import flatten, holds_packed, others
 
 _Trail = list[tuple[str, bool, list[torch.Tensor]]]  # path, leaving (or entering), tensors
 
@@ -36,6 +36,14 @@ def observe_twice(original: Original) -> Observation:
         raise ExportRefused(
             "forward returns a PackedSequence, which has no batch axis",
             "unpack it with pad_packed_sequence and return the padded tensor",
+        )
+    dropped = others(first.tree, "output")
+    if dropped:
+        place, value = next(iter(dropped.items()))
+        raise ExportRefused(
+            f"forward returns a {type(value).__name__} as {place!r}, which no program can answer",
+            "return the tensors that it is made of (of a distribution its parameters, such as the "
+            "mean and the standard deviation), or leave it out",
         )
     if not first.outputs:
         raise ExportRefused("forward returns no tensor", "return the outputs as tensors")
@@ -77,11 +85,10 @@ def _observe(original: Original) -> Observation:
     original.zero = left_over
     try:
         return original.run(values)
-    except ExportRefused:
-        raise
-    except Exception as error:
+    except ForwardFailed as failed:
+        error = failed.cause
         raise ExportRefused(
-            f"forward fails on the example: {type(error).__name__}: {error}",
+            f"forward fails on the example: {type(error).__name__}: {first_line(error)}",
             "give the inputs that forward takes",
         ) from error
 

@@ -138,7 +138,7 @@ class Hooks:
                     self.calls.attributes[path] = self._attributes[address]
             if path in self._feed and path not in self.calls.layers:
                 state = _as_argument(layer, _merged(state, self._feed[path]))
-            elif path in self._zero:
+            elif path in self._zero and path not in self.calls.layers:
                 state = _as_argument(layer, _zeros(layer, inputs))
             self._given[path] = None if state is None else _as_state(state)
             if state is None:

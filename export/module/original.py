@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from carousel.export.errors import ExportError, ForwardFailed
 from carousel.export.module.decisions import Decisions
 from carousel.export.module.layers import Calls, Hooks
-from carousel.export.module.signature import Signature
+from carousel.export.module.signature import Call, Signature
 from carousel.export.module.snapshot import Snapshot, detach_attributes
 from carousel.export.module.tree import Tree, flatten
 
@@ -100,10 +101,18 @@ class Original:
             with hooks, decisions or nullcontext():
                 if decisions is not None:
                     decisions.watch([each for name, each in given.items() if name not in constants])
-                tree = self.module(*call.args, **call.kwargs)
+                tree = self._forward(call)
             outputs = {name: each.detach() for name, each in flatten(tree, "output").items()}
             written = tuple(name for name, each in given.items() if each._version)
             return Observation(tree, outputs, hooks.calls, snapshot.changed(), written)
+
+    def _forward(self, call: Call) -> Tree:
+        try:
+            return self.module(*call.args, **call.kwargs)
+        except ExportError:  # of the hooks inside
+            raise
+        except Exception as error:  # whatever the user's code raises
+            raise ForwardFailed(error) from error
 
     @contextmanager
     def _doubled(self) -> Iterator[None]:
@@ -150,6 +159,8 @@ class Original:
 def _uncompile(module: nn.Module) -> None:
     """Compiled parts run as they were written, which is what can be watched and traced."""
     for each in list(module.modules()):
+        if isinstance(each, torch.jit.ScriptModule):
+            continue
         if getattr(each, "_compiled_call_impl", None) is not None:
             each.__dict__["_compiled_call_impl"] = None
         for name, child in each._modules.items():

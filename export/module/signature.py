@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from carousel.export.errors import ExportRefused, InvalidRequest
-from carousel.export.module.tree import Tree, fill, flatten, holds_packed
+from carousel.export.module.tree import Tree, fill, flatten, holds_packed, opaque
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,14 @@ class Signature:
                 "forward takes a PackedSequence, which has no batch axis",
                 "take the padded tensor and the lengths, and pack inside forward",
             )
+        for name, tree in signature.trees.items():
+            hidden = opaque(tree, name)
+            if hidden is not None:
+                raise ExportRefused(
+                    f"the parameter {name!r} of forward holds {_what(*hidden)}, which a program "
+                    "would keep as it is in the example",
+                    "give tensors, alone or in tuples, lists, dicts, named tuples and dataclasses",
+                )
         if not signature.tensors():
             raise InvalidRequest("example_inputs hold no tensor: give the tuple that forward takes")
         return signature
@@ -91,3 +99,10 @@ class Signature:
         bound = inspect.BoundArguments(self.parameters, arguments)
         bound.apply_defaults()
         return Call(bound.args, bound.kwargs)
+
+
+def _what(place: str, value: object) -> str:
+    kind = type(value)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    listed = " of numbers" if isinstance(value, (tuple, list)) else ""
+    return f"a {module}{kind.__qualname__}{listed} at {place!r}"

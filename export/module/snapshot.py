@@ -21,8 +21,15 @@ class Snapshot:
     """
 
     def __init__(self, module: nn.Module) -> None:
+        parts = list(module.named_modules())
+        # What is TorchScript keeps its attributes where Python does not see them.
         self._attributes = [
-            (path, each, dict(each.__dict__)) for path, each in module.named_modules()
+            (path, each, dict(each.__dict__))
+            for path, each in parts
+            if not isinstance(each, torch.jit.ScriptModule)
+        ]
+        self._training = [
+            (each, each.training) for _, each in parts if isinstance(each, torch.jit.ScriptModule)
         ]
         self._containers: list[tuple[Any, Any]] = []
         self._known: set[int] = set()
@@ -30,6 +37,9 @@ class Snapshot:
         for path, _, attributes in self._attributes:
             for name, value in attributes.items():
                 self._keep(path, name, value)
+        for path, each in parts:
+            if isinstance(each, torch.jit.ScriptModule):
+                self._keep(path, "_buffers", dict(each.named_buffers(recurse=False)))
 
     def __repr__(self) -> str:
         return f"<Snapshot modules={len(self._attributes)} tensors={len(self._tensors)}>"
@@ -57,6 +67,8 @@ class Snapshot:
         for _, module, attributes in self._attributes:
             module.__dict__.clear()
             module.__dict__.update(attributes)
+        for module, training in self._training:
+            module.training = training
         for container, contents in self._containers:
             if _unchanged(container, contents):
                 continue  # others may be reading it

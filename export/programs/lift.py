@@ -65,7 +65,12 @@ class Lifted(nn.Module):
             else:
                 assert state.layer is not None
                 new.append(hooks.calls.layers[state.layer][-1].final[state.part])
-        return (*(returned[name] for name in self._outputs), *new)
+        taken = {state.output for state in self._states}
+        # A state that is an answer too is one tensor with two names, which a graph has not.
+        answers = (
+            returned[name].clone() if name in taken else returned[name] for name in self._outputs
+        )
+        return (*answers, *new)
 
     def _feed(self, given: dict[str, torch.Tensor]) -> dict[str, Parts]:
         feed: dict[str, dict[int, torch.Tensor]] = {}

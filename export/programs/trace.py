@@ -1,21 +1,96 @@
 """The trace: one recording of the lifted module, from which both programs are made."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from carousel.export.programs.lift import Lifted
 
+_INTERNAL: Any = torch._jit_internal
+
 
 def trace(lifted: Lifted, example: Sequence[torch.Tensor]) -> torch.jit.ScriptModule:
     """Record one run of `lifted` on `example`."""
     lifted.training = False  # not eval(): that would run the user's own train()
-    with torch.no_grad():
+    with torch.no_grad(), _raising_left_alone(lifted), _functions_opened():
         traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
             lifted, tuple(example), check_trace=False
         )
     return traced
+
+
+class _Context:
+    """What a function with its own gradient keeps for it, which nobody asks for here."""
+
+    needs_input_grad: tuple[bool, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_, **__: None
+
+
+@contextmanager
+def _functions_opened() -> Iterator[None]:
+    """Run the forward of each autograd.Function, of which a trace would record the name alone."""
+    function: Any = torch.autograd.Function
+    apply, plain = function.__dict__["apply"], function.setup_context
+
+    def opened(kind: Any, *args: Any, **kwargs: Any) -> Any:
+        if kind.setup_context is not plain:
+            return kind.forward(*args, **kwargs)
+        return kind.forward(_Context(), *args, **kwargs)
+
+    function.apply = classmethod(opened)
+    try:
+        yield
+    finally:
+        function.apply = apply
+
+
+@contextmanager
+def _raising_left_alone(lifted: torch.nn.Module) -> Iterator[None]:
+    """Have torch not look at properties that raise ("not attached to a Trainer").
+
+    The trace reads every attribute of every module, whether forward does or not. The caller puts
+    the modules' attributes back.
+    """
+    for module in lifted.modules():
+        kind = type(module)
+        raising = [
+            name
+            for name in dir(kind)
+            if isinstance(getattr(kind, name, None), property) and not _is_readable(module, name)
+        ]
+        if raising:
+            known = getattr(module, "__jit_ignored_attributes__", [])
+            module.__dict__["__jit_ignored_attributes__"] = [*known, *raising]
+    looks = _INTERNAL.module_has_exports
+    _INTERNAL.module_has_exports = _has_exports
+    try:
+        yield
+    finally:
+        _INTERNAL.module_has_exports = looks
+
+
+def _has_exports(module: torch.nn.Module) -> bool:
+    """As torch's own, which asks `hasattr` and so gets what a property raises."""
+    found = (getattr(module, name) for name in dir(module) if _is_readable(module, name))
+    export = _INTERNAL.FunctionModifiers.EXPORT
+    return any(
+        callable(each) and _INTERNAL.get_torchscript_modifier(each) is export for each in found
+    )
+
+
+def _is_readable(module: torch.nn.Module, name: str) -> bool:
+    try:
+        getattr(module, name)
+    except Exception:  # whatever the user's own property says
+        return False
+    return True
 
 
 def script_bytes(traced: torch.jit.ScriptModule, freeze: bool) -> bytes:
