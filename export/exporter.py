@@ -3,12 +3,12 @@
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from torch import nn
 
 from carousel.export.artifact.replay import Replay
-from carousel.export.artifact.report import print_table
 from carousel.export.errors import InvalidRequest
 from carousel.export.options import Options, Stated
 from carousel.export.progress import Progress
@@ -26,7 +26,7 @@ def export_model(
     repository: Path | str | Repository,
     axes: Mapping[str, Sequence[Axis]] | None = None,
     output_names: Sequence[str] | None = None,
-    states: Collection[str] | Mapping[str, str] | None = None,
+    states: Collection[str] | Mapping[str, str | None] | None = None,
     fixed: Collection[str] = (),
     ranges: Mapping[str, tuple[int, int]] | None = None,
     tolerance: float | None = None,
@@ -62,14 +62,15 @@ def export_model(
         shown = progress or stack.enter_context(Progress(name, quiet=quiet))
         replay = stack.enter_context(Replay())
         proven = prove(module, example_inputs, name, options, shown)
-        shown.stage("replaying the golden example in a fresh process")
-        replay.check(proven.manifest, proven.files)
-        artifact = target.add(proven.manifest, proven.files)
-        print_table(artifact, shown)
+        shown.stage("writing, and replaying the golden example in a fresh process")
+        artifact = target.add(proven.manifest, proven.files, partial(replay.check, name))
+        shown.line(artifact.report().text())
         return artifact
 
 
-def _paired(states: Collection[str] | Mapping[str, str] | None) -> dict[str, str | None] | None:
+def _paired(
+    states: Collection[str] | Mapping[str, str | None] | None,
+) -> dict[str, str | None] | None:
     """The states with the outputs that were named for them."""
     if isinstance(states, str):
         raise InvalidRequest(

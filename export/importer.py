@@ -3,13 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from carousel.export.artifact.record import Proven, record
 from carousel.export.artifact.replay import Replay
-from carousel.export.artifact.report import print_table, tell
 from carousel.export.errors import InvalidRequest
 from carousel.export.files.opener import open_program
 from carousel.export.legacy import legacy_quiet
@@ -105,15 +105,17 @@ def _import(
     for state in subject.spec.states:
         if state.name in options.ranges:
             raise InvalidRequest(f"--range: {state.name} is a state, which clients do not send")
-    tell(name, subject, progress)
     subject.spec = _finite(subject)
     progress.stage("measuring the program as it will be served")
     proven = _prove(name, subject)
     if program.kind == "torchscript":
+        # What this process has registered may be what makes the file run.
         with Replay() as replay:
-            replay.check(proven.manifest, proven.files)
-    artifact = repository.add(proven.manifest, proven.files)
-    print_table(artifact, progress)
+            check = partial(replay.check, name)
+            artifact = repository.add(proven.manifest, proven.files, check)
+    else:
+        artifact = repository.add(proven.manifest, proven.files)
+    progress.line(artifact.report().text())
     return artifact
 
 

@@ -74,8 +74,6 @@ def _prove(
     outputs = name_outputs(layout, states.variables, options.output_names)
     spec = describe(original, layout, states, outputs, options.ranges)
     check_stated(options.axes, layout, spec)
-    for note in layout.notes:
-        progress.line(f"{name}: {note}")
     tolerance = Tolerance.of(spec, options.tolerance)
     subject = ModuleSubject(module, original, layout, states, spec, outputs, tolerance)
     reference = Reference(subject)

@@ -1,6 +1,7 @@
 """An artifact: a folder with manifest.json, programs, a golden example and checksums."""
 
 import hashlib
+import html
 import json
 import stat
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from carousel.models.manifest import (
     parse_manifest,
     seal,
 )
+from carousel.models.report import Report
 from carousel.models.row import Array
 
 MANIFEST_FILE = "manifest.json"
@@ -44,6 +46,14 @@ class Artifact:
     def __repr__(self) -> str:
         programs = sorted(self.manifest.programs)
         return f"<Artifact {self.name} version={self.version} programs={programs}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return f"<pre>{html.escape(self.report().text())}</pre>"
+
+    def report(self) -> Report:
+        """What it is, for people: `print(artifact.report().text())`."""
+        return Report.of(self.manifest, self.version, self.folder.parents[1])
 
     @property
     def name(self) -> str:

@@ -4,11 +4,11 @@ and of itself.
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from carousel.models.spec import ModelSpec
+from carousel.models.spec import ABSENT, ModelSpec
 
 FORMAT = 1
 
@@ -25,7 +25,8 @@ class Program:
     A program takes the spec's inputs in their order, then its states, then `lengths` if it has
     them, and gives the outputs in their order, then the new states that are not fixed. ONNX
     programs know them by name, TorchScript programs by position. `ragged`: `exact` rows of mixed
-    lengths may share a padded run; `equal_length` only rows of one length may.
+    lengths may share a padded run; `equal_length` only rows of one length may. `step_us`: how long
+    one row of one step took where it was made, in microseconds.
     """
 
     __pydantic_config__ = _STRICT
@@ -35,6 +36,7 @@ class Program:
     lengths: str | None = None
     tolerance: float
     max_error: float
+    step_us: Annotated[float | None, ABSENT] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,9 @@ class Manifest:
     `state_id` names what a saved state fits: a hash of the weights and the states' spec. `golden`
     and `initial` are safetensors files. Golden tensors are named `input.<name>`, `state.<name>`,
     `output.<name>` and `state_out.<state name>`, all in model layout; the expected ones come from
-    the untouched module. Initial values are named after their states, in session shape. `sha256` is
-    the manifest's own sum, None where nobody has sealed it.
+    the untouched module. Initial values are named after their states, in session shape. `origins`
+    says of states how they were found. `sha256` is the manifest's own sum, None where nobody has
+    sealed it.
     """
 
     __pydantic_config__ = _STRICT
@@ -99,6 +102,7 @@ class Manifest:
     initial: str | None = None
     tools: dict[str, str]
     files: dict[str, FileSum]
+    origins: Annotated[dict[str, str] | None, ABSENT] = None
     sha256: str | None = None
 
 

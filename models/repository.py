@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,10 +94,16 @@ class Repository:
                     refused.append(Refused(name, version, str(error)))
         return sound, refused
 
-    def add(self, manifest: Manifest, files: Mapping[str, bytes]) -> Artifact:
+    def add(
+        self,
+        manifest: Manifest,
+        files: Mapping[str, bytes],
+        check: Callable[[Path], None] | None = None,
+    ) -> Artifact:
         """Write the next version of `manifest.name`, whole or not at all; concurrent writers both
         succeed.
 
+        `check` looks at the folder before it has a version; where it raises, nothing is written.
         Raises RepositoryError if the folder cannot be written.
         """
         check_model_name(manifest.name)
@@ -109,6 +115,8 @@ class Repository:
             raise RepositoryError(f"{folder} cannot be written: {error.strerror}") from None
         try:
             complete = write_artifact(staging, manifest, files)
+            if check is not None:
+                check(staging)
             staging.chmod(0o755)
             version = self._publish(staging, folder)
         except BaseException:

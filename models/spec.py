@@ -28,7 +28,7 @@ def _is_none(value: object) -> bool:
 
 # Left out of a manifest where it is None: artifacts from before there was such a field are sealed
 # without it, and must still be what their sum says.
-_Absent = Field(exclude_if=_is_none)
+ABSENT = Field(exclude_if=_is_none)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class InputSpec(TensorSpec):
     high: int | None = None
     constant: float | int | bool | None = None
     context: int = 0
-    context_axis: Annotated[int | None, _Absent] = None
+    context_axis: Annotated[int | None, ABSENT] = None
 
     @property
     def kept_axes(self) -> tuple[Axis, ...]:
@@ -105,8 +105,8 @@ class OutputSpec(TensorSpec):
     """
 
     per: Per
-    stride: Annotated[int | None, _Absent] = None
-    offset: Annotated[int | None, _Absent] = None
+    stride: Annotated[int | None, ABSENT] = None
+    offset: Annotated[int | None, ABSENT] = None
 
     def num_steps(self, time: int) -> int:
         """How many outputs come of `time` steps."""
@@ -130,7 +130,7 @@ class StateSpec(TensorSpec):
     finite: bool = True
     fixed: bool = False
     has_initial: bool = False
-    context_of: Annotated[str | None, _Absent] = None
+    context_of: Annotated[str | None, ABSENT] = None
 
     @property
     def is_required(self) -> bool:

@@ -17,7 +17,7 @@ from carousel import export_model
 from carousel.export.artifact.replay import Replay
 from carousel.export.errors import ExportRefused
 from carousel.export.progress import Progress
-from carousel.models.artifact import Artifact
+from carousel.models.artifact import Artifact, write_artifact
 from carousel.models.repository import Repository, RepositoryError
 from tests.export_run import proven, run, zeros
 
@@ -138,22 +138,26 @@ def test_a_name_that_cannot_be_one_is_refused_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["model.onnx", "model.ts"])
-def test_the_fresh_process_finds_a_program_that_answers_differently(file: str) -> None:
+def test_the_fresh_process_finds_a_program_that_answers_differently(
+    file: str, tmp_path: Path
+) -> None:
     """A program of other weights is not let through by its checksum alone."""
     torch.manual_seed(10)
     made, other = proven(heads.LastStep(), X), proven(heads.LastStep(), X)
+    write_artifact(tmp_path, made.manifest, {**made.files, file: other.files[file]})
     with (
         Replay() as replay,
         pytest.raises(ExportRefused, match="in a fresh process"),
     ):
-        replay.check(made.manifest, {**made.files, file: other.files[file]})
+        replay.check(made.manifest.name, tmp_path)
 
 
-def test_the_fresh_process_lets_a_sound_artifact_through() -> None:
+def test_the_fresh_process_lets_a_sound_artifact_through(tmp_path: Path) -> None:
     """Both programs of a bidirectional, projected, packed world answer as the original did."""
     made = proven(nn.LSTM(6, 8, 2, proj_size=3, bidirectional=True), X)
+    write_artifact(tmp_path, made.manifest, made.files)
     with Replay() as replay:
-        replay.check(made.manifest, made.files)
+        replay.check(made.manifest.name, tmp_path)
 
 
 def test_external_data_is_never_written() -> None:

@@ -32,7 +32,7 @@ def _told(manifest: Manifest) -> dict[str, Any]:
     """What a manifest says but for times, figures and tools."""
     told: dict[str, Any] = json.loads(dump_manifest(manifest))
     for program in told["programs"].values():
-        del program["max_error"]
+        del program["max_error"], program["step_us"]
     return told
 
 

@@ -63,6 +63,7 @@ def record(
             **subject.tools(),
         },
         files={},
+        origins=subject.origins() or None,
     )
     return Proven(manifest, files)
 
@@ -77,4 +78,5 @@ def _program(candidate: Candidate, measured: Measured, subject: Subject) -> Prog
         lengths=candidate.lengths,
         tolerance=asked.ceiling if widened else asked.relative,
         max_error=max(case.error for case in measured.cases.all()),
+        step_us=measured.step_us,
     )

@@ -8,8 +8,6 @@ has registered.
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,8 +21,7 @@ from carousel.export.measured.stepper import Stepper
 from carousel.export.measured.subject import only
 from carousel.export.measured.tolerance import Tolerance
 from carousel.export.programs.runtime import load_call
-from carousel.models.artifact import Artifact, write_artifact
-from carousel.models.manifest import Manifest
+from carousel.models.artifact import Artifact
 
 _ROOT = Path(carousel.__file__).parents[1]
 _TIMEOUT_S = 300
@@ -60,12 +57,11 @@ class Replay:
             self._process.kill()
         self._process.communicate()
 
-    def check(self, manifest: Manifest, files: Mapping[str, bytes]) -> None:
-        """Replay the artifact's golden example; raises ExportRefused unless every program holds."""
-        with tempfile.TemporaryDirectory(prefix="carousel-export-") as temporary:
-            folder = Path(temporary)
-            write_artifact(folder, manifest, files)
-            said = self._ask(f"{manifest.name}\n{folder}\n")
+    def check(self, name: str, folder: Path) -> None:
+        """Replay the golden example of the artifact in `folder`; raises ExportRefused unless every
+        program holds.
+        """
+        said = self._ask(f"{name}\n{folder.resolve()}\n")
         if self._process.returncode != 0:
             last = (said.strip().splitlines() or [""])[-1]
             raise ExportRefused(

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from carousel.export.command import importing
-from carousel.export.command.factory import InvalidValue, Target, load_target, parse_input
+from carousel.export.command.factory import (
+    InvalidValue,
+    Target,
+    load_target,
+    parse_axes,
+    parse_input,
+    parse_state,
+    parse_tolerance,
+)
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.exporter import export_model
 from carousel.export.progress import Progress
@@ -62,7 +70,7 @@ def _export(options: argparse.Namespace) -> None:
     if options.zoo is not None:
         _export_zoo(options.zoo, repository, options.if_missing, options.quiet)
     else:
-        _export_target(_target(options), options.fixed, repository, options.quiet)
+        _export_target(_target(options), options, repository)
 
 
 def _import_parser() -> argparse.ArgumentParser:
@@ -92,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--if-missing", action="store_true", help="with --zoo: skip what the repository has"
     )
+    parser.add_argument("--json", action="store_true", help="print what was exported as JSON")
     parser.add_argument("--quiet", action="store_true", help="say nothing unless something fails")
     return parser
 
@@ -116,6 +125,30 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         help="an example input, such as x=5,15,10 or tokens:int64=5,15; repeat for several",
     )
     parser.add_argument(
+        "--axes",
+        action="append",
+        default=[],
+        metavar="NAME=AXES",
+        help="sizes and the words batch and time, such as x=batch,time,10; measured if not given",
+    )
+    parser.add_argument(
+        "--state",
+        action="append",
+        default=[],
+        metavar="NAME[=OUTPUT]",
+        help="a parameter of forward that is a state, and what it comes back as (a key, a field or "
+        "a place, 1 for the second); found by running if none is given; repeat for several",
+    )
+    parser.add_argument(
+        "--no-states", action="store_true", help="no parameter of forward is a state"
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=parse_tolerance,
+        metavar="ERROR",
+        help="the largest error that is taken, in proportion to the largest value",
+    )
+    parser.add_argument(
         "--fixed",
         action="append",
         default=[],
@@ -133,19 +166,23 @@ def _target(options: argparse.Namespace) -> Target:
     return load_target(options.factory, options.name, options.weights, inputs)
 
 
-def _export_target(
-    target: Target, fixed: Sequence[str], repository: Repository, quiet: bool
-) -> None:
-    with Progress(target.name, quiet=quiet) as progress:
-        export_model(
+def _export_target(target: Target, options: argparse.Namespace, repository: Repository) -> None:
+    states = dict(parse_state(text) for text in options.state)
+    with Progress(target.name, quiet=options.quiet) as progress:
+        artifact = export_model(
             target.module,
             target.example,
             name=target.name,
             repository=repository,
-            fixed=fixed,
+            axes=dict(parse_axes(text) for text in options.axes),
+            states=None if not states and not options.no_states else states,
+            fixed=options.fixed,
             ranges=target.ranges,
+            tolerance=options.tolerance,
             progress=progress,
         )
+    if options.json:
+        sys.stdout.write(f"{artifact.report().json()}\n")
 
 
 def _export_zoo(wanted: str, repository: Repository, if_missing: bool, quiet: bool) -> None:

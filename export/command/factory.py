@@ -6,9 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+
+from carousel.models.spec import Axis
 
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -55,6 +58,33 @@ def parse_input(text: str) -> NamedInput:
     if dtype and dtype not in _DTYPES:
         raise InvalidValue(f"--input: {dtype!r} is not one of {', '.join(_DTYPES)}")
     return NamedInput(name, _DTYPES[dtype or "float32"], sizes)
+
+
+def parse_axes(text: str) -> tuple[str, tuple[Axis, ...]]:
+    """`x=batch,time,10`; raises InvalidValue on anything else."""
+    name, _, tail = text.partition("=")
+    axes = [each.strip() for each in tail.split(",") if each.strip()]
+    if not name or not axes:
+        raise InvalidValue(f"--axes: {text!r} is not NAME=AXES, such as x=batch,time,10")
+    # Any other word is told by whoever checks them all.
+    found: list[Any] = [int(each) if each.isdecimal() else each for each in axes]
+    return name, tuple(found)
+
+
+def parse_state(text: str) -> tuple[str, str | None]:
+    """`h`, or `h=1` with what it comes back as; raises InvalidValue on anything else."""
+    name, equals, output = text.partition("=")
+    if not name or (equals and not output):
+        raise InvalidValue(f"--state: {text!r} is not NAME or NAME=OUTPUT, such as h or h=1")
+    return name, output or None
+
+
+def parse_tolerance(text: str) -> float:
+    """A number, of which the exporter says whether it can be meant; raises InvalidValue."""
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidValue(f"--tolerance: {text!r} is not a number, such as 1e-4") from None
 
 
 def load_target(

@@ -71,10 +71,12 @@ def refuse_unsaid(original: Original, states: States, maybe: Mapping[str, str]) 
     kept = [each.argument for each in states.variables if each.argument is not None]
     sent = list(dict.fromkeys(each.split(".", 1)[0] for each in kept))
     every = [*sent, *(each for each in names if each not in sent)]
+    flags = " ".join(f"--state {each}" for each in every)
+    without = " ".join(f"--state {each}" for each in sent) or "--no-states"
     raise ExportRefused(
         f"{', '.join(map(repr, asked))} may be a state: forward returns its shape as "
         f"{', '.join(repr(maybe[leaf]) for leaf in asked)}, and without a time axis no run can "
         "tell",
-        f"say states={tuple(every)!r} if it is carried from frame to frame (--state "
-        f"{' --state '.join(every)}), or states={tuple(sent)!r} if it is sent with every frame",
+        f"say states={tuple(every)!r} ({flags}) if it is carried from frame to frame, or "
+        f"states={tuple(sent)!r} ({without}) if it is sent with every frame",
     )

@@ -98,10 +98,15 @@ class Discovery:
             yield f"no batch axis was found: {self.coupled[0][1]}"
         elif self.failed and not (layout.batch or layout.notes):
             yield f"no batch axis was found; with other sizes forward fails: {self.failed[0]}"
-        elif self.failed and timed and not layout.time:
+        elif self.failed and not layout.time and self._runs_steps():
             yield f"no time axis was found; with other sizes forward fails: {self.failed[0]}"
         if not timed:
             yield "no recurrent layer and no state was found: no size but the batch varies"
+
+    def _runs_steps(self) -> bool:
+        """Whether a layer ran several steps in the example's call."""
+        calls = self.seen.calls.layers.values()
+        return any(len(each) > 1 or (each[0].steps or 1) > 1 for each in calls)
 
     def _guesses(self) -> Guesses:
         tensors = self.original.signature.tensors()

@@ -128,6 +128,8 @@ def _windows(
     fed: Collection[str | None],
 ) -> Iterator[tuple[str, Window]]:
     for path, ((first, *more), *_) in calls.items():
+        if any((call.steps or 1) > 1 for call in more):
+            continue  # no loop over a window: one layer for several inputs, which has no one state
         steps = (first.steps or 1) if not more else 1 + len(more)
         bidirectional = bool(getattr(layers[path], "bidirectional", False))
         if steps > 1 or bidirectional:

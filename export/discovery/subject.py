@@ -57,6 +57,10 @@ class ModuleSubject:
         """Whether forward takes every state: those inside its layers it starts by itself."""
         return all(each.argument is not None for each in self.states)
 
+    def num_weights(self) -> int:
+        """The module's parameters."""
+        return sum(each.numel() for each in self.owner.parameters())
+
     def draw(self, batch: int, time: int, seed: int, *, anywhere: bool = False) -> Given:
         """Inputs drawn from the example's own values, and the states that go with them."""
         values = self.layout.sampler.draw(batch, time, seed)
@@ -133,6 +137,11 @@ class ModuleSubject:
         """A hash of the module's weights and the states' spec."""
         changed = self.layout.probes[0].seen.changed
         return state_id(self.owner, self.spec, changed)
+
+    def origins(self) -> dict[str, str]:
+        """The layer that hid a state, or the parameter of forward, and where it starts."""
+        layers = dict(self.original.module.named_modules())
+        return {each.name: _origin(each, layers) for each in self.states}
 
     def tools(self) -> Mapping[str, str]:
         """Nothing beyond what every export says."""
@@ -211,3 +220,16 @@ class ModuleSubject:
 def _both_ends(path: str) -> str:
     name = f"the layer {path} is" if path else "it is"
     return f"{name} bidirectional: it reads a sequence from both ends"
+
+
+def _origin(state: StateVar, layers: Mapping[str, nn.Module]) -> str:
+    start = "zeros" if state.initial is None else "a value of the module's own"
+    if state.argument is not None:
+        back = "" if state.output is None else f", returned as {state.output}"
+        start = "what is given" if state.fixed else start
+        return f"forward's {state.argument}{back}; starts at {start}"
+    assert state.layer is not None
+    part = "hc"[state.part]
+    layer = layers.get(state.layer)
+    called = f"{state.layer!r} " if state.layer else ""
+    return f"{part} of {called}({type(layer).__name__}), hidden in forward; starts at {start}"

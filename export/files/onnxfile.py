@@ -33,6 +33,7 @@ class OnnxProgram:
     def __init__(self, data: bytes, options: Options) -> None:
         """Raises ExportRefused for a file that cannot be served, InvalidRequest for bad options."""
         self._data = data
+        self.num_bytes = len(data)
         self._model = parse(data)
         self._session = self._load()
         given, found = self._session.get_inputs(), self._session.get_outputs()

@@ -81,6 +81,7 @@ class Program(Protocol):
     inputs: tuple[Port, ...]
     outputs: tuple[str, ...]
     notes: tuple[str, ...]
+    num_bytes: int
     tools: Mapping[str, str]
 
     def run(self, values: Tensors) -> Tensors:

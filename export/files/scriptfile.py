@@ -42,6 +42,7 @@ class ScriptProgram:
 
     def __init__(self, data: bytes, options: Options) -> None:
         """Raises ExportRefused for a file that cannot be served, InvalidRequest for bad options."""
+        self.num_bytes = len(data)
         module = _load(data)
         if options.submodule is not None:
             module = find_submodule(module, options.submodule)

@@ -1,8 +1,10 @@
 """A program beside the subject: sizes, rows alone, frames, chunks, padded batches."""
 
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 
 from carousel.export.measured import lengths, streaming
 from carousel.export.measured.cases import Cases, FallsShort, flat
@@ -17,14 +19,19 @@ BATCHES = (1, 3, 33)
 TIMES = (1, 2, 7, 100)
 _SMALL = 7  # sizes up to this many frames are drawn several times,
 _DRAWS = 4  # so that a forward that branches on what it reads is seen taking the other way
+_LARGE = 20_000_000  # weights of a model whose runs are not repeated
 _FRAMES = 7
+_RUNS, _RUNS_S = 30, 0.1  # of one step, to tell how long it takes
 
 
 @dataclass(slots=True)
 class Measured:
-    """Every comparison, and the streaming kind with the reason of `none`."""
+    """Every comparison, the streaming kind with the reason of `none`, and the microseconds that one
+    row of one step takes, None where it takes no single step.
+    """
 
     cases: Cases
+    step_us: float | None
     streaming: Streaming = "none"
     reason: str | None = None
 
@@ -63,7 +70,7 @@ class Meter:
         for cases in (streams.cases, padded):
             if cases is not None:
                 self._cases.merge(cases)
-        return Measured(self._cases, streams.kind, streams.reason)
+        return Measured(self._cases, self._step_us(), streams.kind, streams.reason)
 
     def _whole(self) -> None:
         """Whole sequences over the grid."""
@@ -89,6 +96,7 @@ class Meter:
         for batch in BATCHES if self._spec.has_batch else (0,):
             for time in TIMES if self._spec.has_time else (0,):
                 small = max(batch, 1) * max(time, 1) <= _SMALL
+                small = small and self._subject.num_weights() < _LARGE
                 for draw in range(_DRAWS if small else 1):
                     expected = self._reference.at(batch, time, draw)
                     if expected is not None:
@@ -159,6 +167,17 @@ class Meter:
                 )
                 self._cases.add("frames", batch, 1, far)
                 now = {**now, **alone.result.states}
+
+    def _step_us(self) -> float | None:
+        expected = self._reference.at(int(self._spec.has_batch), int(self._spec.has_time))
+        if expected is None:
+            return None
+        took: list[float] = []
+        while len(took) < _RUNS and sum(took) < _RUNS_S:
+            start = perf_counter()
+            self._stepper.run(expected.inputs, expected.states)
+            took.append(perf_counter() - start)
+        return round(1e6 * statistics.median(took), 1)
 
     def _some_time(self) -> int:
         """A length that runs: a moderate one, if there is a choice."""

@@ -14,6 +14,8 @@ from carousel.export.measured.stepper import Result
 from carousel.export.measured.tolerance import Off, Tensors, Tolerance, largest
 from carousel.models.spec import ModelSpec
 
+_MOST_WORK = 8e9  # weights times steps times rows by eight; small models never come near
+
 
 class NotAccepted(Exception):
     """The subject does not take inputs of this size; the message is its own."""
@@ -47,6 +49,9 @@ class Subject(Protocol):
     def starts_anywhere(self) -> bool:
         """Whether a run may be given every state."""
 
+    def num_weights(self) -> int:
+        """How many numbers a step computes with."""
+
     def draw(self, batch: int, time: int, seed: int, *, anywhere: bool = False) -> Given:
         """Inputs of this size (0: no such axis); with `anywhere` states other than the first."""
 
@@ -78,6 +83,9 @@ class Subject(Protocol):
 
     def state_id(self) -> str:
         """What a saved state fits: a hash of the weights and the states' spec."""
+
+    def origins(self) -> dict[str, str]:
+        """How each state was found, in words."""
 
     def tools(self) -> Mapping[str, str]:
         """What made it, where that is known."""
@@ -136,6 +144,11 @@ class Reference:
         sessions start.
         """
         key = batch, time, draw
+        if key not in self._known and self._costs_too_much(batch, time):
+            self.skipped.append(
+                f"{size(batch, time)}: not run, with {self.subject.num_weights():,} weights"
+            )
+            self._known[key] = None
         if key not in self._known:
             seed = 1000 * batch + time + 10**6 * draw
             given = self.subject.draw(batch, time, seed, anywhere=batch == 3)
@@ -146,6 +159,10 @@ class Reference:
                     self.skipped.append(f"{size(batch, time)}: {error}")
                 self._known[key] = None
         return self._known[key]
+
+    def _costs_too_much(self, batch: int, time: int) -> bool:
+        """Whether a run would take seconds: eight rows cost about as much as one."""
+        return self.subject.num_weights() * max(time, 1) * max(batch / 8, 1) > _MOST_WORK
 
     def run(self, given: Given, batch: int, time: int) -> Expected:
         """The subject on `given`; raises NotAccepted, and ExportRefused where outputs are none."""

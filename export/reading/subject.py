@@ -56,6 +56,10 @@ class FileSubject:
         """The values that integer inputs may have."""
         return self.draws.spans
 
+    def num_weights(self) -> int:
+        """As many as floats fill the file."""
+        return self.program.num_bytes // 4
+
     def draw(self, batch: int, time: int, seed: int, *, anywhere: bool = False) -> Given:
         """Random inputs, and states where sessions start or anywhere that they may be."""
         states = self.draws.states(self.spec, batch, seed + 1) if anywhere else self._first(batch)
@@ -107,6 +111,10 @@ class FileSubject:
     def state_id(self) -> str:
         """A hash of the numbers in the file and of the states' spec."""
         return self.program.identity(self.spec)
+
+    def origins(self) -> dict[str, str]:
+        """What showed each state to be one."""
+        return self.why
 
     def tools(self) -> Mapping[str, str]:
         """What wrote the file."""
