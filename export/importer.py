@@ -131,8 +131,8 @@ def _prove(name: str, subject: FileSubject) -> Proven:
         reason = f"the program that would be served differs from the file: {error}"
         raise subject.refusal("parity", reason) from error
     subject.spec = replace(spec, streaming=measured.streaming, streaming_reason=measured.reason)
-    skipped = [f"not accepted by the file: {each}" for each in reference.skipped]
-    return record(name, subject, [(candidate, measured)], (*subject.notes, *skipped))
+    notes = (*subject.notes, *reference.skipped)
+    return record(name, subject, [(candidate, measured)], notes)
 
 
 def _finite(subject: FileSubject) -> ModelSpec:

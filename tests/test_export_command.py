@@ -1,5 +1,6 @@
 """`carousel-export`: what it takes, what it says, how it leaves."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,77 @@ def test_a_reference_model_is_exported_once_when_missing(workplace: Path) -> Non
     assert repository.versions("gru-10-20-2") == [1]
     assert _export("--zoo", "gru-10-20-2") == 0
     assert repository.versions("gru-10-20-2") == [1, 2]
+
+
+MEMORY = """
+import torch
+from torch import nn
+
+class Remembers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.write, self.fc = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x, kept):
+        kept = 0.9 * kept + torch.tanh(self.write(x))
+        return self.fc(kept), kept
+"""
+REMEMBERS = ("my_memory:Remembers", "--name", "net", "--input", "x=5,6", "--input", "kept=5,8")
+
+
+@pytest.fixture
+def memory(workplace: Path) -> Path:
+    """A module with a state that nothing calls one."""
+    (workplace / "my_memory.py").write_text(MEMORY)
+    return workplace
+
+
+def test_what_a_refusal_says_to_type_works(
+    memory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both ways out of the question whether a parameter is a state."""
+    assert _export(*REMEMBERS) == 1
+    said = capsys.readouterr().err
+    for flags, states in ((["--state", "kept"], ["kept"]), (["--no-states"], [])):
+        assert f"({' '.join(flags)})" in said
+        assert _export(*REMEMBERS, *flags) == 0
+        spec = Repository(memory / "repository").open("net").manifest.spec
+        assert [each.name for each in spec.states] == states
+
+
+def test_a_state_is_paired_and_its_axes_are_stated(memory: Path) -> None:
+    """By the place among what forward returns."""
+    flags = ("--state", "kept=1", "--axes", "kept=batch,8", "--tolerance", "1e-4")
+    assert _export(*REMEMBERS, *flags) == 0
+    manifest = Repository(memory / "repository").open("net").manifest
+    assert manifest.spec.states[0].axes == ("batch", 8)
+    assert {each.tolerance for each in manifest.programs.values()} == {1e-4}
+
+
+def test_json_stands_alone_on_standard_output(
+    memory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For scripts: the screen goes to standard error."""
+    assert _export("my_nets:Net", "--name", "net", "--input", "x=4,5,6", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["streaming"], found["version"]) == ("net", "step", 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--state", "=1"), "--state: '=1' is not NAME or NAME=OUTPUT"),
+        (("--state", "kept=7"), "forward returns no '7' for 'kept'; it returns 0, 1"),
+        (("--state", "keep"), "states: forward has no parameter 'keep'"),
+        (("--axes", "x"), "--axes: 'x' is not NAME=AXES"),
+        (("--axes", "x=b,6"), "'b' in 'x' is neither a size nor 'batch' nor 'time'"),
+        (("--tolerance", "x"), "--tolerance: 'x' is not a number"),
+        (("--tolerance", "nan"), "tolerance: nan is not above 0"),
+    ],
+)
+def test_a_bad_flag_of_a_state_is_named(
+    memory: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], words: str
+) -> None:
+    """Exit code 3, and what was expected."""
+    assert _export(*REMEMBERS, *flags) == 3
+    assert words in capsys.readouterr().err

@@ -131,7 +131,7 @@ class Expected:
 
 @dataclass(slots=True)
 class Reference:
-    """Runs the subject; `skipped` lists the sizes that it does not take."""
+    """Runs the subject; `skipped` lists the sizes that were not, and why."""
 
     subject: Subject
     skipped: list[str] = field(default_factory=list)
@@ -145,9 +145,8 @@ class Reference:
         """
         key = batch, time, draw
         if key not in self._known and self._costs_too_much(batch, time):
-            self.skipped.append(
-                f"{size(batch, time)}: not run, with {self.subject.num_weights():,} weights"
-            )
+            weights = f"{self.subject.num_weights():,} weights"
+            self.skipped.append(f"not run: {size(batch, time)}, for the {weights} of the model")
             self._known[key] = None
         if key not in self._known:
             seed = 1000 * batch + time + 10**6 * draw
@@ -156,7 +155,8 @@ class Reference:
                 self._known[key] = self.run(given, batch, time)
             except NotAccepted as error:
                 if draw == 0:
-                    self.skipped.append(f"{size(batch, time)}: {error}")
+                    noun = self.subject.noun
+                    self.skipped.append(f"not accepted by the {noun}: {size(batch, time)}: {error}")
                 self._known[key] = None
         return self._known[key]
 
