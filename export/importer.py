@@ -24,7 +24,7 @@ from carousel.export.programs.runtime import load_call
 from carousel.export.progress import Progress
 from carousel.export.reading.settle import Settler
 from carousel.export.reading.subject import FileSubject
-from carousel.export.threads import one_thread
+from carousel.export.threads import threads_for
 from carousel.models.artifact import Artifact
 from carousel.models.repository import Repository, check_model_name
 from carousel.models.spec import ModelSpec
@@ -86,7 +86,7 @@ def import_model(
     with ExitStack() as stack:
         shown = progress or stack.enter_context(Progress(name, quiet=quiet))
         stack.enter_context(legacy_quiet())
-        stack.enter_context(one_thread())
+        stack.enter_context(threads_for(0))
         stack.enter_context(generators_held())
         return _import(Path(file), name, target, options, shown)
 
@@ -106,8 +106,8 @@ def _import(
         if state.name in options.ranges:
             raise InvalidRequest(f"--range: {state.name} is a state, which clients do not send")
     subject.spec = _finite(subject)
-    progress.stage("measuring the program as it will be served")
-    proven = _prove(name, subject)
+    progress.stage("proving the program as it will be served")
+    proven = _prove(name, subject, progress)
     if program.kind == "torchscript":
         # What this process has registered may be what makes the file run.
         with Replay() as replay:
@@ -119,14 +119,14 @@ def _import(
     return artifact
 
 
-def _prove(name: str, subject: FileSubject) -> Proven:
+def _prove(name: str, subject: FileSubject, progress: Progress) -> Proven:
     """The program as it will be served, measured; raises ExportRefused where it differs."""
     kind, spec = subject.program.kind, subject.spec
     data = subject.program.served(spec)
     candidate = Candidate(kind, data, Stepper(spec, load_call(kind, data, spec)))
     reference = Reference(subject)
     try:
-        measured = Meter(candidate, reference).measure()
+        measured = Meter(candidate, reference, progress.detail).measure()
     except FallsShort as error:
         reason = f"the program that would be served differs from the file: {error}"
         raise subject.refusal("parity", reason) from error

@@ -25,7 +25,7 @@ class Progress:
         self._stream = sys.stderr if stream is None else stream
         self._quiet = quiet
         self._live = not quiet and self._stream.isatty()
-        self._stage = ""
+        self._stage = self._detail = ""
         self._started = time.monotonic()
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -53,9 +53,13 @@ class Progress:
 
     def stage(self, text: str) -> None:
         """Say what begins now."""
-        self._stage = text
+        self._stage, self._detail = text, ""
         if not self._live:
             self._write(f"{self._title}: {text}\n")
+
+    def detail(self, text: str) -> None:
+        """Say what part of the stage is on; only where the line is live, logs have the stages."""
+        self._detail = text
 
     def line(self, text: str = "") -> None:
         """A line that stays: a result, a note, a row of a table."""
@@ -66,7 +70,8 @@ class Progress:
         frames = _FRAMES if encoding.startswith("utf") else _PLAIN_FRAMES
         for frame in itertools.cycle(frames):
             elapsed = time.monotonic() - self._started
-            self._write(f"{_CLEAR_LINE}{frame} {self._title}: {self._stage} ({elapsed:.0f} s)")
+            now = f"{self._stage}, {self._detail}" if self._detail else self._stage
+            self._write(f"{_CLEAR_LINE}{frame} {self._title}: {now} ({elapsed:.0f} s)")
             if self._done.wait(_REDRAW_S):
                 return
 

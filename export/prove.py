@@ -29,7 +29,7 @@ from carousel.export.module.unwatchable import refuse_foreign
 from carousel.export.options import Options
 from carousel.export.programs.build import Builder, Built
 from carousel.export.progress import Progress
-from carousel.export.threads import one_thread
+from carousel.export.threads import threads_for
 from carousel.models.spec import TIME
 
 _DRAWS = 3
@@ -42,7 +42,8 @@ def prove(
     options.check_values()
     module = unwrap(module)
     refuse_foreign(module)
-    with legacy_quiet(), one_thread(), generators_held():
+    weights = sum(each.numel() for each in module.parameters())
+    with legacy_quiet(), threads_for(weights), generators_held():
         original, traced = _adapt(module, example)
         with original.held():
             progress.stage("watching the module run")

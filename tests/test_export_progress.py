@@ -55,3 +55,27 @@ def test_quiet_says_nothing(stream: io.StringIO) -> None:
         progress.stage("tracing")
         progress.line("a result")
     assert stream.getvalue() == ""
+
+
+def test_a_detail_is_part_of_the_live_line() -> None:
+    """What is being proved now; the next stage begins without it."""
+    stream = Terminal()
+    with Progress("model", stream) as progress:
+        progress.stage("proving")
+        progress.detail("whole sequences at B=3 T=7")
+        while "proving, whole sequences at B=3 T=7 " not in stream.getvalue():
+            stream.painted.clear()
+            assert stream.painted.wait(PATIENCE_S)
+        progress.stage("writing")
+        while "model: writing " not in stream.getvalue():
+            stream.painted.clear()
+            assert stream.painted.wait(PATIENCE_S)
+
+
+def test_a_log_has_no_details() -> None:
+    """A line a stage is what a log is for."""
+    stream = io.StringIO()
+    with Progress("model", stream) as progress:
+        progress.stage("proving")
+        progress.detail("whole sequences")
+    assert stream.getvalue() == "model: proving\n"

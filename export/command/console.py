@@ -19,7 +19,7 @@ from carousel.export.command.factory import (
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.exporter import export_model
 from carousel.export.progress import Progress
-from carousel.export.threads import one_thread
+from carousel.export.threads import threads_for
 from carousel.models.repository import Repository, RepositoryError, check_model_name
 from carousel.models.zoo.catalog import REFERENCES
 
@@ -191,7 +191,7 @@ def _export_zoo(wanted: str, repository: Repository, if_missing: bool, quiet: bo
     for reference in REFERENCES.values() if wanted == "all" else [REFERENCES[wanted]]:
         if if_missing and repository.versions(reference.name):
             continue
-        with Progress(reference.name, quiet=quiet) as progress, one_thread():
+        with Progress(reference.name, quiet=quiet) as progress, threads_for(0):
             export_model(
                 reference.build(progress.stage),
                 reference.example(),

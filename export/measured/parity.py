@@ -1,7 +1,7 @@
 """A program beside the subject: sizes, rows alone, frames, chunks, padded batches."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -13,13 +13,13 @@ from carousel.export.measured.subject import Expected, Given, NotAccepted, Refer
 from carousel.export.measured.tolerance import Scale
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import fault
+from carousel.export.threads import LARGE
 from carousel.models.spec import Streaming
 
 BATCHES = (1, 3, 33)
 TIMES = (1, 2, 7, 100)
 _SMALL = 7  # sizes up to this many frames are drawn several times,
 _DRAWS = 4  # so that a forward that branches on what it reads is seen taking the other way
-_LARGE = 20_000_000  # weights of a model whose runs are not repeated
 _FRAMES = 7
 _RUNS, _RUNS_S = 30, 0.1  # of one step, to tell how long it takes
 
@@ -39,7 +39,10 @@ class Measured:
 class Meter:
     """Compares one program with the subject that it was made from."""
 
-    def __init__(self, candidate: Candidate, reference: Reference) -> None:
+    def __init__(
+        self, candidate: Candidate, reference: Reference, tell: Callable[[str], None]
+    ) -> None:
+        self._tell = tell
         self._candidate = candidate
         self._reference = reference
         self._subject = reference.subject
@@ -56,6 +59,7 @@ class Meter:
         `wired`: the program was given lengths by the exporter, and is of no use unless padded
         batches are exact.
         """
+        self._tell("rows of mixed lengths")
         padded = lengths.measure(self._candidate, self._reference)
         if wired and padded is None:
             raise FallsShort(f"{self._candidate.kind}: padded batches differ from rows alone")
@@ -63,9 +67,12 @@ class Meter:
         self._whole()
         self._sizes()
         if self._spec.has_batch:
+            self._tell("rows alone and beside others")
             self._rows()
         if self._spec.is_framed and self._subject.starts_anywhere:
+            self._tell("frames one after the other")
             self._frames()
+        self._tell("chunks beside the whole")
         streams = streaming.measure(self._candidate, self._reference)
         for cases in (streams.cases, padded):
             if cases is not None:
@@ -75,6 +82,7 @@ class Meter:
     def _whole(self) -> None:
         """Whole sequences over the grid."""
         for expected in self._grid():
+            self._tell(f"whole sequences at {size(expected.batch, expected.time)}")
             try:
                 result = self._stepper.run_whole(expected.inputs, expected.states, expected.time)
             except Exception as error:  # a runtime's own error: the program cannot do this size
@@ -96,7 +104,7 @@ class Meter:
         for batch in BATCHES if self._spec.has_batch else (0,):
             for time in TIMES if self._spec.has_time else (0,):
                 small = max(batch, 1) * max(time, 1) <= _SMALL
-                small = small and self._subject.num_weights() < _LARGE
+                small = small and self._subject.num_weights() < LARGE
                 for draw in range(_DRAWS if small else 1):
                     expected = self._reference.at(batch, time, draw)
                     if expected is not None:

@@ -66,9 +66,9 @@ class Builder:
         lifted = self._lifted()
         example = self._example()
         traced = self._trace(lifted, example)
-        self._progress.stage("measuring the TorchScript program")
+        self._progress.stage("proving the TorchScript program")
         self._keep(built, self._scripts(traced))
-        self._progress.stage("making the ONNX program")
+        self._progress.stage("making and proving the ONNX program")
         self._keep(built, self._graphs(traced, example, built))
         if not built.programs and self._spec.run_steps is not None:
             raise ExportRefused(_LOOP + "; ".join(built.shortfalls), _NO_LOOP)
@@ -194,7 +194,9 @@ class Builder:
         for candidate in candidates:
             wired = candidate.lengths is not None and self._own_lengths is None
             try:
-                measured = Meter(candidate, self._reference).measure(wired=wired)
+                measured = Meter(candidate, self._reference, self._progress.detail).measure(
+                    wired=wired
+                )
                 self._agree(built, candidate, measured)
             except FallsShort as error:
                 shortfall = shortfall if wired else str(error)
