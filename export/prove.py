@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from carousel.export.artifact.record import Proven, record
 from carousel.export.discovery.carried import find_carried
-from carousel.export.discovery.counterparts import find_counterparts, refuse_unsaid
+from carousel.export.discovery.counterparts import find_counterparts, question
 from carousel.export.discovery.describe import check_stated, describe, name_outputs
 from carousel.export.discovery.fixed import find_fixed
 from carousel.export.discovery.layout import Discovery, Layout
@@ -47,46 +47,79 @@ def prove(
         original, traced = _adapt(module, example)
         with original.held():
             progress.stage("watching the module run")
-            proven, unsaid = _prove(module, original, traced, name, options, progress)
-            if unsaid and proven.manifest.spec.streaming == "none":
-                # What may be states: whether they are is seen by running it with them as such.
-                with suppress(ExportRefused, InvalidRequest):
-                    said = replace(options, states=unsaid)
-                    again, _ = _prove(module, original, traced, name, said, progress)
-                    if again.manifest.spec.streaming != "none":
-                        return again
-            return proven
+            work = _Work(module, original, traced, name, progress)
+            found = _measure(original, options)
+            if found.ask is not None:
+                # As states they may have a time axis after all: a loop written by hand.
+                again = work.prove_again(found, options)
+                if again is None or not again.manifest.spec.has_time:
+                    raise found.ask
+                return again
+            try:
+                proven = work.prove(found, options)
+            except ExportRefused:
+                again = work.prove_again(found, options)
+                if again is None:
+                    raise
+                return again
+            again = None
+            if proven.manifest.spec.streaming == "none":
+                again = work.prove_again(found, options)
+            return again or proven
 
 
-def _prove(
-    module: nn.Module,
-    original: Original,
-    traced: nn.Module,
-    name: str,
-    options: Options,
-    progress: Progress,
-) -> tuple[Proven, dict[str, str | None]]:
-    """The artifact; and, if some parameters may be states too, those with the ones that are."""
-    signature, original.omit = original.signature, frozenset()
-    seen = observe_twice(original)
-    layout, states, unsaid = _measure(original, seen, options)
-    if traced is not original.module:
-        states = of_network(states)
-    outputs = name_outputs(layout, states.variables, options.output_names)
-    spec = describe(original, layout, states, outputs, options.ranges)
-    check_stated(options.axes, layout, spec)
-    tolerance = Tolerance.of(spec, options.tolerance)
-    subject = ModuleSubject(module, original, layout, states, spec, outputs, tolerance)
-    reference = Reference(subject)
-    built = _build(traced, reference, subject, progress)
-    _, measured = built.programs[0]
-    subject.spec = replace(
-        subject.spec, streaming=measured.streaming, streaming_reason=measured.reason
-    )
-    notes = tuple(_notes(built, reference, layout))
-    proven = record(name, subject, built.programs, notes)
-    original.signature = signature
-    return proven, unsaid
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Axes and states; `unsaid` are the parameters that are states with those that may be, if there
+    are such, and `ask` asks for them where no run seems to tell.
+    """
+
+    signature: Signature
+    layout: Layout
+    states: States
+    unsaid: dict[str, str | None]
+    ask: ExportRefused | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One module, and what is traced in its place."""
+
+    module: nn.Module
+    original: Original
+    traced: nn.Module
+    name: str
+    progress: Progress
+
+    def prove(self, found: _Found, options: Options) -> Proven:
+        """The programs of what was found, measured."""
+        original, layout, states = self.original, found.layout, found.states
+        if self.traced is not original.module:
+            states = of_network(states)
+        outputs = name_outputs(layout, states.variables, options.output_names)
+        spec = describe(original, layout, states, outputs, options.ranges)
+        check_stated(options.axes, layout, spec)
+        tolerance = Tolerance.of(spec, options.tolerance)
+        subject = ModuleSubject(self.module, original, layout, states, spec, outputs, tolerance)
+        reference = Reference(subject)
+        built = _build(self.traced, reference, subject, self.progress)
+        _, measured = built.programs[0]
+        subject.spec = replace(
+            subject.spec, streaming=measured.streaming, streaming_reason=measured.reason
+        )
+        return record(self.name, subject, built.programs, tuple(_notes(built, reference, layout)))
+
+    def prove_again(self, found: _Found, options: Options) -> Proven | None:
+        """The same with what may be states as states; None where that is no stream either."""
+        if not found.unsaid:
+            return None
+        original, said = self.original, replace(options, states=found.unsaid)
+        original.signature, original.omit = found.signature, frozenset()
+        with suppress(ExportRefused, InvalidRequest):
+            proven = self.prove(_measure(original, said), said)
+            if proven.manifest.spec.streaming != "none":
+                return proven
+        return None
 
 
 def _notes(built: Built, reference: Reference, layout: Layout) -> Iterator[str]:
@@ -124,10 +157,10 @@ def _adapt(module: nn.Module, example: object) -> tuple[Original, nn.Module]:
     return Original(module, Signature.of(module, example)), module
 
 
-def _measure(
-    original: Original, seen: Observation, options: Options
-) -> tuple[Layout, States, dict[str, str | None]]:
+def _measure(original: Original, options: Options) -> _Found:
     """Which axes vary, what the states are, and what may be states beside those."""
+    signature = original.signature
+    seen = observe_twice(original)
     refuse_rewritten(original)
     fixed = find_fixed(original, options.fixed, options.states)
     carried = find_carried(original, seen, options.states, fixed)
@@ -145,13 +178,14 @@ def _measure(
     constants = {name for name, each in drawn.items() if each.dim() == 0 or name == lengths}
     refuse_decisions(original, drawn, constants)
     states = find_states(original, layout, carried)
-    maybe = find_counterparts(original, layout, carried, options.states)
+    maybe, ask = find_counterparts(original, layout, carried, options.states), None
     first = original.signature.leaves(next(iter(original.signature.trees)))
     if maybe and not any(TIME in layout.sampler.axes.get(leaf, ()) for leaf in first):
-        refuse_unsaid(original, states, maybe)
-        maybe = {}
+        ask = question(original, states, maybe)
+        maybe = maybe if ask is not None else {}
     said = [each.leaf.split(".", 1)[0] for each in carried if not each.fixed] if maybe else []
-    return layout, states, dict.fromkeys([*said, *(leaf.split(".", 1)[0] for leaf in maybe)])
+    unsaid = dict.fromkeys([*said, *(leaf.split(".", 1)[0] for leaf in maybe)])
+    return _Found(signature, layout, states, unsaid, ask)
 
 
 def _accepted(original: Original, layout: Layout) -> dict[str, torch.Tensor]:

@@ -209,3 +209,42 @@ class StatesOnlyOfLayer(nn.Module):
 
     def forward(self, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> Pair:
         return self.lstm(x, (h, c))[1]
+
+
+class LoopOfMemory(nn.Module):
+    """A loop by hand over (B, T, 6) with a memory that nothing calls a state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write, self.fc = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor, kept: torch.Tensor) -> Pair:
+        outputs = []
+        for t in range(x.size(1)):
+            kept = 0.9 * kept + torch.tanh(self.write(x[:, t]))
+            outputs.append(self.fc(kept))
+        return torch.stack(outputs, 1), kept
+
+
+class TurnedMemory(nn.Module):
+    """A GRU over (B, T, 6) whose memory is (B, 2, 8), turned for the layer; nothing calls it so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 8, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor, kept: torch.Tensor) -> Pair:
+        y, kept = self.gru(x, kept.transpose(0, 1).contiguous())
+        return y, kept.transpose(0, 1)
+
+
+class Conditioned(nn.Module):
+    """A GRU over (B, T, 6) beside a speaker's vector (B, 8), of which it gives back a summary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor, speaker: torch.Tensor) -> Pair:
+        y = self.gru(x)[0] + speaker[:, None]
+        return y, torch.tanh(speaker)

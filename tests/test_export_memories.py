@@ -193,3 +193,35 @@ def test_a_layer_of_states_alone_answers_with_its_last() -> None:
         answer = serve(made, kind, {"x": x}, zeros(made, B))
         found = answer.outputs[spec.outputs[0].name]
         torch.testing.assert_close(found.reshape(B, 8), expected[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"), [(memories.LoopOfMemory, (B, 8)), (memories.TurnedMemory, (B, 2, 8))]
+)
+def test_with_a_time_axis_running_tells_what_is_a_state(
+    make: Callable[[], nn.Module], shape: tuple[int, ...]
+) -> None:
+    """Nobody is asked: in pieces it answers what the whole does, its memory handed on."""
+    torch.manual_seed(2)
+    module = make()
+    made = proven(module, torch.randn(B, 5, 6), torch.zeros(shape))
+    assert ([each.name for each in made.manifest.spec.states], made.manifest.spec.streaming) == (
+        ["kept"],
+        "step",
+    )
+    x, kept = torch.randn(B, 7, 6), torch.randn(shape)
+    with torch.no_grad():
+        expected = module(x, kept)
+    for kind in made.manifest.programs:
+        answer = serve(made, kind, {"x": x}, {"kept": kept})
+        found = answer.outputs[made.manifest.spec.outputs[0].name]
+        torch.testing.assert_close(found, expected[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(answer.states["kept"], expected[1], atol=1e-5, rtol=1e-5)
+
+
+def test_what_comes_back_in_its_shape_and_is_no_state_stays_an_input() -> None:
+    """Handed on, it would answer otherwise: the run says so."""
+    torch.manual_seed(2)
+    spec = proven(memories.Conditioned(), torch.randn(B, 5, 6), torch.randn(B, 8)).manifest.spec
+    assert [each.name for each in spec.inputs] == ["x", "speaker"]
+    assert [each.name for each in spec.states] == ["h"]

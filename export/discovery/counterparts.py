@@ -54,8 +54,8 @@ def find_counterparts(
     return found
 
 
-def refuse_unsaid(original: Original, states: States, maybe: Mapping[str, str]) -> None:
-    """Raise ExportRefused where frames have such an input, unless it is one of several alike.
+def question(original: Original, states: States, maybe: Mapping[str, str]) -> ExportRefused | None:
+    """What to ask where frames have such an input, unless it is one of several alike.
 
     Two inputs of one shape that come back as two outputs are two inputs, where nothing else in the
     module is recurrent.
@@ -66,14 +66,14 @@ def refuse_unsaid(original: Original, states: States, maybe: Mapping[str, str]) 
     recurrent = bool(states.variables or states.windows or states.alone)
     asked = [leaf for leaf in maybe if recurrent or values[leaf].shape not in shapes]
     if not asked:
-        return
+        return None
     names = list(dict.fromkeys(leaf.split(".", 1)[0] for leaf in asked))
     kept = [each.argument for each in states.variables if each.argument is not None]
     sent = list(dict.fromkeys(each.split(".", 1)[0] for each in kept))
     every = [*sent, *(each for each in names if each not in sent)]
     flags = " ".join(f"--state {each}" for each in every)
     without = " ".join(f"--state {each}" for each in sent) or "--no-states"
-    raise ExportRefused(
+    return ExportRefused(
         f"{', '.join(map(repr, asked))} may be a state: forward returns its shape as "
         f"{', '.join(repr(maybe[leaf]) for leaf in asked)}, and without a time axis no run can "
         "tell",

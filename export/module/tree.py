@@ -145,9 +145,14 @@ def _rebuild(tree: Tree, name: str, leaf: Callable[[str], torch.Tensor], depth: 
     if not any(True for _ in _walk(tree, name)):
         return tree
     made = copy.copy(tree)
+    sized = hasattr(made, "auto_batch_size_")  # a TensorDict, which holds its tensors to a size
+    if sized:
+        made.batch_size = []
     for key, item in items.items():
         if isinstance(tree, Mapping):
             made[key] = item
         else:
             object.__setattr__(made, key, item)
+    if sized:
+        made.auto_batch_size_(len(tree.batch_size))
     return made
