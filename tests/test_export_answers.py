@@ -168,3 +168,9 @@ def test_one_output_a_step_says_nothing_of_it() -> None:
     """The field is absent where it says nothing, so that older manifests are what they were."""
     made = proven(answers.Answers("none"), X)
     assert getattr(made.manifest.spec.outputs[0], "stride", None) in (None, 1)
+
+
+def test_an_output_as_long_as_values_make_it_is_refused() -> None:
+    """Loud inputs give another size than those of the example: nothing could be described."""
+    with pytest.raises(ExportRefused, match="output"):
+        proven(answers.Finds(), X)

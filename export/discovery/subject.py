@@ -191,17 +191,12 @@ class ModuleSubject:
                 values[state.argument] = self.initial(state, batch)
         lengths = self.layout.sampler.lengths
         if lengths is not None:
-            values[lengths] = self._lengths(lengths, given, batch)
+            timed = next(each for each in self.spec.inputs if each.time_axis is not None)
+            assert timed.time_axis is not None
+            steps = given.inputs[timed.name].shape[timed.time_axis]
+            dtype = self.layout.sampler.example[lengths].dtype
+            values[lengths] = torch.full((max(batch, 1),), steps, dtype=dtype)
         return values, frozenset(omit)
-
-    def _lengths(self, name: str, given: Given, batch: int) -> torch.Tensor:
-        dtype = self.layout.sampler.example[name].dtype
-        if given.lengths is not None:
-            return given.lengths.to(dtype)
-        timed = next(each for each in self.spec.inputs if each.time_axis is not None)
-        assert timed.time_axis is not None
-        steps = given.inputs[timed.name].shape[timed.time_axis]
-        return torch.full((max(batch, 1),), steps, dtype=dtype)
 
     def _batch(self, given: Given) -> int:
         """The rows of a run, 0 where it has no such axis."""

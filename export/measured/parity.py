@@ -112,18 +112,23 @@ class Meter:
 
     def _sizes(self) -> None:
         """What the spec says of outputs, whatever values come in: else no answer has a shape."""
-        if self._subject.must_be_finite:
-            return  # a module's decisions by value have been looked for, line by line
         batch = ROWS if self._spec.has_batch else 0
         time = self._some_time()
         usual = self._subject.draw(batch, time, 81, anywhere=True)
-        values = {**usual.inputs, **usual.states}
-        for given in (values, *unusual(values, self._subject.spans)):
-            inputs, states = only(given, usual.inputs), only(given, usual.states)
+        for values in unusual({**usual.inputs, **usual.states}, self._subject.spans):
+            given = Given(only(values, usual.inputs), only(values, usual.states))
             try:
-                self._reference.run(Given(inputs, states), batch, time)
-            except NotAccepted:  # whatever the runtime says to unusual values
+                found = self._subject.run(given).outputs
+            except NotAccepted:  # whatever it says to unusual values
                 continue
+            for each in self._spec.outputs:
+                shape = tuple(found[each.name].shape)
+                if shape != each.model_shape(batch, each.num_steps(time)):
+                    raise self._subject.refusal(
+                        "values",
+                        f"the size of the output {each.name} depends on values: {shape} for some "
+                        f"inputs, and the axes are {each.axes}",
+                    )
 
     def _rows(self) -> None:
         """A full batch beside rows of it alone."""

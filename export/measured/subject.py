@@ -23,14 +23,10 @@ class NotAccepted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What one run is given; a state that is not among `states` starts where the subject has it.
-
-    `lengths` (B,) are those of the rows, None where every row has all the time steps.
-    """
+    """What one run is given; a state that is not among `states` starts where the subject has it."""
 
     inputs: Tensors
     states: Tensors
-    lengths: torch.Tensor | None = None
 
 
 class Subject(Protocol):
