@@ -10,7 +10,7 @@ import torch
 
 from carousel.export.artifact.record import Proven, record
 from carousel.export.artifact.replay import Replay
-from carousel.export.errors import InvalidRequest
+from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.files.opener import open_program
 from carousel.export.legacy import legacy_quiet
 from carousel.export.measured.cases import FallsShort
@@ -123,7 +123,9 @@ def _prove(name: str, subject: FileSubject, progress: Progress) -> Proven:
     """The program as it will be served, measured; raises ExportRefused where it differs."""
     kind, spec = subject.program.kind, subject.spec
     data = subject.program.served(spec)
-    candidate = Candidate(kind, data, Stepper(spec, load_call(kind, data, spec)))
+    lengths = subject.program.lengths
+    call = load_call(kind, data, spec, lengths)
+    candidate = Candidate(kind, data, Stepper(spec, call, lengths))
     reference = Reference(subject)
     try:
         measured = Meter(candidate, reference, progress.detail).measure()
@@ -140,6 +142,12 @@ def _finite(subject: FileSubject) -> ModelSpec:
     batch = 1 if subject.spec.has_batch else 0
     given = subject.draw(batch, subject.time, 4)
     after = subject.run(given).states
+    for each in subject.spec.states:
+        if each.output is not None and bool(torch.isnan(after[each.name]).any()):
+            raise ExportRefused(
+                f"the state {each.name} does not stay a number: {each.output} holds NaN",
+                f"say --sent {each.name} if clients send it",
+            )
     return replace(
         subject.spec,
         states=tuple(

@@ -94,13 +94,13 @@ class Options:
         _check_kind("--initial", self.initial, (torch.Tensor,), "a tensor")
         if self.tolerance is not None and not 0 < self.tolerance <= _MOST_TOLERANCE:
             raise InvalidRequest(
-                f"tolerance: {self.tolerance!r} is not above 0 and at most {_MOST_TOLERANCE}: the "
-                "largest error in proportion to the largest value"
+                f"--tolerance: {self.tolerance!r} is not above 0 and at most {_MOST_TOLERANCE}: "
+                "the largest error in proportion to the largest value"
             )
 
     def check_names(self, inputs: Collection[str], outputs: Collection[str]) -> None:
         """Raise InvalidRequest for a name that the model has not, or that is two things at once."""
-        for flag, names in self._named():
+        for flag, names in self.named():
             for name in names:
                 if name not in inputs:
                     raise InvalidRequest(
@@ -114,7 +114,8 @@ class Options:
                     )
         self._check_roles()
 
-    def _named(self) -> Iterator[tuple[str, Collection[str]]]:
+    def named(self) -> Iterator[tuple[str, Collection[str]]]:
+        """The inputs that each flag names."""
         yield "--input", self.shapes
         yield "--constant", self.constants
         yield "--context", self.contexts

@@ -1,6 +1,6 @@
 """Everything up to the finished bytes: unwrap, lift, measure, trace, compare."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -8,8 +8,14 @@ import torch
 from torch import nn
 
 from carousel.export.artifact.record import Proven, record
-from carousel.export.discovery.carried import find_carried
-from carousel.export.discovery.counterparts import find_counterparts, question
+from carousel.export.discovery.carried import Carried, find_carried
+from carousel.export.discovery.counterparts import (
+    Reading,
+    find_counterparts,
+    question,
+    question_of_order,
+    readings,
+)
 from carousel.export.discovery.describe import check_stated, describe, name_outputs
 from carousel.export.discovery.fixed import find_fixed
 from carousel.export.discovery.layout import Discovery, Layout
@@ -48,36 +54,18 @@ def prove(
         with original.held():
             progress.stage("watching the module run")
             work = _Work(module, original, traced, name, progress)
-            found = _measure(original, options)
-            if found.ask is not None:
-                # As states they may have a time axis after all: a loop written by hand.
-                again = work.prove_again(found, options)
-                if again is None or not again.manifest.spec.has_time:
-                    raise found.ask
-                return again
-            try:
-                proven = work.prove(found, options)
-            except ExportRefused:
-                again = work.prove_again(found, options)
-                if again is None:
-                    raise
-                return again
-            again = None
-            if proven.manifest.spec.streaming == "none":
-                again = work.prove_again(found, options)
-            return again or proven
+            return work.prove(options)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Axes and states; `unsaid` are the parameters that are states with those that may be, if there
-    are such, and `ask` asks for them where no run seems to tell.
+    """Axes and states. `others` are other readings of what the states are, the likeliest first;
+    `ask` asks for them where no run seems to tell.
     """
 
-    signature: Signature
     layout: Layout
     states: States
-    unsaid: dict[str, str | None]
+    others: tuple[Reading, ...]
     ask: ExportRefused | None
 
 
@@ -91,7 +79,37 @@ class _Work:
     name: str
     progress: Progress
 
-    def prove(self, found: _Found, options: Options) -> Proven:
+    def prove(self, options: Options) -> Proven:
+        """What streams, of the first reading of its states or of another; else the first, or the
+        first other that can be proven.
+        """
+        signature = self.original.signature
+        found = _measure(self.original, options)
+        refused, proven = found.ask, None
+        if refused is None:
+            try:
+                proven = self._programs(found, options)
+            except ExportRefused as refusal:
+                refused = refusal
+            if proven is not None and proven.manifest.spec.streaming != "none":
+                return proven
+        for reading in found.others:
+            self.original.signature, self.original.omit = signature, frozenset()
+            said = replace(options, states=reading.states)
+            with suppress(ExportRefused, InvalidRequest):
+                again = self._programs(_measure(self.original, said), said)
+                # A question is answered by time alone: frame by frame every reading holds.
+                holds = again.manifest.spec.streaming != "none"
+                if holds and (found.ask is None or again.manifest.spec.has_time):
+                    return again
+                if reading.plainer and found.ask is None:
+                    proven = again
+        if proven is None:
+            assert refused is not None
+            raise refused
+        return proven
+
+    def _programs(self, found: _Found, options: Options) -> Proven:
         """The programs of what was found, measured."""
         original, layout, states = self.original, found.layout, found.states
         if self.traced is not original.module:
@@ -108,18 +126,6 @@ class _Work:
             subject.spec, streaming=measured.streaming, streaming_reason=measured.reason
         )
         return record(self.name, subject, built.programs, tuple(_notes(built, reference, layout)))
-
-    def prove_again(self, found: _Found, options: Options) -> Proven | None:
-        """The same with what may be states as states; None where that is no stream either."""
-        if not found.unsaid:
-            return None
-        original, said = self.original, replace(options, states=found.unsaid)
-        original.signature, original.omit = found.signature, frozenset()
-        with suppress(ExportRefused, InvalidRequest):
-            proven = self.prove(_measure(original, said), said)
-            if proven.manifest.spec.streaming != "none":
-                return proven
-        return None
 
 
 def _notes(built: Built, reference: Reference, layout: Layout) -> Iterator[str]:
@@ -158,34 +164,60 @@ def _adapt(module: nn.Module, example: object) -> tuple[Original, nn.Module]:
 
 
 def _measure(original: Original, options: Options) -> _Found:
-    """Which axes vary, what the states are, and what may be states beside those."""
-    signature = original.signature
+    """Which axes vary, what the states are, and what else they may be."""
     seen = observe_twice(original)
     refuse_rewritten(original)
     fixed = find_fixed(original, options.fixed, options.states)
     carried = find_carried(original, seen, options.states, fixed)
+    _refuse_written(original, seen, carried)
     lengths = _find_lengths(original, seen)
     if any(each.leaf == lengths for each in fixed):
         raise InvalidRequest(f"fixed: {lengths!r} says how long each row is in one call of forward")
+    layout = _lay_out(original, carried, lengths, options)
+    grown = [each for each in carried if TIME in layout.states.get(each.leaf, ())]
+    if grown:
+        # Called a state, and as long as time: it is an input.
+        carried = tuple(each for each in carried if each not in grown)
+        layout = _lay_out(original, carried, lengths, options)
+    drawn = _accepted(original, layout)
+    constants = {name for name, each in drawn.items() if each.dim() == 0 or name == lengths}
+    refuse_decisions(original, drawn, constants)
+    states = find_states(original, layout, carried)
+    maybe = find_counterparts(original, layout, carried, options.states)
+    first = original.signature.leaves(next(iter(original.signature.trees)))
+    ask = None
+    if not any(TIME in layout.sampler.axes.get(leaf, ()) for leaf in first):
+        ask = question(original, states, maybe) or question_of_order(carried, options.states)
+        maybe = maybe if ask is not None else {}
+    others = () if options.states is not None else tuple(readings(carried, maybe))
+    return _Found(layout, states, others, ask)
+
+
+def _lay_out(
+    original: Original, carried: Sequence[Carried], lengths: str | None, options: Options
+) -> Layout:
+    """The axes, with the states that may be left out left out."""
     optional = set(original.signature.optional())
     changing = {each.leaf.split(".", 1)[0] for each in carried if not each.fixed}
     parameters = changing & optional
     original.omit = frozenset(each for each in parameters if _runs_without(original, each))
     seen = original.run(original.signature.tensors())
-    spans = find_spans(original, seen, options.ranges, lengths, {each.leaf for each in fixed})
-    layout = Discovery(original, carried, lengths, options.axes, seen, spans).discover()
-    drawn = _accepted(original, layout)
-    constants = {name for name, each in drawn.items() if each.dim() == 0 or name == lengths}
-    refuse_decisions(original, drawn, constants)
-    states = find_states(original, layout, carried)
-    maybe, ask = find_counterparts(original, layout, carried, options.states), None
+    fixed = {each.leaf for each in carried if each.fixed}
+    spans = find_spans(original, seen, options.ranges, lengths, fixed)
+    return Discovery(original, tuple(carried), lengths, options.axes, seen, spans).discover()
+
+
+def _refuse_written(original: Original, seen: Observation, carried: Sequence[Carried]) -> None:
+    """A tensor beside the first that forward writes into is a state that nothing returns."""
     first = original.signature.leaves(next(iter(original.signature.trees)))
-    if maybe and not any(TIME in layout.sampler.axes.get(leaf, ()) for leaf in first):
-        ask = question(original, states, maybe)
-        maybe = maybe if ask is not None else {}
-    said = [each.leaf.split(".", 1)[0] for each in carried if not each.fixed] if maybe else []
-    unsaid = dict.fromkeys([*said, *(leaf.split(".", 1)[0] for leaf in maybe)])
-    return _Found(signature, layout, states, unsaid, ask)
+    known = {*first, *(each.leaf for each in carried)}
+    for leaf in seen.written:
+        if leaf not in known:
+            raise ExportRefused(
+                f"forward writes into {leaf!r}, and a program's inputs stay what they are",
+                f"work on a copy of it, and return its new value, as {leaf!r} in a dict or a "
+                "NamedTuple",
+            )
 
 
 def _accepted(original: Original, layout: Layout) -> dict[str, torch.Tensor]:
@@ -205,7 +237,7 @@ def _find_lengths(original: Original, seen: Observation) -> str | None:
             lengths = calls[0].lengths
             if lengths is None or value.shape != lengths.shape or value.is_floating_point():
                 continue
-            if torch.equal(value.long(), lengths.long()):
+            if torch.equal(value.long().sort().values, lengths.long().sort().values):
                 return name
     return None
 

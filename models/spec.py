@@ -78,7 +78,7 @@ class InputSpec(TensorSpec):
     many samples of the previous input stand in front of each new one, kept with the session's
     state; `context_axis` is the axis along which they stand. `axes` are those of the new samples
     alone: the program sees `context` more. Along an axis that is not `time` they stand in front of
-    every time step.
+    every time step. `counts_steps`: its values say how many of the sequence's time steps count.
     """
 
     low: int | None = None
@@ -86,6 +86,7 @@ class InputSpec(TensorSpec):
     constant: float | int | bool | None = None
     context: int = 0
     context_axis: Annotated[int | None, ABSENT] = None
+    counts_steps: Annotated[bool | None, ABSENT] = None
 
     @property
     def kept_axes(self) -> tuple[Axis, ...]:

@@ -114,6 +114,15 @@ class Foreign:
         return value if self.batch is None else value[0]
 
 
+def farthest(found: Any, expected: Any) -> float:
+    """The largest difference; infinite where the shapes are not the same, or one is NaN."""
+    values, wanted = (np.asarray(each, np.float64) for each in (found, expected))
+    if values.shape != wanted.shape:
+        return float("inf")
+    difference = np.abs(values - wanted).max(initial=0.0)
+    return float("inf") if np.isnan(difference) else float(difference)
+
+
 def onnx_bytes(
     module: nn.Module, example: Mapping[str, torch.Tensor], outputs: list[str], axes: Axes
 ) -> bytes:

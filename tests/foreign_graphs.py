@@ -8,7 +8,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from carousel.models.row import Array
 
-_KINDS = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "int16": TensorProto.INT16}
+_KINDS = {
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "int64": TensorProto.INT64,
+    "int32": TensorProto.INT32,
+    "int16": TensorProto.INT16,
+    "uint64": TensorProto.UINT64,
+    "bool": TensorProto.BOOL,
+    "string": TensorProto.STRING,
+}
 
 Ends = Mapping[str, Sequence[int | str]]
 

@@ -25,7 +25,7 @@ sys.exit(main(["import", "nowhere", "--name", "m", "--model-repository", "nowher
 """
 
 
-@pytest.mark.parametrize("module", ["export.console", "numpy", "torch", "onnx"])
+@pytest.mark.parametrize("module", ["carousel.export.command.console", "numpy", "torch", "onnx"])
 def test_ctrl_c_while_modules_are_imported_is_one_sentence(module: str, tmp_path: Path) -> None:
     """It takes a second or more until all are there."""
     done = subprocess.run(

@@ -208,3 +208,12 @@ def test_a_range_of_a_state_that_running_finds_is_refused(tmp_path: Path) -> Non
     outcome = run_import(tmp_path, data, "--range", "state=0..5")
     assert outcome.code == 3
     assert "--range: state is a state" in outcome.said
+
+
+def test_ids_that_fail_are_no_matter_of_rows(tmp_path: Path) -> None:
+    """What one run meets and another does not is told by its range, and never by --no-batch."""
+    ids = helper.make_node("Abs", ["token"], ["ids"])
+    for rows in (70, 80, 90):
+        outcome = run_import(tmp_path, looked_up(ids, table=(rows, 6)))
+        assert "--no-batch" not in outcome.said
+        assert "--range" in outcome.said

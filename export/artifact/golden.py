@@ -1,5 +1,7 @@
 """The golden example: stored inputs, and what the subject itself makes of them."""
 
+from contextlib import suppress
+
 import torch
 from safetensors.torch import save
 
@@ -17,7 +19,8 @@ def golden(subject: Subject, *, streams: bool) -> bytes:
     spec = subject.spec
     batch = _BATCH if spec.has_batch else 0
     if streams and spec.has_time and not subject.starts_anywhere:
-        return _continued(subject, batch, subject.lengths_that_run()[0])
+        with suppress(NotAccepted):  # what says how long rows are does not fit the first steps
+            return _continued(subject, batch, subject.lengths_that_run()[0])
     for time in subject.lengths_that_run():
         given = subject.draw(batch, time if spec.has_time else 0, _SEED)
         given = Given(given.inputs, {**given.states, **subject.settled_states(batch)})

@@ -64,6 +64,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--submodule", metavar="PATH", help="the part of a TorchScript file to call"
     )
+    parser.add_argument(
+        "--tolerance", metavar="NUMBER", help="the largest error, as a part of the largest value"
+    )
     parser.add_argument("--no-batch", action="store_true", help="run rows one by one")
     parser.add_argument("--quiet", action="store_true", help="say nothing unless something fails")
     parser.epilog = _EXAMPLES
@@ -86,6 +89,7 @@ def run(options: argparse.Namespace) -> None:
         ranges=_all("--range", options.range, _range),
         submodule=options.submodule,
         batch=not options.no_batch,
+        tolerance=None if options.tolerance is None else _tolerance(options.tolerance),
         quiet=options.quiet,
     )
 
@@ -140,6 +144,13 @@ def _constant(text: str) -> tuple[str, Value] | None:
         except ValueError:
             continue
     return None
+
+
+def _tolerance(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidValue(f"--tolerance: {text!r} is no number") from None
 
 
 def _context(text: str) -> tuple[str, Context] | None:

@@ -1,7 +1,7 @@
 """States that `forward` takes as arguments and returns, found by running the module."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,10 +11,14 @@ from carousel.export.errors import InvalidRequest
 from carousel.export.module.original import Observation, Original
 from carousel.export.module.tree import Tree, flatten
 
+# What an encoder made is what a decoder is given, and not its own.
 _STATE_NAME = re.compile(
-    r"[hc]|[hc]x|hc|[hc]_?[0nt]|h_?prev|c_?prev|prev_h|prev_c|carry|\w*hidden\w*|\w*state\w*"
-    r"|\w*cache\w*|\w*memory|mems?|(\w*_)?[hc]xs?|\w*recurrent\w*"
+    r"[hc]|[hc]x|hc|[hc]_?[0nt]|h_?prev|c_?prev|prev_h|prev_c|carry|\w*cache\w*|\w*recurrent\w*"
+    r"|(?!enc)\w*(hidden|state)\w*|(\w*_)?[hc]xs?"
 )
+_PLAIN_HIDDEN = re.compile(r"h|hx|hc|h_?[0nt]|h_?prev|prev_h|hidden|carry")
+_CELL = re.compile(r"c|cx|c_?[0nt]|c_?prev|prev_c")
+_FRAME = re.compile(r"x|x_?t|xs|inputs?|input_\w*|obs\w*|frames?|features?|tokens?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Carried:
 
     `output` is the tensor it comes back as, None where `forward` keeps it to itself. `layer` and
     `part` (0 for h, 1 for c) name the recurrent layer that it reaches unchanged, if any. `fixed`:
-    it is set once a sequence and has no new value.
+    it is set once a sequence and has no new value. `doubtful`: nothing but its name shows it.
     """
 
     leaf: str
@@ -31,6 +35,7 @@ class Carried:
     layer: str | None
     part: int
     fixed: bool = False
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,12 @@ def find_carried(
         if declared is None or parameter in declared:
             told = None if declared is None else declared[parameter]
             found += _pair(run, parameter, found, declared is not None, told)
+    for parameter in declared or ():
+        if parameter not in original.signature.trees:
+            raise InvalidRequest(
+                f"states: the example gives nothing for {parameter!r}, and nothing that forward "
+                "returns serves as its value: give one"
+            )
     leaves = list(values)
     return tuple(sorted(found, key=lambda each: leaves.index(each.leaf)))
 
@@ -94,12 +105,16 @@ def _pair(
     where the caller has said it.
     """
     taken = {each.output for each in found}
-    sure = declared or _is_named_so(parameter)
+    sure = declared or _is_surely_named(run, parameter)
     signature = run.original.signature
     likely = sure or parameter in signature.optional()
     for leaf in signature.leaves(parameter):
         if leaf in run.fixed:
             continue
+        if declared and not run.values[leaf].dim():
+            raise InvalidRequest(
+                f"states: {leaf!r} is one number for all rows; take a tensor with one for each row"
+            )
         fed = _fed(run.seen, run.values[leaf])
         output = None if told is None else _named_output(run, leaf, told)
         if told is None and (fed is not None or likely):
@@ -107,7 +122,7 @@ def _pair(
         if fed is not None or (output is not None and likely):
             taken.add(output)
             layer, part = fed if fed is not None else (None, 0)
-            yield Carried(leaf, output, layer, part)
+            yield Carried(leaf, output, layer, part, doubtful=fed is None and not declared)
         elif declared:
             raise InvalidRequest(
                 f"states: {leaf!r} is neither returned by forward in the same shape nor the "
@@ -123,6 +138,27 @@ def _named_output(run: _Run, leaf: str, told: str) -> str:
             return name
     known = ", ".join(short.get(name, name.removeprefix("output.")) for name in run.seen.outputs)
     raise InvalidRequest(f"states: forward returns no {told!r} for {leaf!r}; it returns {known}")
+
+
+def _is_surely_named(run: _Run, parameter: str) -> bool:
+    """Whether its name says that a parameter is a state, beside the others.
+
+    The first is what comes in, whatever it is called, unless that is another. A `c` without an `h`
+    is a condition.
+    """
+    parameters = [each.lower() for each in run.original.signature.trees]
+    name = parameter.lower()
+    if name == parameters[0]:
+        others = any(_FRAME.fullmatch(each) for each in parameters[1:])
+        return others and _PLAIN_HIDDEN.fullmatch(name) is not None
+    if is_cell(name):
+        return any(_PLAIN_HIDDEN.fullmatch(each) for each in parameters)
+    return _is_named_so(parameter)
+
+
+def is_cell(name: str) -> bool:
+    """Whether a parameter is called as the cell state of an LSTM is."""
+    return _CELL.fullmatch(name.lower()) is not None
 
 
 def _is_named_so(name: str) -> bool:
@@ -157,14 +193,16 @@ def _returned(
     ]
     if "output" in alike and (sure or fed is not None):
         return "output"  # all that forward returns: the new state is the answer too
-    alike = [name for name in alike if name != "output"]
     named = pair_by_name(leaf, alike, short_names(seen.tree))
     if named is not None:
         return named
     if fed is not None or not sure:
         # forward returns its output first and its states last.
         return next((name for name in alike if name != "output.0"), None)
-    return pair_by_place(run.original, run.values, leaf, alike, len(_waiting(run, leaf)))
+    waiting = len(_waiting(run, leaf))
+    found = pair_by_place(run.original, run.values, leaf, alike, waiting)
+    # The first is the answer, unless there is nothing else to be one.
+    return None if found == next(iter(seen.outputs)) and waiting < len(seen.outputs) else found
 
 
 def _waiting(run: _Run, leaf: str) -> list[str]:
@@ -192,16 +230,20 @@ def _complete(
     ]
     elements = list(seen.tree[1:]) if isinstance(seen.tree, tuple) else []
     elements = [each for each in elements if flatten(each, "state")]
-    trials: list[dict[str, Tree]] = []
+    short = {label: name for name, label in short_names(seen.tree).items()}
+    named = [{name: seen.outputs[short[name]]} for name in absent if name in short]
+    trials: list[dict[str, Tree]] = named
     if 0 < len(absent) <= len(elements):
         trials.append(dict(zip(absent, elements[-len(absent) :], strict=True)))
     trials += [{name: element} for name in absent for element in reversed(elements)]
     for trial in trials:
-        if _try(original, seen, trial):
+        if _try(original, seen, trial, declared or ()):
             return
 
 
-def _try(original: Original, seen: Observation, trial: dict[str, Tree]) -> bool:
+def _try(
+    original: Original, seen: Observation, trial: dict[str, Tree], declared: Collection[str]
+) -> bool:
     """Run with `trial` as further arguments; keep them if they take effect as a state."""
     before = original.signature
     # Detached copies: what was returned must not share memory with what is given.
@@ -214,7 +256,7 @@ def _try(original: Original, seen: Observation, trial: dict[str, Tree]) -> bool:
         return False
     leaves = [leaf for name in trial for leaf in original.signature.leaves(name)]
     fed = all(_fed(after, values[leaf]) is not None for leaf in leaves)
-    named = all(_STATE_NAME.fullmatch(name.lower()) for name in trial)
+    named = all(_is_named_so(name) or name in declared for name in trial)
     shapes = {name: each.shape for name, each in after.outputs.items()}
     if shapes == {name: each.shape for name, each in seen.outputs.items()} and (fed or named):
         return True

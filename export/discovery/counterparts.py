@@ -5,9 +5,13 @@ Without one no run can: fed back or sent anew, a frame is a frame. Then the call
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, permutations
 
-from carousel.export.discovery.carried import Carried, shaken
+import torch
+
+from carousel.export.discovery.carried import Carried, is_cell, shaken
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.states import States
 from carousel.export.errors import ExportRefused
@@ -16,8 +20,60 @@ from carousel.models.spec import TIME
 
 # What is sent with every frame, whatever comes back in its shape.
 _SENT = re.compile(r"\w*(masks?|starts?|actions?|rewards?|lengths?|ids?)|dones?|resets?")
-# What is kept, though it comes back as all that forward returns.
+# What is kept, and so asked for first.
+_MOST_ORDERS = 6
 _KEPT = re.compile(r"(\w*_)?(prev|previous|past|last|old|before)(_\w*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Another way to say what the states are; `plainer`: it has fewer than the first."""
+
+    states: dict[str, str | None]
+    plainer: bool = False
+
+
+def readings(carried: Sequence[Carried], maybe: Mapping[str, str]) -> Iterator[Reading]:
+    """Those with what may be states too, those without what only a name shows, and those that pair
+    what is alike in another order.
+    """
+    own = [each for each in carried if not each.fixed]
+    said = {_parameter(each.leaf): None for each in own}
+    if maybe:
+        yield Reading({**said, **{_parameter(leaf): None for leaf in maybe}})
+    doubtful = [each for each in own if each.doubtful and "." not in each.leaf]
+    for order in islice(permutations([each.output for each in doubtful]), 1, _MOST_ORDERS):
+        yield Reading({**said, **_paired(doubtful, order)})
+    if doubtful:
+        sure = {_parameter(each.leaf): None for each in own if not each.doubtful}
+        yield Reading(dict(sure), plainer=True)
+
+
+def _paired(states: Sequence[Carried], order: Sequence[str | None]) -> dict[str, str | None]:
+    return {each.leaf: output for each, output in zip(states, order, strict=True)}
+
+
+def _parameter(leaf: str) -> str:
+    return leaf.split(".", 1)[0]
+
+
+def question_of_order(
+    carried: Sequence[Carried], declared: Mapping[str, str | None] | None
+) -> ExportRefused | None:
+    """What to ask where frames take `c` before `h` and give back two alike: in which order?"""
+    names = [each.leaf for each in carried if each.doubtful]
+    if declared is not None or len(names) != 2:
+        return None
+    first, second = carried[0], carried[1]
+    if not (is_cell(names[0]) and not is_cell(names[1])):
+        return None
+    outputs = [str(each.output).removeprefix("output.") for each in (first, second)]
+    return ExportRefused(
+        f"forward takes {names[0]!r} before {names[1]!r}, and in which order it returns them no "
+        "run can tell without a time axis",
+        f"say states={{{names[0]!r}: {outputs[1]!r}, {names[1]!r}: {outputs[0]!r}}} (--state "
+        f"{names[0]}={outputs[1]} --state {names[1]}={outputs[0]}), or the other way round",
+    )
 
 
 def find_counterparts(
@@ -39,19 +95,36 @@ def find_counterparts(
     timed = any(TIME in layout.sampler.axes.get(leaf, ()) for leaf in first)
     known = {*first, *(each.leaf for each in carried)}
     found: dict[str, str] = {}
-    for leaf, value in values.items():
+    for leaf, value in sorted(values.items(), key=lambda each: not _is_kept(each[0])):
+        if not value.dim() and leaf not in known:
+            _refuse_counter(leaf, value, seen)
         axes = layout.sampler.axes.get(leaf, ())
-        called = leaf.split(".", 1)[0]
+        called = _parameter(leaf)
         if leaf in known or not axes or (timed and TIME in axes) or _SENT.fullmatch(called):
             continue
-        if len(seen) == 1 and not _KEPT.fullmatch(called):
-            continue
+        if len(seen) == 1 and value.shape == values[first[0]].shape and not _is_kept(leaf):
+            continue  # two inputs alike, of which one output is made
         for name, each in layout.outputs.items():
             if name not in taken and each.axes == axes and seen[name].dtype == value.dtype:
                 found[leaf] = name
                 taken.add(name)
                 break
     return found
+
+
+def _is_kept(leaf: str) -> bool:
+    return _KEPT.fullmatch(_parameter(leaf)) is not None
+
+
+def _refuse_counter(leaf: str, value: torch.Tensor, seen: Mapping[str, torch.Tensor]) -> None:
+    """A number that comes back as another is counted by somebody: as a setting it would not be."""
+    for name, each in seen.items():
+        if not each.dim() and each.dtype == value.dtype and not torch.equal(each, value):
+            raise ExportRefused(
+                f"forward returns the number {leaf!r} as {name!r}, changed; a program keeps it "
+                "as it is in the example",
+                f"take {leaf!r} as a tensor with one number for each row, and return its new value",
+            )
 
 
 def question(original: Original, states: States, maybe: Mapping[str, str]) -> ExportRefused | None:
@@ -67,7 +140,7 @@ def question(original: Original, states: States, maybe: Mapping[str, str]) -> Ex
     asked = [leaf for leaf in maybe if recurrent or values[leaf].shape not in shapes]
     if not asked:
         return None
-    names = list(dict.fromkeys(leaf.split(".", 1)[0] for leaf in asked))
+    names = list(dict.fromkeys(_parameter(leaf) for leaf in asked))
     kept = [each.argument for each in states.variables if each.argument is not None]
     sent = list(dict.fromkeys(each.split(".", 1)[0] for each in kept))
     every = [*sent, *(each for each in names if each not in sent)]

@@ -5,7 +5,8 @@ from typing import get_args
 
 import torch
 
-from carousel.export.discovery.layout import Layout, Probe
+from carousel.export.discovery.layout import Layout
+from carousel.export.discovery.probes import Probe
 from carousel.export.discovery.spans import vocabulary
 from carousel.export.discovery.states import States, StateVar, final
 from carousel.export.errors import ExportRefused, InvalidRequest
@@ -116,13 +117,15 @@ def _inputs(
         example = layout.sampler.example[name]
         low, high = ranges.get(name) or _tokens(original, layout, name)
         constant = example.item() if example.dim() == 0 else None
+        counts = name in layout.sampler.counts
         yield InputSpec(
             name=name,
             dtype=_dtype(name, example),
             axes=axes,
-            low=low,
+            low=1 if counts and name not in ranges else low,
             high=high,
             constant=constant,
+            counts_steps=True if counts else None,
         )
 
 

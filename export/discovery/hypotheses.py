@@ -76,10 +76,12 @@ class Guesses:
         ranked = itertools.product(*(list(enumerate(each)) for each in options))
         first = itertools.islice(ranked, 4096)
         guesses = sorted(first, key=lambda guess: sum(rank for rank, _ in guess))
-        for guess in guesses[:_MAX_GUESSES]:
+        tried = 0
+        for guess in guesses:
             axes = {name: each for name, (_, each) in zip(inputs, guess, strict=True)}
             sizes = self._sizes(axes)
-            if sizes is not None:
+            if sizes is not None and tried < _MAX_GUESSES:
+                tried += 1
                 yield from self._with_states(axes, *sizes)
 
     def _options(self, name: str, batch: bool, time: bool) -> Iterator[Axes]:

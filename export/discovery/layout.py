@@ -2,30 +2,21 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import torch
 
 from carousel.export.discovery.carried import Carried
 from carousel.export.discovery.hypotheses import Guesses, Hypothesis
-from carousel.export.discovery.spans import Span
-from carousel.export.errors import ExportRefused, InvalidRequest, told
-from carousel.export.measured.axes import Fitted, fit_axes
+from carousel.export.discovery.probes import Probe, Rejected, check_layers, fit_probes, listed
+from carousel.export.errors import ExportRefused, ForwardFailed, InvalidRequest, told
+from carousel.export.measured.axes import Fitted
 from carousel.export.measured.rows import ROWS, Placed, coupled, unusual
-from carousel.export.measured.sampling import Axes, Sampler
+from carousel.export.measured.sampling import Axes, Sampler, Span
 from carousel.export.measured.subject import size
-from carousel.export.measured.tolerance import USUAL
+from carousel.export.measured.tolerance import HALF, USUAL
 from carousel.export.module.original import Observation, Original
 from carousel.models.spec import BATCH, TIME
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """One run of the original at `batch` rows and `time` steps."""
-
-    batch: int
-    time: int
-    values: Mapping[str, torch.Tensor]
-    seen: Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +38,6 @@ class Layout:
 
 
 @dataclass(slots=True)
-class Rejected(Exception):
-    """A hypothesis that does not hold. `kind`: `run`, `layers`, `rows` or `time`."""
-
-    kind: str
-    reason: str
-
-
-@dataclass(slots=True)
 class Discovery:
     """Tries hypotheses, the likeliest first, until one holds."""
 
@@ -66,7 +49,7 @@ class Discovery:
     spans: Mapping[str, Span] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     coupled: list[tuple[Hypothesis, str]] = field(default_factory=list)
-    stuck: list[str] = field(default_factory=list)
+    stuck: list[tuple[Hypothesis, str]] = field(default_factory=list)
 
     def discover(self) -> Layout:
         """The layout of the module; raises ExportRefused where none can be served."""
@@ -79,8 +62,12 @@ class Discovery:
         if layout is None and self.coupled:
             layout = self._first(each.pin() for each, _ in self.coupled)
         if layout is None and self.stuck:
+            hypothesis, reason = self.stuck[0]
+            fixed = self._whole_example(hypothesis)
             raise ExportRefused(
-                self.stuck[0], "let forward keep one output per time step, or name `axes`"
+                reason,
+                f"let forward keep one output per time step, or fix the length: axes={fixed} "
+                f"({' '.join(_flag(name, axes) for name, axes in fixed.items())})",
             )
         layout = layout or self._first(guesses.batch_only())
         if layout is None and self.coupled:
@@ -102,6 +89,18 @@ class Discovery:
             yield f"no time axis was found; with other sizes forward fails: {self.failed[0]}"
         if not timed:
             yield "no recurrent layer and no state was found: no size but the batch varies"
+
+    def _whole_example(self, hypothesis: Hypothesis) -> dict[str, Axes]:
+        """The axes of inputs that have time, each as long as in the example."""
+        tensors = self.original.signature.tensors()
+        return {
+            name: tuple(
+                long if axis == TIME else BATCH if place == _batch_place(hypothesis, name) else axis
+                for place, (axis, long) in enumerate(zip(axes, tensors[name].shape, strict=True))
+            )
+            for name, axes in hypothesis.axes.items()
+            if TIME in axes
+        }
 
     def _runs_steps(self) -> bool:
         """Whether a layer ran several steps in the example's call."""
@@ -136,15 +135,15 @@ class Discovery:
                 elif rejected.kind == "rows":
                     self.coupled.append((hypothesis, rejected.reason))
                 elif rejected.kind == "time":
-                    self.stuck.append(rejected.reason)
+                    self.stuck.append((hypothesis, rejected.reason))
         return None
 
     def _measure(self, hypothesis: Hypothesis) -> Layout:
         sampler = self._sampler(hypothesis)
         probes = tuple(self._probe(sampler, hypothesis))
         if self.seen.calls.layers and (hypothesis.batch or hypothesis.time):
-            _check_layers(probes, hypothesis)
-        outputs = self._fit_outputs(probes, hypothesis)
+            check_layers(probes, hypothesis)
+        outputs = self._fit_outputs(probes, hypothesis, sampler)
         notes: tuple[str, ...] = ()
         if hypothesis.batch:
             self._check_rows(sampler, outputs, hypothesis)
@@ -169,7 +168,12 @@ class Discovery:
         example = {name: tensors[name] for name in hypothesis.axes}
         for name, axis in hypothesis.pinned.items():
             example[name] = tensors[name].narrow(axis, 0, hypothesis.folds.get(name, 1))
-        return Sampler(example, hypothesis.axes, hypothesis.folds, self.lengths, self.spans)
+        counts = [
+            name
+            for name, each in example.items()
+            if TIME not in hypothesis.axes[name] and _counts_to(each, hypothesis.time)
+        ]
+        return Sampler(example, hypothesis.axes, hypothesis.folds, self.lengths, self.spans, counts)
 
     def _check_rows(
         self, sampler: Sampler, outputs: Mapping[str, Fitted], hypothesis: Hypothesis
@@ -180,6 +184,7 @@ class Discovery:
         found = {name: Placed(each.axes, each.fold) for name, each in outputs.items()}
         own, strangers = (sampler.draw(ROWS, hypothesis.time, seed) for seed in (11, 12))
         held = [] if self.lengths is None else [self.lengths]
+        half = any(each.dtype == torch.float16 for each in self.original.module.parameters())
         try:
             fault = coupled(
                 lambda values: self.original.run(values).outputs,
@@ -188,7 +193,7 @@ class Discovery:
                 own,
                 strangers,
                 list(unusual(strangers, sampler.spans, held)),
-                USUAL,
+                HALF if half else USUAL,
             )
         except Exception as error:  # whatever the user's code says to other rows, or to one
             fault = f"it does not run with other rows ({told(error)})"
@@ -215,24 +220,58 @@ class Discovery:
                 raise Rejected("run", f"{size(rows, length)}: {told(error)}") from None
             yield Probe(rows, length, values, seen)
 
-    def _fit_outputs(self, probes: tuple[Probe, ...], hypothesis: Hypothesis) -> dict[str, Fitted]:
+    def _fit_outputs(
+        self, probes: tuple[Probe, ...], hypothesis: Hypothesis, sampler: Sampler
+    ) -> dict[str, Fitted]:
         """The axes of every output."""
         states = {each.output for each in self.carried}
         found: dict[str, Fitted] = {}
+
+        @cache
+        def run_at(time: int) -> Mapping[str, torch.Tensor]:
+            try:
+                return self.original.run(sampler.draw(hypothesis.batch, time, seed=5)).outputs
+            except ForwardFailed:  # whatever the user's code says to a size it does not take
+                return {}
+
         for name in probes[0].seen.outputs:
             sizes = [tuple(probe.seen.outputs[name].shape) for probe in probes]
-            fitted = fit_probes(sizes, probes)
+
+            def shape_at(time: int, name: str = name) -> tuple[int, ...] | None:
+                output = run_at(time).get(name)
+                return None if output is None else tuple(output.shape)
+
+            fitted = fit_probes(sizes, probes, shape_at if hypothesis.time else None)
             if fitted is None:
                 # With one row it may be a plain axis yet: that is tried next.
                 raise Rejected(
                     "rows" if hypothesis.batch else "time",
-                    f"{name} has sizes {sizes} at {_at(probes)}",
+                    f"{name} has sizes {sizes} at {listed(probes)}",
                 )
             whole = fitted.fold == 1 or name in states
             if hypothesis.batch and (BATCH not in fitted.axes or not whole):
                 raise Rejected("rows", f"the output {name} has no batch axis")
             found[name] = fitted
         return found
+
+
+def _counts_to(value: torch.Tensor, time: int) -> bool:
+    """Whether integers are lengths of rows by what they are: none below 1, the largest all there
+    is.
+    """
+    plain = value.dim() == 0 or value.is_floating_point() or value.dtype == torch.bool
+    return not plain and time > 1 and int(value.min()) >= 1 and int(value.max()) == time
+
+
+def _batch_place(hypothesis: Hypothesis, name: str) -> int | None:
+    """Where the batch axis of an input is, or would have been."""
+    if BATCH in hypothesis.axes[name]:
+        return hypothesis.axes[name].index(BATCH)
+    return hypothesis.pinned.get(name)
+
+
+def _flag(name: str, axes: Axes) -> str:
+    return f"--axes {name}={','.join(map(str, axes))}"
 
 
 def _answers(outputs: Mapping[str, Fitted], states: Collection[str | None]) -> dict[str, Fitted]:
@@ -250,24 +289,3 @@ def _check_stated(name: str, axes: Axes, example: torch.Tensor, is_state: bool) 
     for axis, long in zip(axes, example.shape, strict=True):
         if isinstance(axis, int) and axis != long:
             raise InvalidRequest(f"axes: {name} is {long} long where {axis} is stated")
-
-
-def fit_probes(sizes: list[tuple[int, ...]], probes: tuple[Probe, ...]) -> Fitted | None:
-    """The axes that explain `sizes` at the probes; None if none do."""
-    return fit_axes(sizes, [each.batch for each in probes], [each.time for each in probes])
-
-
-def _check_layers(probes: tuple[Probe, ...], hypothesis: Hypothesis) -> None:
-    """One recurrent layer at least must see the rows as rows and the steps as steps."""
-    for path, calls in probes[0].seen.calls.layers.items():
-        each = [probe.seen.calls.layers.get(path) or calls for probe in probes]
-        shape = fit_probes([tuple(call[0].final[0].shape) for call in each], probes)
-        steps = [call[0].steps if len(call) == 1 else len(call) for call in each]
-        has_rows = shape is not None and (not hypothesis.batch or BATCH in shape.axes)
-        if has_rows and (not hypothesis.time or len(set(steps)) > 1):
-            return
-    raise Rejected("layers", "no recurrent layer sees these axes as rows and time steps")
-
-
-def _at(probes: tuple[Probe, ...]) -> str:
-    return ", ".join(size(probe.batch, probe.time) for probe in probes)

@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping
 import torch
 
 from carousel.export.errors import ForwardFailed
+from carousel.export.measured.sampling import Span, draw_span
 from carousel.export.module.layers import Calls
 from carousel.export.module.original import Observation, Original
 
 _TRIES = 3
-
-Span = tuple[int, int]  # the lowest and the highest value, both ends included
+_MASK = (0, 1)
 
 
 def find_spans(
@@ -47,16 +47,6 @@ def find_spans(
     return found
 
 
-def draw_span(
-    span: Span,
-    shape: torch.Size | list[int],
-    dtype: torch.dtype,
-    generator: torch.Generator | None = None,
-) -> torch.Tensor:
-    """Values between the ends of `span`."""
-    return torch.randint(span[0], span[1] + 1, list(shape), generator=generator).to(dtype)
-
-
 def vocabulary(value: torch.Tensor, calls: Calls) -> int | None:
     """How many ids every embedding knows that `value` was fed to; None where it was fed to none."""
     own = value.flatten().sort().values.long()
@@ -77,6 +67,8 @@ def _spans(value: torch.Tensor, calls: Calls, fixed: bool) -> list[Span]:
     if known is not None:
         return [(0, known - 1)]
     one = int(value.flatten()[0])
+    if one == 1 and value.dim() > 1:
+        return [(0, 1)]  # a mask, which need not be taken where it is all zeros
     return [(min(one, least), max(one, 1)) for least in ((1,) if fixed else (0, 1))]
 
 
@@ -85,7 +77,8 @@ def _takes(original: Original, values: Mapping[str, torch.Tensor], name: str, sp
     generator = torch.Generator().manual_seed(0)
     value = values[name]
     draws = [draw_span(span, value.shape, value.dtype, generator) for _ in range(_TRIES)]
-    for each in (torch.full_like(value, span[0]), *draws):
+    lowest = [] if span == _MASK else [torch.full_like(value, span[0])]
+    for each in (*lowest, *draws):
         try:
             outputs = original.run({**values, name: each}).outputs.values()
         except ForwardFailed:  # whatever the user's code says to other values

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from carousel.export.discovery.carried import Carried, shaken
-from carousel.export.discovery.layout import Layout, Probe, fit_probes
+from carousel.export.discovery.layout import Layout
+from carousel.export.discovery.probes import Probe, fit_probes
 from carousel.export.errors import ExportRefused
 from carousel.export.measured.sampling import Axes
 from carousel.export.measured.tolerance import difference
@@ -105,7 +106,7 @@ def find_states(original: Original, layout: Layout, carried: Sequence[Carried]) 
             if (path, part) in fed:
                 continue
             fate = _fate([call[0] for call in each], part, layout.probes)
-            if fate.kind == "lift" and path not in windows:
+            if fate.kind == "lift" and path not in windows and not _is_inner(each):
                 variables.append(_lifted(path, part, each[0][0], fate))
             elif fate.kind == "computed":
                 computed.append(path)
@@ -170,17 +171,25 @@ def _refuse_bypassed(probes: tuple[Probe, ...]) -> None:
 
 
 def _is_looped(path: str, calls: list[list[LayerCall]], probes: tuple[Probe, ...]) -> bool:
-    """Whether forward steps the layer once per time step; refuses any other number above one."""
+    """Whether forward steps the layer once per time step; refuses several calls of many steps."""
     counts = [len(each) for each in calls]
     times = [probe.time for probe in probes]
     if counts == times and len(set(times)) > 1:
         return True
-    if set(counts) == {1}:
+    if set(counts) == {1} or _is_inner(calls):
         return False
     raise ExportRefused(
         f"the layer {path!r} is called {counts[0]} times in one run, whatever the length",
         "call it once, or once per time step; or use one layer object for each call",
     )
+
+
+def _is_inner(calls: list[list[LayerCall]]) -> bool:
+    """Whether the layer is stepped a fixed number of times: a decoder, which starts anew in every
+    run.
+    """
+    fixed = len({len(each) for each in calls}) == 1 and len(calls[0]) > 1
+    return fixed and all((call.steps or 1) == 1 for each in calls for call in each)
 
 
 def _fate(calls: list[LayerCall], part: int, probes: tuple[Probe, ...]) -> _Fate:

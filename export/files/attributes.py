@@ -1,4 +1,6 @@
-"""What a TorchScript forward reads of its module: weights, buffers, attributes and constants."""
+"""What a TorchScript forward reads of its module: weights, buffers, attributes and constants; and
+which of its inputs look up a table.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,6 +9,20 @@ from typing import Any
 import torch
 
 from carousel.export.files.signature import forward_of
+
+# Operators whose result holds the ids of their first input, in another shape or dtype.
+_PASSING = {
+    *("aten::to", "aten::squeeze", "aten::unsqueeze", "aten::view", "aten::reshape", "aten::slice"),
+    *(
+        "aten::transpose",
+        "aten::permute",
+        "aten::t",
+        "aten::contiguous",
+        "aten::long",
+        "aten::clone",
+    ),
+    *("aten::flatten", "aten::select", "aten::expand"),
+}
 
 
 class Attributes:
@@ -47,13 +63,34 @@ class Attributes:
             path = _path(node)
             if path and path not in seen:
                 seen.add(path)
-                yield path, self._value(path)
+                yield path, _value(self._module, path)
 
-    def _value(self, path: str) -> Any:
-        found: Any = self._module
-        for part in path.split("."):
-            found = getattr(found, part)
-        return found
+
+def vocabulary(module: torch.jit.ScriptModule, name: str) -> int | None:
+    """The rows of the smallest table that the parameter `name` looks up; None if it is none."""
+    graph = forward_of(module).inlined_graph
+    found = [
+        _value(module, _path(table.node()))
+        for node in graph.findAllNodes("aten::embedding")
+        for table, ids in [list(node.inputs())[:2]]
+        if _source(ids).debugName().partition(".")[0] == name
+    ]
+    tables = [each for each in found if isinstance(each, torch.Tensor) and each.dim() == 2]
+    return min((each.shape[0] for each in tables), default=None)
+
+
+def _source(value: Any) -> Any:
+    while value.node().kind() in _PASSING:
+        value = next(iter(value.node().inputs()))
+    return value
+
+
+def _value(module: torch.jit.ScriptModule, path: str) -> Any:
+    """What stands there; the module itself at no path, None where nothing is."""
+    found: Any = module
+    for part in path.split(".") if path else ():
+        found = getattr(found, part, None)
+    return found
 
 
 def _path(node: Any) -> str:

@@ -15,6 +15,9 @@ _PASSING = {
 # Operators whose output is their first input, at most with its axes in another order.
 _TURNING = {"Cast", "Identity", "Transpose"}
 _RECURRENT = {"LSTM", "GRU", "RNN"}
+_LENGTHS = 4  # where each of them is told how long its rows are,
+_STARTS = (5, 6)  # and where its rows start
+_RESIZING = {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "Slice", "Reshape", "Resize"}
 # Domains of which ONNX Runtime has operators; others begin with the same words.
 _KNOWN = {
     *("", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"),
@@ -28,10 +31,12 @@ def parse(data: bytes) -> onnx.ModelProto:
         model = onnx.load_model_from_string(data)
     except Exception:  # whatever protobuf says to bytes that are something else
         model = onnx.ModelProto()
-    if not model.graph.output or not model.opset_import:
+    if not model.opset_import or not model.graph.name:
         raise ExportRefused(
             "the file is neither ONNX nor TorchScript", "give a file that one of them wrote"
         )
+    if not model.graph.output:
+        raise ExportRefused("the file has no output", "export it with what it answers as output")
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise ExportRefused(
@@ -43,6 +48,12 @@ def parse(data: bytes) -> onnx.ModelProto:
         _ = (node.domain, node.op_type, *node.input, *node.output)
         _ = tuple(each.name for each in node.attribute)
     return model
+
+
+def unranked(model: onnx.ModelProto) -> set[str]:
+    """Inputs of which the file does not say how many axes they have."""
+    tensors = {each.name: each.type.tensor_type for each in model.graph.input}
+    return {name for name, each in tensors.items() if not each.HasField("shape")}
 
 
 def custom_operators(model: onnx.ModelProto) -> list[str]:
@@ -73,6 +84,34 @@ def digest(model: onnx.ModelProto) -> str:
             values = (each.f, each.i, each.s, *each.floats, *each.ints, *each.strings)
             found.update(f"{each.name} {each.type} {values}\n".encode())
     return found.hexdigest()
+
+
+def counting(model: onnx.ModelProto) -> dict[str, str]:
+    """Inputs that say how many time steps each row has, and nothing else, each with the input whose
+    steps they are.
+    """
+    makers = {output: node for node in _nodes(model) for output in node.output}
+    found: dict[str, str] = {}
+    read: list[str] = []
+    for node in _nodes(model):
+        places = list(node.input)
+        if node.op_type in _RECURRENT and "".join(places[_LENGTHS : _LENGTHS + 1]):
+            found[places.pop(_LENGTHS)] = _origin(places[0], makers)
+        read += places
+    return {name: source for name, source in found.items() if source and name not in read}
+
+
+def both_ways(model: onnx.ModelProto) -> set[str]:
+    """Inputs that a layer starts from which runs from the last time step to the first as well."""
+    makers = {output: node for node in _nodes(model) for output in node.output}
+    return {
+        _source(node.input[place], makers)
+        for node in _nodes(model)
+        if node.op_type in _RECURRENT
+        and any(each.name == "direction" and each.s != b"forward" for each in node.attribute)
+        for place in _STARTS
+        if place < len(node.input)
+    }
 
 
 def vocabulary(model: onnx.ModelProto, name: str) -> int | None:
@@ -118,6 +157,15 @@ def _source(name: str, makers: dict[str, onnx.NodeProto]) -> str:
     seen: set[str] = set()
     while name in makers and name not in seen and makers[name].op_type in _PASSING:
         seen.add(name)
+        name = makers[name].input[0]
+    return name
+
+
+def _origin(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
+    """The input that `name` is made of step by step; empty where another has its time steps."""
+    while name in makers:
+        if makers[name].op_type in _RESIZING or not makers[name].input:
+            return ""
         name = makers[name].input[0]
     return name
 

@@ -2,21 +2,28 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import get_args
 
 import onnxruntime as ort
 
-from carousel.export.errors import ExportRefused, first_line
-from carousel.export.files.defaults import check_defaults
-from carousel.export.files.graphs import custom_operators, digest, parse, vocabulary
-from carousel.export.files.program import OPEN, Port, check_ranges, constants
+from carousel.export.errors import ExportRefused
+from carousel.export.files.graphs import (
+    both_ways,
+    counting,
+    custom_operators,
+    digest,
+    parse,
+    unranked,
+    vocabulary,
+)
+from carousel.export.files.program import OPEN, Port, check_defaults, check_ports, constants
 from carousel.export.options import Options
-from carousel.export.programs.faults import RunFailed
+from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.programs.runtime import Tensors, open_session, run_session
 from carousel.models.manifest import ProgramKind
-from carousel.models.spec import Dtype, ModelSpec
+from carousel.models.spec import BATCH, Dtype, ModelSpec
 
 _DTYPES: Mapping[str, Dtype] = {
     f"tensor({name})": dtype
@@ -47,8 +54,13 @@ class OnnxProgram:
             if each.type not in _DTYPES
         )
         self.outputs = tuple(known)
+        self._unranked = unranked(self._model)
         self.inputs = tuple(self._port(each, options) for each in given)
-        check_ranges(self.inputs, options)
+        self._check_ranks(options)
+        check_ports(self.inputs, options)
+        self.lengths: str | None = None
+        self.both_ways = both_ways(self._model)
+        self.counting = dict(self._counting(options))
         producer = f"{self._model.producer_name} {self._model.producer_version}".strip()
         self.tools: Mapping[str, str] = {"producer": producer} if producer else {}
 
@@ -62,6 +74,9 @@ class OnnxProgram:
             return run_session(self._session, given, self.outputs, values)
         except Exception as error:  # a runtime's own error: whatever it says to these values
             raise RunFailed(error) from error
+
+    def exact(self, values: Tensors) -> None:
+        """Its weights are in float32."""
 
     def keeps_state(self) -> None:
         """An ONNX file has nowhere to keep it."""
@@ -80,6 +95,22 @@ class OnnxProgram:
         """The file: a server finds inputs, outputs and states in it by their names."""
         return self._data
 
+    def _counting(self, options: Options) -> Iterator[tuple[str, int | None]]:
+        """Inputs that count the time steps of rows and that clients send; `lengths` is one that a
+        server fills in, as it can where steps are open and nobody says otherwise.
+        """
+        ports = {each.name: each for each in self.inputs}
+        for name, source in counting(self._model).items():
+            if name not in ports or source not in ports or name in options.constants:
+                continue
+            rows, steps = {BATCH, *ports[name].axes}, ports[source].axes
+            varies = any(isinstance(axis, str) and axis not in rows for axis in steps)
+            said = name in options.sent or name in options.ranges or self.lengths is not None
+            if varies and not said and not any(isinstance(axis, int) and axis > 1 for axis in rows):
+                self.lengths = name
+            else:
+                yield name, None if varies or not isinstance(steps[0], int) else steps[0]
+
     def _load(self) -> ort.InferenceSession:
         try:
             return open_session(self._data)
@@ -91,7 +122,7 @@ class OnnxProgram:
                     "export it with ONNX's own operators",
                 ) from error
             raise ExportRefused(
-                f"ONNX Runtime refuses the file: {first_line(error)}",
+                f"ONNX Runtime refuses the file: {fault(error).rstrip('.')}",
                 "mend the file, or export it again",
             ) from error
 
@@ -100,14 +131,26 @@ class OnnxProgram:
         if dtype is None:
             raise ExportRefused(
                 f"the input {given.name} is {given.type}, which is not served",
-                f"export it with one of {', '.join(_DTYPES)}",
+                f"export it with one of {', '.join(_DTYPES.values())}",
             )
         axes = tuple(
             size
-            if isinstance(size, int) and size > 0
-            else f"{OPEN}{size or f'{given.name}.{axis}'}"
+            if isinstance(size, int) and size >= 0
+            else f"{OPEN}{size if isinstance(size, str) else f'{given.name}.{axis}'}"
             for axis, size in enumerate(given.shape)
         )
-        port = Port(given.name, dtype, axes)
         stated = options.shapes.get(given.name)
-        return port if stated is None else port.stated(stated)
+        if stated is None:
+            return Port(given.name, dtype, axes)
+        own = stated.axes if given.name in self._unranked else axes
+        return Port(given.name, dtype, own).stated(stated)
+
+    def _check_ranks(self, options: Options) -> None:
+        """Raise ExportRefused for inputs whose axes neither the file nor the caller counts."""
+        unknown = self._unranked - set(options.shapes)
+        flags = [f"--input {e.name}:{e.dtype}:AXES" for e in self.inputs if e.name in unknown]
+        if flags:
+            raise ExportRefused(
+                f"the file does not say how many axes {', '.join(sorted(unknown))} has",
+                f"say what they are: {' '.join(flags)}",
+            )

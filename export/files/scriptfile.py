@@ -3,16 +3,16 @@
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from carousel.export.artifact.identity import state_id
 from carousel.export.errors import ExportRefused, InvalidRequest, first_line
-from carousel.export.files.attributes import Attributes
-from carousel.export.files.embeddings import vocabulary
+from carousel.export.files.attributes import Attributes, vocabulary
 from carousel.export.files.hidden import find_submodule, hidden_state, kept_attributes
-from carousel.export.files.program import Port, check_ranges, constants
+from carousel.export.files.program import Port, check_ports, constants
 from carousel.export.files.signature import Parameter, defaults, parameters, results
 from carousel.export.options import Options
 from carousel.export.programs.faults import RunFailed
@@ -39,10 +39,14 @@ class ScriptProgram:
     """A TorchScript module or one of its submodules, every shape stated by the caller."""
 
     kind: ProgramKind = "torchscript"
+    lengths: str | None
+    both_ways: set[str]
+    counting: dict[str, int | None]
 
     def __init__(self, data: bytes, options: Options) -> None:
         """Raises ExportRefused for a file that cannot be served, InvalidRequest for bad options."""
         self.num_bytes = len(data)
+        self._data, self._submodule = data, options.submodule
         module = _load(data)
         if options.submodule is not None:
             module = find_submodule(module, options.submodule)
@@ -58,10 +62,12 @@ class ScriptProgram:
         self.outputs = tuple(self._results)
         self.inputs = tuple(self._ports(options))
         options.check_names([each.name for each in self.inputs], self.outputs)
-        check_ranges(self.inputs, options)
+        check_ports(self.inputs, options)
         self._runs = self._adapted([each.name for each in self.inputs], self.outputs)
         self.notes = tuple(self._left_out())
         self.tools: Mapping[str, str] = {}
+        # Of the layers inside nothing is known.
+        self.lengths, self.both_ways, self.counting = None, set(), {}
 
     def __repr__(self) -> str:
         return f"<ScriptProgram {[each.name for each in self.inputs]} -> {list(self.outputs)}>"
@@ -76,6 +82,27 @@ class ScriptProgram:
         except Exception as error:  # a runtime's own error: whatever it says to these values
             raise RunFailed(error) from error
         return dict(zip(self.outputs, (each.clone() for each in found), strict=True))
+
+    def exact(self, values: Tensors) -> Tensors | None:
+        """One run in float64; None where the module has float32 in its code."""
+        given = [values[each.name] for each in self.inputs]
+        try:
+            with torch.no_grad():
+                found = self._doubled(
+                    *(each.double() if each.is_floating_point() else each for each in given)
+                )
+        except Exception:  # whatever torch says to numbers of two kinds
+            return None
+        return dict(zip(self.outputs, found, strict=True))
+
+    @cached_property
+    def _doubled(self) -> Any:
+        """The same module in float64."""
+        module = _load(self._data)
+        if self._submodule is not None:
+            module = find_submodule(module, self._submodule)
+        names = [each.name for each in self.inputs]
+        return self._adapted(names, self.outputs, module.eval().double())
 
     def keeps_state(self) -> ExportRefused | None:
         """The refusal of a module whose runs depend on those before, if it is known to keep any."""
@@ -117,7 +144,7 @@ class ScriptProgram:
         if changed:
             raise hidden_state(self._module, changed)
 
-    def _adapted(self, given: Sequence[str], wanted: Sequence[str]) -> Any:
+    def _adapted(self, given: Sequence[str], wanted: Sequence[str], module: Any = None) -> Any:
         places = {name: f"a{index}" for index, name in enumerate(given)}
         arguments = ", ".join(f"{place}: Tensor" for place in places.values())
         call = ", ".join(f"{each.name}={each.code(places)}" for each in self._parameters)
@@ -127,7 +154,7 @@ class ScriptProgram:
             f"    r = self.inner.forward({call})\n"
             f"    return ({found},)\n"
         )
-        return _adapted(self._module, code)
+        return _adapted(module or self._module, code)
 
     def _ports(self, options: Options) -> list[Port]:
         missing = [

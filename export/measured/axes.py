@@ -1,13 +1,14 @@
 """The axes of an output, from its sizes in runs at several batch sizes and lengths."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from carousel.export.measured.sampling import Axes
 from carousel.models.spec import BATCH, TIME, Axis
 
-_MOST_STRIDE = 64
-_MOST_OFFSET = 64
+_MOST_STRIDE = 4096
+
+ShapeAt = Callable[[int], Sequence[int] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +26,22 @@ class Fitted:
 
 
 def fit_axes(
-    shapes: Sequence[Sequence[int]], batches: Sequence[int], times: Sequence[int]
+    shapes: Sequence[Sequence[int]],
+    batches: Sequence[int],
+    times: Sequence[int],
+    shape_at: ShapeAt | None = None,
 ) -> Fitted | None:
     """The axes that explain the shapes; None where none do.
 
-    `batches` and `times` are the sizes of the runs, 0 where the model has no such axis.
+    `batches` and `times` are the sizes of the runs, 0 where the model has no such axis. `shape_at`
+    gives the shape at another length, None where the model does not take it: an axis that is
+    shorter than time is measured by it.
     """
     if len({len(shape) for shape in shapes}) > 1:
         return None
     axes: list[Axis] = []
     fold, stride, offset = 1, 1, 0
-    for column in zip(*shapes, strict=True):
+    for index, column in enumerate(zip(*shapes, strict=True)):
         sizes = list(column)
         if len(set(sizes)) == 1:
             axes.append(sizes[0])
@@ -45,7 +51,7 @@ def fit_axes(
             axes.append(BATCH)
             fold = sizes[0] // batches[0]
         else:
-            strided = _fit_stride(sizes, times)
+            strided = _stride(sizes, times, index, shape_at)
             if strided is None:
                 return None
             axes.append(TIME)
@@ -55,14 +61,47 @@ def fit_axes(
     return Fitted(tuple(axes), fold, stride, offset)
 
 
-def _fit_stride(sizes: Sequence[int], times: Sequence[int]) -> tuple[int, int] | None:
-    """The offset next to 0, with the smallest stride above 1, that gives these sizes."""
-    if not all(times) or len(set(times)) < 3:
+def _stride(
+    sizes: Sequence[int], times: Sequence[int], index: int, shape_at: ShapeAt | None
+) -> tuple[int, int] | None:
+    """Stride and offset, from the lengths at which the axis `index` grows by one.
+
+    A few lengths fit many strides: only the edges tell.
+    """
+    if shape_at is None or not all(times):
         return None
-    # Without an offset before with one: few lengths fit many of them.
-    for offset in sorted(range(-_MOST_OFFSET, _MOST_OFFSET + 1), key=abs):
-        for stride in range(2, _MOST_STRIDE + 1):
-            made = [(time + offset) // stride for time in times]
-            if made == list(sizes):
-                return stride, offset
-    return None
+
+    def count(time: int) -> int | None:
+        shape = shape_at(time)
+        return None if shape is None or len(shape) <= index else shape[index]
+
+    start = times[0]
+    edge = _next_edge(count, start, sizes[0])
+    later = None if edge is None else _next_edge(count, edge, sizes[0] + 1)
+    if edge is None or later is None or later - edge < 2:
+        return None
+    stride, offset = later - edge, (later - edge) * (sizes[0] + 1) - edge
+    fits = [(time + offset) // stride for time in times] == list(sizes)
+    return (stride, offset) if fits and count(later) == sizes[0] + 2 else None
+
+
+def _next_edge(count: Callable[[int], int | None], low: int, size: int) -> int | None:
+    """The least length above `low` that gives more than `size`, which must be one more."""
+    step = 1
+    while step <= _MOST_STRIDE:
+        found = count(low + step)
+        if found is None:
+            return None
+        if found > size:
+            break
+        low, step = low + step, 2 * step
+    else:
+        return None
+    high = low + step
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = count(middle)
+        if found is None:
+            return None
+        low, high = (low, middle) if found > size else (middle, high)
+    return high if count(high) == size + 1 else None

@@ -11,9 +11,8 @@ from typing import Literal
 
 import torch
 
-from carousel.export.discovery.spans import draw_span
 from carousel.export.errors import InvalidRequest
-from carousel.export.measured.sampling import Axes
+from carousel.export.measured.sampling import Axes, draw_span
 from carousel.export.programs.runtime import Tensors
 from carousel.models.spec import BATCH, TIME, Dtype, ModelSpec, TensorSpec
 
@@ -37,12 +36,15 @@ SETTINGS = tuple(
 
 @dataclass(slots=True)
 class Draws:
-    """Draws tensors by name; `kept` are those that states are, `spans` the ids that inputs take."""
+    """Draws tensors by name; `kept` are those that states are, `spans` the ids that inputs take,
+    `counting` those that say how many of the time steps count: all, as far as their span goes.
+    """
 
     spans: Mapping[str, Span]
     initial: Tensors
     kept: Collection[str] = ()
     setting: Setting = field(default=SETTINGS[0])
+    counting: Collection[str] = ()
 
     def tensor(
         self, name: str, dtype: Dtype, axes: Axes, sizes: Mapping[str, int], seed: int
@@ -57,6 +59,8 @@ class Draws:
             return torch.randn(shape, generator=generator).to(kind)
         if kind == torch.bool:
             return draw_span((0, 1), shape, kind, generator)
+        if name in self.counting:
+            return torch.full(shape, max(sizes[TIME], 1), dtype=kind)
         low, high = self.spans.get(name, self.setting.integers)
         info = torch.iinfo(kind)
         return draw_span((max(low, info.min), min(high, info.max)), shape, kind, generator)

@@ -1,18 +1,18 @@
 """A program beside the subject: sizes, rows alone, frames, chunks, padded batches."""
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
 from carousel.export.measured import lengths, streaming
 from carousel.export.measured.cases import Cases, FallsShort, flat
-from carousel.export.measured.rows import ROWS, own_rounding, places, take, unusual
+from carousel.export.measured.rows import ROWS, added_rounding, own_rounding, places, take, unusual
 from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only, size
-from carousel.export.measured.tolerance import Scale
+from carousel.export.measured.tolerance import Scale, Tensors
 from carousel.export.programs.candidate import Candidate
-from carousel.export.programs.faults import fault
+from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.threads import LARGE
 from carousel.models.spec import Streaming
 
@@ -101,8 +101,12 @@ class Meter:
             )
 
     def _grid(self) -> Iterator[Expected]:
+        batch = int(self._spec.has_batch)
+        times: Sequence[int] = TIMES if self._spec.has_time else (0,)
+        if self._spec.has_time and not any(self._reference.at(batch, time) for time in times):
+            times = tuple(dict.fromkeys(self._subject.lengths_that_run()))
         for batch in BATCHES if self._spec.has_batch else (0,):
-            for time in TIMES if self._spec.has_time else (0,):
+            for time in times:
                 small = max(batch, 1) * max(time, 1) <= _SMALL
                 small = small and self._subject.num_weights() < LARGE
                 for draw in range(_DRAWS if small else 1):
@@ -135,7 +139,14 @@ class Meter:
         batch, time = max(BATCHES), self._some_time()
         given = self._subject.draw(batch, time, 51, anywhere=True)
         states = {**self._subject.start(given, batch), **given.states}
-        found = self._stepper.run_whole(given.inputs, states, time).all()
+        try:
+            found = self._stepper.run_whole(given.inputs, states, time).all()
+        except RunFailed as failed:
+            try:
+                self._subject.run(given)
+            except NotAccepted:
+                return  # nor does the subject take them
+            raise FallsShort(f"{self._candidate.kind}: rows: {fault(failed)}") from None
         before, after = places(self._spec)
         run = flat(self._stepper, time)
         for row in (0, batch // 2, batch - 1):
@@ -163,7 +174,7 @@ class Meter:
         before, after = places(self._spec)
         run = flat(self._stepper, 0)
         for row in range(max(batch, 1)):
-            now = take(states, before, (row,))
+            now, past = take(states, before, (row,)), list[Tensors]()
             for frame, result in zip(frames, found, strict=True):
                 try:
                     one = Given(take(frame, before, (row,)), now)
@@ -171,12 +182,12 @@ class Meter:
                 except NotAccepted as error:
                     raise FallsShort(f"{self._candidate.kind}: frames: {error}") from None
                 expected = alone.tensors()
-                values = {**frame, **states}
+                past.append({**take(frame, before, (row,)), **now})
                 far = self._subject.tolerance.compare(
                     expected,
                     take(only(result.all(), expected), after, (row,)),
                     Scale.SMALL,
-                    [alone.rounding, partial(own_rounding, run, before, after, values, row)],
+                    [alone.rounding, partial(added_rounding, run, before, after, past)],
                 )
                 self._cases.add("frames", batch, 1, far)
                 now = {**now, **alone.result.states}

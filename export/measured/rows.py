@@ -12,7 +12,7 @@ from functools import partial
 import torch
 
 from carousel.export.measured.sampling import Axes, take_rows
-from carousel.export.measured.tolerance import Off, Rounding, Scale, Tensors, Tolerance, largest
+from carousel.export.measured.tolerance import Off, Scale, Tensors, Tolerance, largest
 from carousel.models.spec import BATCH, ModelSpec, StateSpec, TensorSpec
 
 ROWS = 3
@@ -96,9 +96,11 @@ def coupled(
 
     rounding = partial(own_rounding, run, given, found, own, 1)
     wanted = take(whole, found, (1,))
-    mixed = _heard(tolerance, wanted, take(among, found, (1,)), Scale.ALIKE)
+    mixed = _heard(tolerance, wanted, take(among, found, (1,)))
     if mixed is None:
-        mixed = _heard(tolerance, wanted, take(alone, found, (0,)), Scale.SMALL, [rounding])
+        far = tolerance.compare(wanted, take(alone, found, (0,)), Scale.SMALL, [rounding])
+        if not far.passes:
+            mixed = f"a row alone is {far.error:.1e} off, more than may be rounding"
     if mixed is None:
         mixed = _lifted(run, given, found, own, strangers, tolerance)
     for crowd in others:
@@ -108,7 +110,7 @@ def coupled(
             beside = run(_between(given, own, crowd))
         except Exception:  # whatever the model says: a run that fails mixes nothing
             continue
-        mixed = _heard(tolerance, wanted, take(beside, found, (1,)), Scale.ALIKE)
+        mixed = _heard(tolerance, wanted, take(beside, found, (1,)))
     return mixed
 
 
@@ -122,7 +124,8 @@ def _lifted(
     except Exception:  # whatever the model says: a run that fails mixes nothing
         return None
     rounding = partial(own_rounding, run, given, found, quiet, 1)
-    return _heard(tolerance, alone, take(among, found, (1,)), Scale.SMALL, [rounding])
+    far = tolerance.compare(alone, take(among, found, (1,)), Scale.SMALL, [rounding])
+    return None if far.passes else f"a quiet row is {far.error:.1e} off among louder ones"
 
 
 def own_rounding(
@@ -137,15 +140,20 @@ def own_rounding(
     }
 
 
-def _heard(
-    tolerance: Tolerance,
-    wanted: Tensors,
-    actual: Tensors,
-    scale: Scale,
-    roundings: Sequence[Rounding] = (),
-) -> str | None:
+def added_rounding(
+    run: Run, given: Places, found: Places, frames: Sequence[Tensors]
+) -> dict[str, Off]:
+    """How far a row may have come off by rounding after frames, each with the states before it."""
+    added: dict[str, float] = {}
+    for frame in frames:
+        for name, off in own_rounding(run, given, found, frame, 0).items():
+            added[name] = added.get(name, 0.0) + off.error
+    return {name: Off(error) for name, error in added.items()}
+
+
+def _heard(tolerance: Tolerance, wanted: Tensors, actual: Tensors) -> str | None:
     for name, each in wanted.items():
-        if not tolerance.compare({name: each}, {name: actual[name]}, scale, roundings).passes:
+        if not tolerance.difference(each, actual[name], Scale.ALIKE).passes:
             return f"a row of {name} depends on the rows beside it"
     return None
 

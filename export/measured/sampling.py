@@ -1,15 +1,15 @@
 """Inputs of other sizes, drawn from the example's own values; rows and time steps of tensors."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from carousel.export.discovery.spans import draw_span
 from carousel.models.spec import BATCH, TIME, Axis
 
 Axes = tuple[Axis, ...]
+Span = tuple[int, int]  # the lowest and the highest value, both ends included
 
 _FEW = 4  # with fewer different frames than this the values are drawn one by one
 
@@ -19,8 +19,9 @@ class Sampler:
     """Draws every tensor of `example` at other sizes of its `axes`.
 
     `folds` holds how many rows of a state belong to one session. `lengths` names the input that is
-    filled with the number of time steps. `spans` holds the values to draw between for inputs whose
-    example has one value only.
+    filled with the number of time steps, `counts` those that are lengths of rows as far as the
+    example tells: never above the time steps. `spans` holds the values to draw between for inputs
+    whose example has one value only.
     """
 
     example: Mapping[str, torch.Tensor]
@@ -28,6 +29,7 @@ class Sampler:
     folds: Mapping[str, int] = field(default_factory=dict)
     lengths: str | None = None
     spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    counts: Collection[str] = ()
 
     def draw(self, batch: int, time: int, seed: int) -> dict[str, torch.Tensor]:
         """Every tensor at `batch` rows and `time` steps.
@@ -44,6 +46,11 @@ class Sampler:
                 found[name] = torch.full((max(batch, 1),), time, dtype=tensor.dtype)
                 continue
             sizes = {BATCH: batch * self.folds.get(name, 1), TIME: time}
+            if name in self.counts:
+                shape = [sizes[axis] if isinstance(axis, str) else axis for axis in self.axes[name]]
+                found[name] = draw_span((1, max(time, 1)), shape, tensor.dtype, generator)
+                found[name].view(-1)[:1] = time
+                continue
             if name in self.spans:
                 shape = [sizes[axis] if isinstance(axis, str) else axis for axis in self.axes[name]]
                 found[name] = draw_span(self.spans[name], shape, tensor.dtype, generator)
@@ -60,6 +67,16 @@ class Sampler:
             name: take_rows(each, self.axes[name], index, self.folds.get(name, 1))
             for name, each in values.items()
         }
+
+
+def draw_span(
+    span: Span,
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Values between the ends of `span`."""
+    return torch.randint(span[0], span[1] + 1, list(shape), generator=generator).to(dtype)
 
 
 def take_rows(
@@ -100,6 +117,8 @@ def _values(
     tensor: torch.Tensor, shape: tuple[int, ...], generator: torch.Generator
 ) -> torch.Tensor:
     own = tensor.flatten()
+    if tensor.is_floating_point() and bool((own == 1).all()):
+        return draw_span((0, 1), shape, tensor.dtype, generator)  # a mask, as a rule
     if tensor.is_floating_point() and bool((own == own[0]).all()):
         return torch.randn(shape, generator=generator).to(tensor.dtype)
     return own[torch.randint(len(own), (math.prod(shape),), generator=generator)].reshape(shape)

@@ -92,6 +92,9 @@ class Stepper:
                 name: take_steps(each, axes[name], start, start + chunk)
                 for name, each in inputs.items()
             }
+            for given in self.spec.inputs:
+                if given.counts_steps:
+                    piece[given.name] = torch.full_like(piece[given.name], chunk)
             result = self.run(piece, now)
             parts.append(result.outputs)
             now = _handed(result.states, states, hand_on or {}, reset)

@@ -3,7 +3,7 @@
 Halves would hide a seam: a convolution before an LSTM passes 50|50 at 3e-8 and fails 99|1 at 2e-2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,8 +11,8 @@ import torch
 
 from carousel.export.errors import ExportRefused
 from carousel.export.measured.cases import Cases, flat
-from carousel.export.measured.rows import LOUD, louder, own_rounding, places
-from carousel.export.measured.sampling import take_steps
+from carousel.export.measured.rows import LOUD, own_rounding, places
+from carousel.export.measured.sampling import draw_span, take_steps
 from carousel.export.measured.stepper import Stepper
 from carousel.export.measured.subject import Expected, NotAccepted, Reference, only
 from carousel.export.measured.tolerance import (
@@ -24,11 +24,12 @@ from carousel.export.measured.tolerance import (
     Tolerance,
 )
 from carousel.export.programs.candidate import Candidate
-from carousel.export.programs.faults import fault
+from carousel.export.programs.faults import RunFailed, fault
 from carousel.models.spec import ModelSpec, Streaming
 
 _TIMES = ((7, 100), (2,))  # where neither of the first is accepted, the second
 _BATCH = 3
+_LONGEST_UNUSUAL = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,14 @@ class Streams:
     kind: Streaming
     reason: str | None
     cases: Cases | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How far chunks are from the whole, in words too: what the runtime said if it failed."""
+
+    found: Difference
+    text: str
 
 
 def measure(candidate: Candidate, reference: Reference) -> Streams:
@@ -55,13 +64,13 @@ def measure(candidate: Candidate, reference: Reference) -> Streams:
     cases, sizes = Cases(candidate.kind), _sizes(reference)
     for expected in sizes:
         for check, chunks in _chunkings(spec, expected.time).items():
-            found, text = _chunked(candidate, expected, chunks)
-            if not found.passes:
-                text = text or f"error {found.error:.1e}"
-                text = f"chunks differ from the whole ({check} at T={expected.time}: {text})"
+            held = chunked(candidate.stepper, expected, chunks)
+            if not held.found.passes:
+                text = f"chunks differ from the whole ({check} at T={expected.time}: {held.text})"
                 return Streams("none", subject.explain(text))
-            cases.add(check, expected.batch, expected.time, found)
-        knows = _foreseen(candidate, expected, reference) or _louder(candidate, expected, reference)
+            cases.add(check, expected.batch, expected.time, held.found)
+        knows = _foreseen(candidate, expected, reference)
+        knows = knows or _remembers(candidate, expected, reference)
         if knows is not None:
             return Streams("none", subject.explain(knows))
     if not sizes:
@@ -85,14 +94,17 @@ def _chunkings(spec: ModelSpec, time: int) -> dict[str, list[int]]:
     return {"chunks 1": [1] * time, "chunks T-1|1": [time - 1, 1]}
 
 
-def _chunked(
-    candidate: Candidate, expected: Expected, chunks: Sequence[int]
-) -> tuple[Difference, str | None]:
-    stepper = candidate.stepper
+def chunked(
+    stepper: Stepper,
+    expected: Expected,
+    chunks: Sequence[int],
+    hand_on: Mapping[str, str] | None = None,
+) -> Held:
+    """Whether chunks equal the whole."""
     try:
-        result = stepper.run_chunks(expected.inputs, expected.states, chunks)
+        result = stepper.run_chunks(expected.inputs, expected.states, chunks, hand_on)
     except Exception as error:  # a runtime's own error: the program cannot take the chunk
-        return FAR, fault(error)
+        return Held(FAR, fault(error))
     wanted = expected.tensors()
 
     before, after = places(stepper.spec)
@@ -102,45 +114,79 @@ def _chunked(
     if stepper.spec.has_batch:
         roundings.append(partial(own_rounding, run, before, after, values, 0))
     found = only(result.all(), wanted)
-    return expected.subject.tolerance.compare(wanted, found, Scale.SMALL, roundings), None
+    far = expected.subject.tolerance.compare(wanted, found, Scale.SMALL, roundings)
+    return Held(far, f"error {far.error:.1e}")
 
 
-def _louder(candidate: Candidate, expected: Expected, reference: Reference) -> str | None:
-    """Whether chunks differ from the whole where the last step is far louder than the others.
+def _remembers(candidate: Candidate, expected: Expected, reference: Reference) -> str | None:
+    """Whether unusual steps show more memory than the states have: loud ones, silent ones, and
+    integers anywhere that they may be.
 
     What is so many times as loud is off so many times as far.
     """
-    spec, subject = candidate.stepper.spec, expected.subject
-    last = expected.time - 1
-    chunks = [1] * expected.time if spec.run_steps is not None else [last, 1]
+    if expected.time > _LONGEST_UNUSUAL:
+        return None
+    subject = expected.subject
     usual = subject.tolerance
-    for quiet, loud in ((1.0, LOUD), (1 / LOUD, 1)):
+    for words, inputs, loud in _unusual(candidate.stepper.spec, expected):
         tolerance = Tolerance(usual.relative * loud, usual.ceiling * loud)
-        inputs = {
-            each.name: _with_loud_step(expected.inputs[each.name], each.time_axis, quiet, loud)
-            for each in spec.inputs
-        }
         try:
             given = replace(expected.given, inputs=inputs)
             whole = reference.run(given, expected.batch, expected.time)
-            result = candidate.stepper.run_chunks(inputs, expected.states, chunks)
         except (NotAccepted, ExportRefused):  # whatever it says to such values
             continue
+        try:
+            chunks = [1] * expected.time
+            result = candidate.stepper.run_chunks(inputs, expected.states, chunks)
+        except RunFailed as error:
+            return f"{words}: a chunk fails where the whole does not ({fault(error)})"
         wanted = whole.tensors()
         found = tolerance.compare(wanted, only(result.all(), wanted), roundings=[whole.rounding])
         if not found.passes:
-            return f"a louder step changes what came before it (chunks differ by {found.error:.1e})"
+            return f"{words}: chunks differ from the whole by {found.error:.1e}"
     return None
 
 
-def _with_loud_step(
-    tensor: torch.Tensor, time: int | None, quiet: float, loud: float
-) -> torch.Tensor:
-    if time is None:
+def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[tuple[str, Tensors, float]]:
+    """Inputs with a word for each, and how many times as loud they are."""
+    last, middle = expected.time - 1, expected.time // 2
+    for words, times, loud in (
+        ("a loud last step", {last: LOUD}, LOUD),
+        ("a loud first step", {0: LOUD}, LOUD),
+        ("quiet steps before the last", dict.fromkeys(range(last), 1 / LOUD), 1.0),
+        ("quiet steps after the first", dict.fromkeys(range(1, last + 1), 1 / LOUD), 1.0),
+        ("silent steps", {middle: 0.0, last: 0.0}, 1.0),
+    ):
+        inputs = {
+            each.name: _scaled(expected.inputs[each.name], each.time_axis, times)
+            for each in spec.inputs
+        }
+        yield words, inputs, loud
+    ranged = {
+        each.name: each for each in spec.inputs if each.low is not None and each.high is not None
+    }
+    if ranged:
+        generator = torch.Generator().manual_seed(9)
+        drawn = {
+            name: draw_span(
+                (each.low or 0, each.high or 0),
+                expected.inputs[name].shape,
+                expected.inputs[name].dtype,
+                generator,
+            )
+            for name, each in ranged.items()
+        }
+        yield "other integers", {**expected.inputs, **drawn}, 1.0
+
+
+def _scaled(tensor: torch.Tensor, time: int | None, times: Mapping[int, float]) -> torch.Tensor:
+    """Each step named in `times` so many times as loud; what is no float as it is."""
+    if time is None or not tensor.is_floating_point():
         return tensor
-    last = tensor.shape[time] - 1
-    parts = louder(tensor.narrow(time, 0, last), quiet), louder(tensor.narrow(time, last, 1), loud)
-    return torch.cat(parts, time)
+    made = tensor.clone()
+    for step, loud in times.items():
+        made.select(time, step).mul_(loud)
+    return made
 
 
 def _foreseen(candidate: Candidate, expected: Expected, reference: Reference) -> str | None:
@@ -149,7 +195,10 @@ def _foreseen(candidate: Candidate, expected: Expected, reference: Reference) ->
     if stepper.spec.run_steps is not None:
         return None  # one step a run: there is nothing to know
     others = subject.draw(expected.batch, expected.time, 7).inputs
-    found = foreseen(stepper, expected.inputs, others, expected.states, subject.tolerance)
+    try:
+        found = foreseen(stepper, expected.inputs, others, expected.states, subject.tolerance)
+    except RunFailed:  # whatever the runtime says to other values
+        return None
     return None if found.passes else f"a step knows what comes after it, by {found.error:.1e}"
 
 

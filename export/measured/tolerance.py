@@ -88,7 +88,7 @@ class Tolerance:
             return cls(asked, asked)
         tensors = (*spec.inputs, *spec.outputs, *spec.states)
         half = any(each.dtype == "float16" for each in tensors)
-        return cls(HALF_TOLERANCE, HALF_TOLERANCE) if half else cls()
+        return HALF if half else USUAL
 
     def bound(self, peak: float, scale: Scale = Scale.USUAL) -> float:
         """What a tensor may be off whose largest value is `peak`."""
@@ -166,6 +166,7 @@ def _told(error: float, bound: float, peak: float) -> Difference:
 
 
 USUAL = Tolerance()
+HALF = Tolerance(HALF_TOLERANCE, HALF_TOLERANCE)
 
 
 def difference(expected: torch.Tensor, actual: torch.Tensor) -> Difference:

@@ -41,7 +41,7 @@ def observe_twice(original: Original) -> Observation:
     if dropped:
         place, value = next(iter(dropped.items()))
         raise ExportRefused(
-            f"forward returns a {type(value).__name__} as {place!r}, which no program can answer",
+            f"forward returns {place!r}, of the type {type(value).__name__}, which is no tensor",
             "return the tensors that it is made of (of a distribution its parameters, such as the "
             "mean and the standard deviation), or leave it out",
         )

@@ -34,8 +34,9 @@ class Observation:
 def unwrap(module: nn.Module) -> nn.Module:
     """The module inside `torch.compile`, DataParallel and DistributedDataParallel wrappers."""
     while True:
-        if isinstance(getattr(module, "_orig_mod", None), nn.Module):
-            module = module._orig_mod  # type: ignore[assignment]
+        # Not getattr, which may be the user's own; a script's dict has no get.
+        if "_orig_mod" in module._modules:
+            module = module._modules["_orig_mod"]  # type: ignore[assignment]
         elif isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             module = module.module
         else:
@@ -51,7 +52,7 @@ class Original:
         self.omit: frozenset[str] = frozenset()
         self.zero: frozenset[str] = frozenset()
         self._inside: Snapshot | None = None
-        self._weights: dict[str, torch.Tensor] = {}
+        self._weights: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
     def __repr__(self) -> str:
         return f"<Original {type(self.module).__name__} omit={sorted(self.omit)}>"
@@ -61,9 +62,9 @@ class Original:
         """Eval mode, no gradients, compiled parts run eagerly; all undone at the end."""
 
         before = Snapshot(self.module)
-        self._weights = {
-            name: each.detach().clone() for name, each in self.module.named_parameters()
-        }
+        self._weights = [
+            (name, each, each.detach().clone()) for name, each in self.module.named_parameters()
+        ]
         with ExitStack() as stack:
             stack.callback(self._rewrite)
             stack.callback(before.restore)
@@ -133,18 +134,13 @@ class Original:
 
     def rewritten(self) -> list[str]:
         """Names of the weights that forward has changed."""
-        weights = dict(self.module.named_parameters())
-        return [
-            name
-            for name, each in self._weights.items()
-            if not bool(torch.eq(each, weights[name]).logical_or(each != each).all())
-        ]
+        return [name for name, now, was in self._weights if not _is_same(now, was)]
 
     def _rewrite(self) -> None:
-        weights = dict(self.module.named_parameters())
         with torch.no_grad():
-            for name in self.rewritten():
-                weights[name].copy_(self._weights[name])
+            for _, now, was in self._weights:
+                if not _is_same(now, was):
+                    now.copy_(was)
 
     @contextmanager
     def restored(self) -> Iterator[Snapshot]:
@@ -156,6 +152,10 @@ class Original:
             self._inside.restore()
 
 
+def _is_same(now: torch.Tensor, was: torch.Tensor) -> bool:
+    return bool(torch.eq(was, now).logical_or(was != was).all())
+
+
 def _uncompile(module: nn.Module) -> None:
     """Compiled parts run as they were written, which is what can be watched and traced."""
     for each in list(module.modules()):
@@ -164,5 +164,5 @@ def _uncompile(module: nn.Module) -> None:
         if getattr(each, "_compiled_call_impl", None) is not None:
             each.__dict__["_compiled_call_impl"] = None
         for name, child in each._modules.items():
-            if child is not None and hasattr(child, "_orig_mod"):
+            if child is not None and "_orig_mod" in child._modules:
                 each._modules[name] = unwrap(child)

@@ -1,7 +1,8 @@
 """Programs from one trace, each measured; what falls short is left out and said."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import onnx
 import torch
@@ -14,10 +15,11 @@ from carousel.export.measured.parity import Measured, Meter
 from carousel.export.measured.stepper import Stepper
 from carousel.export.measured.subject import NotAccepted, Reference
 from carousel.export.programs.candidate import Candidate
+from carousel.export.programs.faults import fault
 from carousel.export.programs.lift import Lifted
 from carousel.export.programs.onnx import Port, export_graph, finish
 from carousel.export.programs.runtime import load_call
-from carousel.export.programs.trace import script_bytes, trace
+from carousel.export.programs.trace import Traced, script_bytes, trace
 from carousel.export.progress import Progress
 from carousel.models.manifest import ProgramKind
 
@@ -65,7 +67,8 @@ class Builder:
         self._progress.stage("tracing")
         lifted = self._lifted()
         example = self._example()
-        traced = self._trace(lifted, example)
+        made = self._trace(lifted, example)
+        traced, kept = made.module, made.kept
         self._progress.stage("proving the TorchScript program")
         self._keep(built, self._scripts(traced))
         self._progress.stage("making and proving the ONNX program")
@@ -73,14 +76,16 @@ class Builder:
         if not built.programs and self._spec.run_steps is not None:
             raise ExportRefused(_LOOP + "; ".join(built.shortfalls), _NO_LOOP)
         if not built.programs:
+            where = f" (a trace keeps what {', '.join(kept[:3])} gave at once)" if kept else ""
             raise ExportRefused(
-                "no program equals the module: " + "; ".join(built.shortfalls),
-                "keep sizes out of Python in forward (x.shape is fine, int(x.shape[0]) is not), "
-                "and let no result depend on anything but the inputs and the state",
+                "no program equals the module: " + "; ".join(built.shortfalls) + where,
+                "keep sizes out of Python in forward (x.shape is fine, len(x), int(x.shape[0]) and "
+                "loops over them are not) or fix the length with `axes`, and let no result depend "
+                "on anything but the inputs and the state",
             )
         return built
 
-    def _trace(self, lifted: Lifted, example: list[torch.Tensor]) -> torch.jit.ScriptModule:
+    def _trace(self, lifted: Lifted, example: list[torch.Tensor]) -> Traced:
         try:
             with self._original.restored():
                 self._check_leaks(lifted, example)
@@ -144,14 +149,14 @@ class Builder:
                 "take it as an argument of forward and return its new value",
             )
 
-    def _scripts(self, traced: torch.jit.ScriptModule) -> Iterator[Candidate]:
+    def _scripts(self, traced: torch.jit.ScriptModule) -> Iterator[Callable[[], Candidate]]:
         for freeze in (True, False):
             data = script_bytes(traced, freeze)
-            yield self._candidate("torchscript", data, self._own_lengths)
+            yield partial(self._candidate, "torchscript", data, self._own_lengths)
 
     def _graphs(
         self, traced: torch.jit.ScriptModule, example: list[torch.Tensor], built: Built
-    ) -> Iterator[Candidate]:
+    ) -> Iterator[Callable[[], Candidate]]:
         """ONNX programs, the most able first: with lengths, with held outputs, plain."""
         if any(each.dtype == torch.float16 for each in self._traced.parameters()):
             # It ends the process where it meets one (onnxruntime 1.31, while it loads).
@@ -166,13 +171,13 @@ class Builder:
             built.shortfalls.append(f"onnx: {first_line(error)}")
             return
         if self._own_lengths is not None:
-            yield self._graph(graph, inputs, None, False, self._own_lengths)
+            yield partial(self._graph, graph, inputs, None, False, self._own_lengths)
             return
         if self._layout.batch and self._layout.time and self._spec.run_steps is None:
             lengths = lengths_name(self._spec, None)
             for held in (False, True):
-                yield self._graph(graph, inputs, lengths, held, lengths)
-        yield self._graph(graph, inputs, None, False, None)
+                yield partial(self._graph, graph, inputs, lengths, held, lengths)
+        yield partial(self._graph, graph, inputs, None, False, None)
 
     def _graph(
         self,
@@ -185,13 +190,21 @@ class Builder:
         return self._candidate("onnx", finish(graph, inputs, self._outputs, wired, held), lengths)
 
     def _candidate(self, kind: ProgramKind, data: bytes, lengths: str | None) -> Candidate:
-        call = load_call(kind, data, self._spec, lengths)
+        try:
+            call = load_call(kind, data, self._spec, lengths)
+        except Exception as error:  # a runtime's own error: it has no such operator
+            raise FallsShort(f"{kind}: {fault(error)}") from error
         return Candidate(kind, data, Stepper(self._spec, call, lengths))
 
-    def _keep(self, built: Built, candidates: Iterator[Candidate]) -> None:
+    def _keep(self, built: Built, candidates: Iterator[Callable[[], Candidate]]) -> None:
         """The first candidate that holds; one with wired lengths must be ragged-exact."""
         shortfall = None
-        for candidate in candidates:
+        for make in candidates:
+            try:
+                candidate = make()
+            except FallsShort as error:
+                shortfall = str(error)
+                continue
             wired = candidate.lengths is not None and self._own_lengths is None
             try:
                 measured = Meter(candidate, self._reference, self._progress.detail).measure(

@@ -1,25 +1,48 @@
 """The trace: one recording of the lifted module, from which both programs are made."""
 
 import io
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch.jit._trace import TracerWarning
 
 from carousel.export.programs.lift import Lifted
 
 _INTERNAL: Any = torch._jit_internal
+_OURS = (str(Path(torch.__file__).parent), str(Path(__file__).resolve().parents[1]))
 
 
-def trace(lifted: Lifted, example: Sequence[torch.Tensor]) -> torch.jit.ScriptModule:
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """The recording, and the lines of forward whose results stand in it as they were."""
+
+    module: torch.jit.ScriptModule
+    kept: tuple[str, ...]
+
+
+def trace(lifted: Lifted, example: Sequence[torch.Tensor]) -> Traced:
     """Record one run of `lifted` on `example`."""
     lifted.training = False  # not eval(): that would run the user's own train()
-    with torch.no_grad(), _raising_left_alone(lifted), _functions_opened():
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(_raising_left_alone(lifted))
+        stack.enter_context(_functions_opened())
+        said = stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always", TracerWarning)
         traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
             lifted, tuple(example), check_trace=False
         )
-    return traced
+    places = [
+        f"{Path(each.filename).name}:{each.lineno}"
+        for each in said
+        if issubclass(each.category, TracerWarning) and not each.filename.startswith(_OURS)
+    ]
+    return Traced(traced, tuple(dict.fromkeys(places)))
 
 
 class _Context:

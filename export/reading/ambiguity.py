@@ -1,12 +1,30 @@
-"""Refusals of pairs that only the caller can tell: the candidates, and the flag that says."""
+"""Pairs in doubt: every way to pair them, and refusals of those that only the caller can tell."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from carousel.export.errors import ExportRefused
+from carousel.export.reading.names import is_state
+
+_MOST = 720  # ways that are run
 
 
 class Doubt(ExportRefused):
     """Nothing but the caller can tell which output is which state's."""
+
+
+def choices(doubtful: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """The ways, no output in two pairs; what is not called a state may be none.
+
+    Raises Doubt where there are too many, of which a part would show nothing, or none.
+    """
+    ways = list(itertools.islice(_ways(list(doubtful.items()), {}), _MOST + 1))
+    if len(ways) > _MOST:
+        raise _uncounted(doubtful)
+    found = [each for each in ways if each is not None]
+    if not found:
+        raise _too_few(doubtful)
+    return found
 
 
 def undecided(doubtful: Mapping[str, Sequence[str]], misfits: Mapping[str, str]) -> Doubt:
@@ -18,21 +36,21 @@ def undecided(doubtful: Mapping[str, Sequence[str]], misfits: Mapping[str, str])
     return Doubt(
         "names do not tell which output is the new value of which state, and without a time axis "
         f"no run can: {listed}",
-        _say(doubtful),
+        _say(doubtful, misfits),
     )
 
 
-def uncounted(doubtful: Mapping[str, Sequence[str]], most: int) -> Doubt:
+def _uncounted(doubtful: Mapping[str, Sequence[str]]) -> Doubt:
     """There is a time axis, and still more ways to pair than are tried."""
     listed = "; ".join(f"{name} from {', '.join(outputs)}" for name, outputs in doubtful.items())
     return Doubt(
         "which output is the new value of which state cannot be told by names, and there are more "
-        f"than {most} ways to try: {listed}",
+        f"than {_MOST} ways to try: {listed}",
         _say(doubtful),
     )
 
 
-def too_few(doubtful: Mapping[str, Sequence[str]]) -> Doubt:
+def _too_few(doubtful: Mapping[str, Sequence[str]]) -> Doubt:
     """More states than outputs that they could come back as."""
     outputs = dict.fromkeys(each for theirs in doubtful.values() for each in theirs)
     return Doubt(
@@ -67,12 +85,31 @@ def unmatched(name: str, axes: object, misfit: str) -> ExportRefused:
     """What is called a state comes back as nothing."""
     return ExportRefused(
         f"{name} is called a state, and no output has its dtype and axes {axes} ({misfit})",
-        f"say what it is: --state {name}=OUTPUT, --fixed {name} if it never changes, or "
-        f"--sent {name} if clients send it",
+        f"say what it is: --sent {name} if clients send it, or --fixed {name} if it never changes, "
+        f"or --state {name}=OUTPUT",
     )
 
 
-def _say(doubtful: Mapping[str, Sequence[str]]) -> str:
+def _say(doubtful: Mapping[str, Sequence[str]], misfits: Collection[str] = ()) -> str:
     name, outputs = next(iter(doubtful.items()))
+    if name in misfits:
+        return f"say --sent {name} if clients send it, or --state {name}={outputs[0]}"
     ways = " or ".join(f"--state {name}={output}" for output in outputs[:2])
     return f"say it: {ways}, or --sent {name} if clients send it"
+
+
+def _ways(
+    left: Sequence[tuple[str, Sequence[str]]], chosen: dict[str, str]
+) -> Iterator[dict[str, str] | None]:
+    """What can be chosen after `chosen`; None for an end that leads nowhere."""
+    if not left:
+        yield chosen
+        return
+    (name, outputs), rest = left[0], left[1:]
+    free = [each for each in outputs if each not in chosen.values()]
+    for output in free:
+        yield from _ways(rest, {**chosen, name: output})
+    if not is_state(name):
+        yield from _ways(rest, chosen)
+    elif not free:
+        yield None

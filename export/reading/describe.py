@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from carousel.export.errors import InvalidRequest
-from carousel.export.files.program import Port
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.export.files.program import Port, Program
 from carousel.export.measured.sampling import Axes
 from carousel.export.options import Options
 from carousel.export.reading.fitting import Fit, Rejected
@@ -20,12 +20,11 @@ from carousel.models.spec import (
 )
 
 
-def describe(
-    ports: Sequence[Port], outputs: Sequence[str], fit: Fit, roles: Roles, options: Options
-) -> ModelSpec:
+def describe(program: Program, fit: Fit, roles: Roles, options: Options) -> ModelSpec:
     """Names, dtypes and axes; the streaming kind is measured later. Raises Rejected."""
-    kept = {*roles.pairs, *roles.fixed}
-    inputs = tuple(_input(port, fit, options) for port in ports if port.name not in kept)
+    ports, outputs = program.inputs, program.outputs
+    kept = {*roles.pairs, *roles.fixed, program.lengths}
+    inputs = tuple(_input(port, fit, program, options) for port in ports if port.name not in kept)
     states = tuple(_states(ports, fit, roles, options))
     names = {each.name for each in ports}
     contexts = tuple(_context(each, names, options) for each in inputs if each.context)
@@ -36,7 +35,7 @@ def describe(
     )
 
 
-def _input(port: Port, fit: Fit, options: Options) -> InputSpec:
+def _input(port: Port, fit: Fit, program: Program, options: Options) -> InputSpec:
     if port.name in options.constants:
         return InputSpec(
             name=port.name,
@@ -46,6 +45,9 @@ def _input(port: Port, fit: Fit, options: Options) -> InputSpec:
         )
     axes = fit.guess.axes[port.name]
     low, high = fit.draws.spans.get(port.name, (None, None))
+    counts = port.name in program.counting
+    if counts and port.name not in options.ranges:
+        low, high = 0, program.counting[port.name]  # the span was for drawing
     context, along = options.contexts.get(port.name), fit.guess.along.get(port.name)
     if context is not None and along is not None:
         axes = _new_samples(port.name, axes, along, context.samples)
@@ -57,6 +59,7 @@ def _input(port: Port, fit: Fit, options: Options) -> InputSpec:
         high=high,
         context=0 if context is None else context.samples,
         context_axis=along,
+        counts_steps=(counts and fit.guess.time) or None,
     )
 
 
@@ -104,15 +107,23 @@ def _context(given: InputSpec, taken: set[str], options: Options) -> StateSpec:
 def _outputs(
     outputs: Sequence[str], fit: Fit, roles: Roles, options: Options, *, framed: bool
 ) -> Iterator[OutputSpec]:
-    wanted = options.outputs or [each for each in outputs if each not in roles.pairs.values()]
-    if not wanted:
-        raise InvalidRequest("--state: every output is a state, and none is left to answer with")
+    # A model that gives nothing but states answers with them.
+    wanted = (
+        options.outputs
+        or [each for each in outputs if each not in roles.pairs.values()]
+        or list(outputs)
+    )
     for name in wanted:
         fitted = fit.outputs[name]
         if fitted is None:
-            raise Rejected("shape", f"the sizes of the output {name} follow neither batch nor time")
+            reason = f"the sizes of the output {name} follow neither batch nor time"
+            raise Rejected("shape", reason, _left_out(reason, wanted, fit))
         axes = fitted.axes
-        if fitted.fold > 1 or (fit.guess.batch and BATCH not in axes):
+        if fitted.fold > 1:
+            raise Rejected(
+                "shape", f"the output {name} has {fitted.fold} rows for each row of the batch"
+            )
+        if fit.guess.batch and BATCH not in axes:
             raise Rejected("rows", f"the output {name} has no batch axis of its own")
         step = TIME in axes or (framed and not fit.guess.time)
         yield OutputSpec(
@@ -123,6 +134,12 @@ def _outputs(
             stride=fitted.stride if fitted.stride > 1 else None,
             offset=fitted.offset or None,
         )
+
+
+def _left_out(reason: str, wanted: Sequence[str], fit: Fit) -> ExportRefused | None:
+    """The refusal that names the outputs which can be served, if any can."""
+    others = [f"--output {each}" for each in wanted if fit.outputs[each] is not None]
+    return ExportRefused(reason, f"leave it out: {' '.join(others)}") if others else None
 
 
 def _dtype(name: str, fit: Fit) -> Dtype:

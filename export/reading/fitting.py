@@ -3,14 +3,17 @@
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import torch
 
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.files.program import Port, Program
 from carousel.export.measured.axes import Fitted, fit_axes
-from carousel.export.measured.noise import SETTINGS, Draws
+from carousel.export.measured.noise import SETTINGS, Draws, Setting
+from carousel.export.measured.subject import size
 from carousel.export.measured.tolerance import difference
 from carousel.export.options import Options, Value
 from carousel.export.programs.faults import fault
@@ -20,10 +23,17 @@ from carousel.export.reading.names import may_be_state
 from carousel.models.spec import BATCH, TIME
 
 _TIME = 4
+_MORE = (1, 2, 5, 29)  # steps beyond those: at longer intervals outputs differ only there
 _LONGER = (4, 16, 64, 256, 1024)  # for what keeps no state and may need a longer sequence
 _MOST_FOLD = 1024  # of one state where no other is folded,
 _MOST_FOLDS = 48  # and of two at once,
 _MOST_TRIES = 4096  # as long as there are not too many of either
+
+
+def open_ports(program: Program, options: Options) -> list[Port]:
+    """The inputs that are neither constants nor filled in by the server."""
+    known = {*options.constants, program.lengths}
+    return [each for each in program.inputs if each.name not in known]
 
 
 class Rejected(Exception):
@@ -58,7 +68,7 @@ class Fitter:
     def __init__(self, program: Program, options: Options) -> None:
         self._program = program
         self._options = options
-        self._ports = [each for each in program.inputs if each.name not in options.constants]
+        self._ports = open_ports(program, options)
         self._fixed = {
             each.name: _constant(each, options.constants[each.name])
             for each in program.inputs
@@ -72,20 +82,41 @@ class Fitter:
     def fit(self, guess: Guess, *, search: bool) -> Fit:
         """The guess with what its runs showed; raises Rejected. `search` for folds takes long."""
         timed = guess.time
+        self._check_counting(timed)
         kept = self._kept()
         times = [0] if not timed else [_TIME] if kept else list(_LONGER)
-        guess, time, draws = self._first_that_runs(guess, times, kept, search)
+        guess, time, draws = self._first_that_runs(guess, times, search)
         self._check_repeats(guess, time, draws)
         batch = 2 if guess.batch else 0
         sizes = [(batch, time), (batch + 1, time), (batch, time + 3)]
         wanted = dict.fromkeys((b if batch else 0, t if timed else 0) for b, t in sizes)
-        runs = [self._probe(guess, rows, steps, draws) for rows, steps in wanted]
-        batches, lengths = zip(*wanted, strict=True)
+        runs = {sizes: self._probe(guess, *sizes, draws) for sizes in wanted}
+        for more in _MORE if timed else ():
+            with suppress(Rejected):  # these show how time is shortened, where they run
+                runs[batch, time + more] = self._probe(guess, batch, time + more, draws)
+        batches, lengths = zip(*runs, strict=True)
+
+        @cache
+        def run_at(steps: int) -> Tensors:
+            try:
+                return self._probe(guess, batch, steps, draws)
+            except Rejected:
+                return {}
+
+        def shape_at(name: str, steps: int) -> Sequence[int] | None:
+            output = run_at(steps).get(name)
+            return None if output is None else tuple(output.shape)
+
         outputs = {
-            name: fit_axes([run[name].shape for run in runs], batches, lengths)
+            name: fit_axes(
+                [run[name].shape for run in runs.values()],
+                batches,
+                lengths,
+                partial(shape_at, name) if timed else None,
+            )
             for name in self._program.outputs
         }
-        found = runs[0]
+        found = next(iter(runs.values()))
         return Fit(guess, draws, time, outputs, {name: each.dtype for name, each in found.items()})
 
     def run(self, guess: Guess, batch: int, time: int, draws: Draws, seed: int = 0) -> Tensors:
@@ -96,11 +127,25 @@ class Fitter:
             extra = self._extra(port.name, guess)
             sizes = {BATCH: batch * guess.folds[port.name], TIME: time + extra}
             given[port.name] = draws.tensor(port.name, port.dtype, axes, sizes, seed)
+        lengths = self._program.lengths
+        if lengths is not None:
+            given[lengths] = torch.full((max(batch, 1),), time, dtype=torch.int32)
         return self._program.run(given)
 
     def draws(self) -> Draws:
         """Draws at the widest setting."""
-        return Draws(self.spans, dict(self._options.initial), self._kept())
+        return self._draws(SETTINGS[0])
+
+    def _draws(self, setting: Setting) -> Draws:
+        counting = [name for name, steps in self._program.counting.items() if steps is None]
+        return Draws(self.spans, dict(self._options.initial), self._kept(), setting, counting)
+
+    def _check_counting(self, timed: bool) -> None:
+        """Raise Rejected for lengths of what has no time axis."""
+        lengths = self._program.lengths
+        if lengths is not None and not timed:
+            reason = f"{lengths} counts time steps, and nothing has a time axis"
+            raise Rejected("run", reason, ExportRefused(reason, f"say --sent {lengths}"))
 
     def _kept(self) -> frozenset[str]:
         """Inputs that may be states."""
@@ -121,19 +166,22 @@ class Fitter:
         for port in self._ports:
             if port.name in self._options.ranges:
                 yield port.name, self._options.ranges[port.name]
-            elif port.dtype.startswith(("int", "uint")):
+            elif port.name in self._program.counting:
+                # Silence is no step, of which there is none.
+                yield port.name, (1, self._program.counting[port.name] or 1)
+            elif port.is_integer:
                 rows = self._program.vocabulary(port.name)
                 if rows is not None:
                     yield port.name, (0, rows - 1)
 
     def _first_that_runs(
-        self, guess: Guess, times: Sequence[int], kept: frozenset[str], search: bool
+        self, guess: Guess, times: Sequence[int], search: bool
     ) -> tuple[Guess, int, Draws]:
         """Folds, length and setting at which the model runs, and gives finite numbers if it can."""
         reason = ""
         found: tuple[Guess, int, Draws] | None = None
         for time, setting in itertools.product(times, SETTINGS):
-            draws = Draws(self.spans, dict(self._options.initial), kept, setting)
+            draws = self._draws(setting)
             try:
                 folded = self._folded(guess, time, draws, search)
                 outputs = self.run(folded, 2 if folded.batch else 0, time, draws)
@@ -194,7 +242,7 @@ class Fitter:
         try:
             return self.run(guess, rows, steps, draws, seed=rows + steps)
         except Exception as error:  # whatever the runtime says to a size that it does not take
-            raise Rejected("run", f"B={rows} T={steps}: {fault(error)}") from None
+            raise Rejected("run", f"{size(rows, steps)}: {fault(error)}") from None
 
     def _check_repeats(self, guess: Guess, time: int, draws: Draws) -> None:
         """Raise ExportRefused unless a run says the same after another run as before it."""

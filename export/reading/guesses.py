@@ -1,7 +1,9 @@
-"""Guesses at what the open axes of a foreign model are, the likeliest first; running decides."""
+"""Guesses at what the open axes of a foreign model are, the likeliest first; running decides.
+
+Where an axis stands makes a guess likely, and never what it is called: one graph has one verdict.
+"""
 
 import itertools
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,10 +14,6 @@ from carousel.export.options import Context, Options
 from carousel.export.reading.names import may_be_state
 from carousel.models.spec import BATCH, TIME, Axis
 
-_BATCH_NAME = re.compile(r"b|n|bs|bsz|.*batch.*|streams?", re.IGNORECASE)
-_TIME_NAME = re.compile(
-    r"t|l|time.*|.*_time|.*seq.*|.*steps?|.*frames?|.*len(gth)?|.*samples?", re.IGNORECASE
-)
 _MAX_GUESSES = 512
 
 
@@ -61,25 +59,13 @@ def guesses(ports: Sequence[Port], options: Options) -> Iterator[Guess]:
     given = 0
     for choice in ranked:
         roles = dict(zip(variables, (role for _, role in choice), strict=True))
-        axes = {port.name: _read(port, roles, options.batch) for port in ports}
+        axes = {port.name: _read(port, roles) for port in ports}
         if given == _MAX_GUESSES:
             return
         if all(_once(each) for each in axes.values()):
             given += 1
             folds = {port.name: _fold(port, axes[port.name], tied) for port in ports}
             yield from _with_contexts(Guess(axes, folds, {}), options)
-
-
-def takes_time_for_batch(guess: Guess, ports: Sequence[Port], options: Options) -> bool:
-    """Whether an axis that is called as time is was read as `batch`, in what is no state."""
-    return any(
-        axis == BATCH
-        and own in port.open_axes
-        and _TIME_NAME.fullmatch(str(own).removeprefix(OPEN))
-        for port in ports
-        if not is_kept(port.name, options)
-        for own, axis in zip(port.axes, guess.axes[port.name], strict=True)
-    )
 
 
 def _variables(ports: Sequence[Port], options: Options) -> dict[str, list[tuple[Port, int]]]:
@@ -95,15 +81,9 @@ def _variables(ports: Sequence[Port], options: Options) -> dict[str, list[tuple[
 def _choices(name: str, places: Sequence[tuple[Port, int]], options: Options) -> list[Axis]:
     """What an open axis may be, the likeliest first."""
     if any(is_kept(port.name, options) for port, _ in places):
-        return [BATCH if options.batch else 1]
-    label = name.removeprefix(OPEN)
-    if _BATCH_NAME.fullmatch(label):
-        return [BATCH if options.batch else 1]
+        return [BATCH]
     first = all(port.open_axes[0] == name for port, _ in places)
-    likely: list[Axis] = [BATCH, TIME] if first else [TIME, BATCH]
-    if _TIME_NAME.fullmatch(label):
-        likely = [TIME, BATCH]
-    return [axis if axis != BATCH or options.batch else 1 for axis in likely]
+    return [BATCH, TIME] if first else [TIME, BATCH]
 
 
 def is_kept(name: str, options: Options) -> bool:
@@ -113,8 +93,8 @@ def is_kept(name: str, options: Options) -> bool:
     return may_be_state(name) and name not in options.sent and name not in options.contexts
 
 
-def _read(port: Port, roles: Mapping[str, Axis], batch: bool) -> Axes:
-    said: dict[str, Axis] = {BATCH: BATCH if batch else port.fold, TIME: TIME, **roles}
+def _read(port: Port, roles: Mapping[str, Axis]) -> Axes:
+    said: dict[str, Axis] = {BATCH: BATCH, TIME: TIME, **roles}
     return tuple(axis if isinstance(axis, int) else said[axis] for axis in port.axes)
 
 

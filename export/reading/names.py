@@ -10,11 +10,24 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _JOINED = re.compile(r"([hc])([ntxy])")  # hn, cn, hx, hy: the letter and its mark
-_STATES = {"state", "states", "hidden", "hiddens", "cache", "caches", "cached", "carry"}
+_STATES = {
+    *("state", "states", "hidden", "hiddens", "cache", "caches", "cached", "carry", "recurrent"),
+    *("hxs", "cxs", "past"),
+}
 _LETTERS = {"h", "c"}
+_LETTER = {(each,) for each in _LETTERS}
 _CELLS = {"lstm", "gru", "rnn"}
-_OLD = {"in", "input", "inputs", "prev", "previous", "old", "init", "initial", "past", "x"}
-_NEW = {"out", "output", "outputs", "new", "next", "updated", "final", "present", "n", "y"}
+_BEFORE = {"prev", "previous", "old", "init", "initial", "past"}
+_OLD = {"in", "input", "inputs", "x"} | _BEFORE
+_NEW = {"out", "output", "outputs", "new", "next", "updated", "final", "past", "n", "y"}
+_SAME = {"present": "past"}  # what comes back as the past is called the present
+# A decoder is sent these as often as a cell keeps them: states where an output is called so too.
+_PERHAPS = {"memory", "memories", "mem", "context", "contexts"}
+_HEARD = {
+    *("audio", "wav", "waveform", "speech", "signal", "sound", "pcm", "samples", "noisy", "mic"),
+    *("mel", "mels", "fbank", "features", "feature", "feats", "spectrogram", "spec", "frame"),
+    *("frames", "x", "input", "inputs", "image", "images", "obs", "text", "tokens", "ids"),
+}
 
 _Words = tuple[str, ...]
 
@@ -22,15 +35,27 @@ _Words = tuple[str, ...]
 def is_state(name: str) -> bool:
     """Whether an input is called as nothing but a state is."""
     words = _words(name)
-    lettered = bool(_LETTERS & set(words))
-    if bool(_STATES & set(words)) or (lettered and bool(_CELLS & set(words))):
+    found = set(words)
+    if found & _STATES or (found & _LETTERS and found & (_CELLS | _BEFORE)):
         return True
-    return len(words) == 2 and words[0] in _LETTERS
+    return words[:1] in _LETTER and (len(words) == 2 or words[-1] in _OLD)
 
 
 def may_be_state(name: str) -> bool:
     """Whether an input is called as a state is, or as little else: a lone `h` or `c`."""
-    return is_state(name) or _words(name) in {(letter,) for letter in _LETTERS}
+    return is_state(name) or _words(name) in _LETTER
+
+
+def may_be_kept(name: str) -> bool:
+    """Whether an input is called as a state is if an output is called as its new value."""
+    return may_be_state(name) or bool(_PERHAPS & set(_words(name)))
+
+
+def is_heard(name: str) -> bool:
+    """Whether an input is called as what clients send: no shape of an output makes it a state."""
+    words = set(_words(name))
+    plain = all(each.isdigit() or each in _HEARD | _OLD for each in words)
+    return plain and bool(_HEARD & words) and not may_be_kept(name)
 
 
 def may_be_new_state(name: str) -> bool:
@@ -73,7 +98,7 @@ def _words(name: str) -> _Words:
     found: list[str] = []
     for word in (each.lower() for each in _WORD.findall(name)):
         joined = _JOINED.fullmatch(word)
-        found += [joined[1], joined[2]] if joined else [word]
+        found += [joined[1], joined[2]] if joined else [_SAME.get(word, word)]
     return tuple(found)
 
 

@@ -2,14 +2,14 @@
 frame where there is none; and what a state is worth: the answers when it is not handed on.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
 
 from carousel.export.errors import ExportRefused
 from carousel.export.measured.cases import flat
 from carousel.export.measured.rows import ROWS, coupled, places, unusual
-from carousel.export.measured.streaming import foreseen
-from carousel.export.measured.tolerance import FAR, Difference, Scale, largest
+from carousel.export.measured.streaming import Held, chunked, foreseen
+from carousel.export.measured.subject import Expected, NotAccepted
+from carousel.export.measured.tolerance import FAR, largest
 from carousel.export.programs.faults import fault
 from carousel.export.reading.subject import FileSubject
 from carousel.models.spec import StateSpec
@@ -19,42 +19,26 @@ _FRAMES = 16
 _SWAPS = 2  # of how many others of its shape a state is told apart by running
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """How far chunks are from the whole, and what the runtime said where it did not run."""
-
-    found: Difference
-    text: str
-
-    @property
-    def passes(self) -> bool:
-        """Whether chunks equal the whole."""
-        return self.found.passes
-
-
-def chunked(
-    subject: FileSubject, time: int, chunks: Sequence[int], swap: dict[str, str] | None = None
-) -> Held:
-    """Whole sequences beside the same in chunks, states handed on (as `swap` says)."""
-    given = subject.draw(_rows(subject), time, 5, anywhere=True)
-    try:
-        whole = subject.stepper.run(given.inputs, given.states)
-        parts = subject.stepper.run_chunks(given.inputs, given.states, chunks, swap)
-    except Exception as error:  # whatever the runtime says to a chunk that it does not take
-        return Held(FAR, fault(error))
-    found = subject.tolerance.compare(whole.all(), parts.all(), Scale.SMALL)
-    return Held(found, f"error {found.error:.1e}")
-
-
 def holds(subject: FileSubject, swap: dict[str, str] | None = None) -> Held:
-    """Chunks of one step, and a last chunk of one: halves would hide a seam. Then the future."""
-    held = chunked(subject, STEPS, [1] * STEPS, swap)
-    if held.passes:
-        held = chunked(subject, STEPS, [STEPS - 1, 1], swap)
-    if not held.passes or swap:
+    """Chunks of one step, and a last chunk of one: halves would hide a seam. Then the future.
+
+    Where outputs come every few steps, so many are one chunk. `swap`: which states are handed on
+    for which.
+    """
+    rows, unit = _rows(subject), _unit(subject)
+    given = subject.draw(rows, STEPS * unit, 5, anywhere=True)
+    others = subject.draw(rows, STEPS * unit, 7).inputs
+    try:
+        whole = subject.run(given)
+    except NotAccepted as error:
+        return Held(FAR, f"{error}")
+    expected = Expected(rows, STEPS * unit, given, given.states, whole, subject)
+    for chunks in ([unit] * STEPS, [(STEPS - 1) * unit, unit]):
+        held = chunked(subject.stepper, expected, chunks, swap)
+        if not held.found.passes:
+            return held
+    if swap:
         return held
-    given = subject.draw(_rows(subject), STEPS, 5, anywhere=True)
-    others = subject.draw(_rows(subject), STEPS, 7).inputs
     try:
         found = foreseen(subject.stepper, given.inputs, others, given.states, subject.tolerance)
     except Exception as error:  # whatever the runtime says to these values
@@ -88,21 +72,18 @@ def evidence(subject: FileSubject) -> dict[str, str]:
 
 def _in_chunks(subject: FileSubject, state: StateSpec) -> str:
     """The error of chunks that start this state anew, or hand on another of its shape."""
-    given, stepper = subject.draw(_rows(subject), STEPS, 5, anywhere=True), subject.stepper
+    unit, stepper = _unit(subject), subject.stepper
+    given = subject.draw(_rows(subject), STEPS * unit, 5, anywhere=True)
     whole = stepper.run(given.inputs, given.states)
-    anew = stepper.run_chunks(given.inputs, given.states, [1] * STEPS, reset=(state.name,))
+    anew = stepper.run_chunks(given.inputs, given.states, [unit] * STEPS, reset=(state.name,))
     lost = largest(whole.outputs, anew.outputs)
     said = f"chunks equal the whole; not handed on: {lost:.1e} off"
     shape = (state.axes, state.dtype, state.fold)
-    others = [each.name for each in _changing(subject) if each.name != state.name]
-    alike = [
-        each.name
-        for each in _changing(subject)
-        if each.name in others and (each.axes, each.dtype, each.fold) == shape
-    ]
+    others = [each for each in _changing(subject) if each.name != state.name]
+    alike = [each.name for each in others if (each.axes, each.dtype, each.fold) == shape]
     for other in alike[:_SWAPS]:
         swapped = holds(subject, {state.name: other, other: state.name})
-        said += f"; swapped with {other}: {'equal' if swapped.passes else swapped.text}"
+        said += f"; swapped with {other}: {'equal' if swapped.found.passes else swapped.text}"
     return said
 
 
@@ -128,13 +109,18 @@ def _in_frames(subject: FileSubject, state: StateSpec) -> str:
     raise ExportRefused(
         f"the pair does not hold: handing on {state.output} back at {state.name} changes nothing "
         f"in {_FRAMES} frames",
-        f"name another output with --state {state.name}=OUTPUT, or --sent {state.name} if clients "
-        "send it",
+        f"say --sent {state.name} if clients send it, or --state {state.name}=OUTPUT with another "
+        "output",
     )
 
 
 def _changing(subject: FileSubject) -> list[StateSpec]:
     return [each for each in subject.spec.states if not each.fixed]
+
+
+def _unit(subject: FileSubject) -> int:
+    """After how many steps every output has come anew."""
+    return math.lcm(*(each.stride or 1 for each in subject.spec.outputs))
 
 
 def _rows(subject: FileSubject) -> int:

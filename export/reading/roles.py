@@ -13,11 +13,12 @@ from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.files.program import Port
 from carousel.export.measured.axes import Fitted
 from carousel.export.options import Options
-from carousel.export.reading.ambiguity import served, undecided, unmatched
-from carousel.export.reading.choices import choices
+from carousel.export.reading.ambiguity import choices, served, undecided, unmatched
 from carousel.export.reading.fitting import Fit
 from carousel.export.reading.names import (
+    is_heard,
     is_state,
+    may_be_kept,
     may_be_new_state,
     may_be_state,
     pair_by_name,
@@ -45,8 +46,15 @@ class Candidates:
         self._outputs = outputs
         self._options = options
         self._fit = fit
+        self._timed = fit.guess.time
         self._alike = {
             port.name: [name for name in outputs if self._same(port, name)] for port in ports
+        }
+        named = pair_by_name(self._alike)
+        self._called = {
+            port.name
+            for port in ports
+            if may_be_state(port.name) or (may_be_kept(port.name) and port.name in named)
         }
 
     def __repr__(self) -> str:
@@ -65,10 +73,10 @@ class Candidates:
         self._by_shape(free, pairs, why)
         doubtful = self._doubtful(free, pairs, begun)
         self._refuse_unmatched(pairs, doubtful)
-        if doubtful and not self._fit.guess.time:
+        if doubtful and not self._timed:
             raise undecided(doubtful, self._misfits(doubtful, pairs))
         if wide:
-            doubtful = self._left(free, pairs) if self._fit.guess.time else {}
+            doubtful = self._left(free, pairs) if self._timed else {}
         fixed = tuple(dict.fromkeys(self._options.fixed))
         readings = [
             Roles({**pairs, **more}, fixed, {**why, **dict.fromkeys(more, "by running")})
@@ -108,12 +116,12 @@ class Candidates:
         called = {
             name: outputs
             for name, outputs in left.items()
-            if is_state(name) or name in begun or (may_be_state(name) and not self._fit.guess.time)
+            if name in begun or is_state(name) or (name in self._called and not self._timed)
         }
         if called:
             return called
         if pairs:
-            return {} if self._fit.guess.time else self._suspects(left, pairs)
+            return {} if self._timed else self._suspects(left, pairs)
         return {} if len(self._ports) < 2 else left
 
     def _suspects(
@@ -132,9 +140,11 @@ class Candidates:
         return self._alike_but_dtype(port, output) and self._dtype(output) == port.dtype
 
     def _alike_but_dtype(self, port: Port, output: str) -> bool:
-        guess = self._fit.guess
-        mine = Fitted(guess.axes[port.name], guess.folds[port.name])
+        mine = self._shape(port)
         return self._fit.outputs[output] == mine and TIME not in mine.axes
+
+    def _shape(self, port: Port) -> Fitted:
+        return Fitted(self._fit.guess.axes[port.name], self._fit.guess.folds[port.name])
 
     def _dtype(self, output: str) -> str:
         return str(self._fit.dtypes[output]).removeprefix("torch.")
@@ -153,20 +163,37 @@ class Candidates:
         return dict(self._options.pairs), dict.fromkeys(self._options.pairs, "by flag")
 
     def _free(self, pairs: Mapping[str, str]) -> dict[str, list[str]]:
-        """Inputs that nothing has been said about, and the outputs they could come back as."""
+        """Inputs that nothing has been said about, and the outputs they could come back as.
+
+        What is heard is no state, and what comes back under its name is an answer. So is what comes
+        first, where no run tells and it is not called a state.
+        """
+        heard = {name: each for name, each in self._alike.items() if is_heard(name)}
+        answers = {*pair_by_name(heard).values(), *self._options.outputs}
+        first = self._outputs[0]
         said = {*pairs, *self._options.fixed, *self._options.sent, *self._options.contexts}
         every = {
             name: [each for each in outputs if each not in pairs.values()]
             for name, outputs in self._alike.items()
-            if name not in said
+            if name not in said and name not in heard
         }
-        for name, output in pair_by_name(every).items():
-            if may_be_state(name) and output in self._options.outputs:
+        named = pair_by_name(every)
+        for name, output in named.items():
+            if name in self._called and output in self._options.outputs:
                 raise served(name, output)
+        if not (self._timed or may_be_new_state(first) or first in named.values()):
+            every = {
+                name: [each for each in outputs if each != first or self._is_last(name, outputs)]
+                for name, outputs in every.items()
+            }
         return {
-            name: [each for each in outputs if each not in self._options.outputs]
+            name: [each for each in outputs if each not in answers]
             for name, outputs in every.items()
         }
+
+    def _is_last(self, name: str, outputs: Sequence[str]) -> bool:
+        """Whether the first output is all that a state could come back as."""
+        return len(outputs) == 1 and (name in self._called or len(self._outputs) == 1)
 
     def _by_name(self, free: _Alike, pairs: dict[str, str], why: dict[str, str]) -> frozenset[str]:
         """Pairs of what names tell; gives the states whose names tell some of one shape, not all.
@@ -175,14 +202,14 @@ class Candidates:
         called so, and where something is left to send and to answer with.
         """
         named = pair_by_name(free)
-        called = [port for port in self._ports if free.get(port.name) and may_be_state(port.name)]
+        called = [port for port in self._ports if free.get(port.name) and port.name in self._called]
         partly = {
             port.name
             for port in called
             if any(self._rivals(port, each) and each.name not in named for each in called)
         }
         rest = len(self._ports) > len(named) and len(self._outputs) > len(named)
-        plain = rest and not (pairs or called) and self._fit.guess.time
+        plain = rest and not (pairs or called) and self._timed
         for name in named if plain else [each.name for each in called]:
             if name in named and name not in partly:
                 pairs[name], why[name] = named[name], "by name"
@@ -190,24 +217,18 @@ class Candidates:
 
     def _rivals(self, port: Port, other: Port) -> bool:
         """Whether two inputs have one shape and dtype."""
-        guess = self._fit.guess
-        return (port.dtype, guess.axes[port.name], guess.folds[port.name]) == (
-            other.dtype,
-            guess.axes[other.name],
-            guess.folds[other.name],
-        )
+        return port.dtype == other.dtype and self._shape(port) == self._shape(other)
 
     def _by_shape(self, free: _Alike, pairs: dict[str, str], why: dict[str, str]) -> None:
-        left = {
-            name: outputs for name, outputs in self._left(free, pairs).items() if may_be_state(name)
-        }
+        called = {name: outputs for name, outputs in free.items() if name in self._called}
+        left = self._left(called, pairs)
         misfits = self._misfits(left, pairs)
         for name, outputs in left.items():
             rivals = [other for other, theirs in left.items() if set(theirs) & set(outputs)]
             if len(outputs) > 1 or rivals != [name]:
                 continue
             sure = name not in misfits and self._may_come_back(name, outputs[0])
-            if self._fit.guess.time or sure:
+            if self._timed or sure:
                 pairs[name], why[name] = outputs[0], "the only output of its shape"
 
     def _may_come_back(self, name: str, output: str) -> bool:
@@ -245,9 +266,9 @@ class Candidates:
         misfits = self._misfits(lone, pairs)
         for name in lone:
             taken = [each for each in self._alike[name] if each in options.outputs]
-            if may_be_state(name) and taken and name not in misfits:
+            if name in self._called and taken and name not in misfits:
                 raise served(name, taken[0])
-            if is_state(name) or (may_be_state(name) and (name in named or name in misfits)):
+            if is_state(name) or (name in self._called and (name in named or name in misfits)):
                 misfit = misfits.get(name) or self._misshapen(named.get(name))
                 raise unmatched(name, self._fit.guess.axes[name], misfit)
 
@@ -266,7 +287,7 @@ class Candidates:
             listed = ", ".join(f"{name}={output}" for name, output in roles.pairs.items())
             raise ExportRefused(
                 f"every input would be a state ({listed}), and none is left for clients to send",
-                "name what clients send: --sent NAME",
+                f"name what clients send: --sent {self._ports[0].name}",
             )
         kept |= {f"{name}.context" for name in self._options.contexts}
         for name in self._options.initial:

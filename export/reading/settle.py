@@ -1,18 +1,18 @@
 """What a foreign model is: the first reading of its axes and states that holds when it is run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from carousel.export.errors import ExportError, ExportRefused, InvalidRequest
+from carousel.export.errors import ExportError, ExportRefused
 from carousel.export.files.program import Program
 from carousel.export.measured.tolerance import Tolerance
 from carousel.export.options import Options
 from carousel.export.reading.ambiguity import Doubt, several
 from carousel.export.reading.describe import describe, without_batch
-from carousel.export.reading.fitting import Fit, Fitter, Rejected
-from carousel.export.reading.guesses import Guess, guesses, takes_time_for_batch
-from carousel.export.reading.openings import open_axes
+from carousel.export.reading.fitting import Fit, Fitter, Rejected, open_ports
+from carousel.export.reading.guesses import Guess, guesses, is_kept
 from carousel.export.reading.proofs import evidence, holds, mixed_rows
+from carousel.export.reading.refusals import ONE_BY_ONE, Refusals
 from carousel.export.reading.roles import Candidates, Roles
 from carousel.export.reading.sizes import Sizes
 from carousel.export.reading.subject import FileSubject
@@ -45,9 +45,15 @@ class Settler:
             raise ExportRefused(
                 f"the file names the output {twice[0]} twice", "export it with each output once"
             )
+        if not program.outputs:
+            raise ExportRefused(
+                f"nothing is left to answer with: {'; '.join(program.notes)}",
+                "export it with a tensor of numbers as output",
+            )
         self._fitter = Fitter(program, options)
-        self._ports = [each for each in program.inputs if each.name not in options.constants]
+        self._ports = open_ports(program, options)
         self._sizes = Sizes(self._fitter, self._ports, options)
+        self._refusals = Refusals(program, self._fitter, self._sizes, options)
         self._failures: list[_Failure] = []
 
     def __repr__(self) -> str:
@@ -57,35 +63,47 @@ class Settler:
         """The reading that holds; raises ExportRefused or InvalidRequest where none does."""
         every = list(guesses(self._ports, self._options))
         if not every:
-            raise self._unreadable()
-        settled = self._first(every)
-        if settled is None and any(0 in each.folds.values() for each in every):
-            settled = self._first(every, search=True)
+            raise self._refusals.unreadable()
+        if self._options.batch:
+            settled = self._first(every)
+            if settled is None and any(0 in each.folds.values() for each in every):
+                settled = self._first(every, search=True)
+        else:
+            settled = self._first(each.pin() for each in every if self._may_run_alone(each))
         if settled is None:
             coupled_ones = [each for each in self._failures if each.rejected.kind == "rows"]
             self._refuse_stated(coupled_ones)
-            # One row of what is called time would be one step, whatever the model needs.
-            rows = [
-                each.guess
-                for each in coupled_ones
-                if not takes_time_for_batch(each.guess, self._ports, self._options)
-            ]
-            settled = self._first([each.pin() for each in rows])
+            rows = [each.guess for each in coupled_ones if not each.guess.pinned]
+            settled = self._first(each.pin() for each in rows if each.time or self._has_rows(each))
         if settled is None:
             raise self._refusal()
         return settled
 
-    def _first(self, every: Sequence[Guess], *, search: bool = False) -> FileSubject | None:
+    def _has_rows(self, guess: Guess) -> bool:
+        """Whether `batch` must be of rows: a flag says so, states have them, or one alone runs.
+
+        Any other axis may be time, and held at one it would be served a step at a time.
+        """
+        kept = [port for port in self._ports if is_kept(port.name, self._options)]
+        return (
+            any(BATCH in port.axes for port in self._ports)
+            or any(BATCH in guess.axes[port.name] for port in kept)
+            or not self._sizes.runs_together(guess)
+        )
+
+    def _may_run_alone(self, guess: Guess) -> bool:
+        """Whether rows may be held at one because the caller says so."""
+        return not guess.batch or self._has_rows(guess) or self._first([guess]) is not None
+
+    def _first(self, every: Iterable[Guess], *, search: bool = False) -> FileSubject | None:
         for guess in every:
+            tried = guess
             try:
                 fit = self._fitter.fit(guess, search=search)
-            except Rejected as rejected:
-                self._failures.append(_Failure(guess, rejected))
-                continue
-            try:
+                tried = fit.guess
                 settled = self._hold(fit)
             except Rejected as rejected:
-                self._failures.append(_Failure(fit.guess, rejected))
+                self._failures.append(_Failure(tried, rejected))
                 continue
             self._refuse_fewer(settled)
             return settled
@@ -102,6 +120,9 @@ class Settler:
         except ExportRefused as refusal:
             raise Rejected("pairs", refusal.reason, refusal) from None
         found = self._decide(fit, candidates, readings)
+        both_ways = self._refusals.both_ways(found.roles.pairs)
+        if both_ways is not None:
+            raise Rejected("time", both_ways.reason, both_ways)
         subject = self._apart(fit, found.spec)
         states = {*found.roles.pairs, *found.roles.fixed}
         self._sizes.check(fit.guess, fit.draws, fit.time, states)
@@ -161,7 +182,7 @@ class Settler:
                 plain.append(_Reading(roles, spec))
                 continue
             held = holds(self._subject(fit, spec))
-            if held.passes:
+            if held.found.passes:
                 holding.append(_Reading(roles, spec))
             pairs = _listed(roles)
             text = text or f"{pairs}chunks of it differ from the whole ({held.text})"
@@ -172,7 +193,7 @@ class Settler:
         return holding[0] if holding else replace(plain[0], lost=text)
 
     def _describe(self, fit: Fit, roles: Roles) -> ModelSpec:
-        spec = describe(self._program.inputs, self._program.outputs, fit, roles, self._options)
+        spec = describe(self._program, fit, roles, self._options)
         lone = without_batch(spec)
         if lone is not None and fit.guess.batch:
             raise Rejected("rows", f"{lone} has no batch axis")
@@ -181,9 +202,12 @@ class Settler:
     def _notes(self, guess: Guess, found: _Reading) -> tuple[str, ...]:
         notes, spec = list(self._program.notes), found.spec
         if guess.pinned:
-            reasons = [each.rejected.reason for each in self._failures]
-            kinds = [each.rejected.kind for each in self._failures]
-            notes.append(f"one row at a time: {reasons[kinds.index('rows')]}")
+            reasons = [
+                each.rejected.reason
+                for each in self._failures
+                if each.rejected.kind == "rows" and self._options.batch
+            ]
+            notes.append(f"one row at a time: {(*reasons, 'it was asked for')[0]}")
         elif not guess.batch:
             notes.append("one row at a time: the model has no batch axis")
         if not spec.states:
@@ -203,11 +227,11 @@ class Settler:
     def _refuse_stated(self, failures: Sequence[_Failure]) -> None:
         """A batch axis that the caller stated must be one."""
         stated = [each.name for each in self._ports if BATCH in each.axes]
-        if stated and failures:
+        if stated and failures and self._options.batch:
             raise ExportRefused(
                 f"the axis of {stated[0]} that --input calls batch is none: "
                 f"{failures[0].rejected.reason}",
-                "say --no-batch, and rows run one by one",
+                ONE_BY_ONE,
             )
 
     def _refuse_fewer(self, settled: FileSubject) -> None:
@@ -217,55 +241,20 @@ class Settler:
             if failure.rejected.states > states:
                 raise self._refusal_of(failure)
 
-    def _unreadable(self) -> ExportError:
-        """Why there is no guess at all."""
-        plain = replace(self._options, contexts={})
-        if any(guesses(self._ports, plain)):
-            name = next(iter(self._options.contexts))
-            return InvalidRequest(f"--context: no axis of {name} is longer than its context")
-        return self._sizes.unreadable()
-
     def _refusal(self) -> ExportError:
-        """Why the likeliest reading fails: the first that ran, if any did."""
-        ran = [each for each in self._failures if each.rejected.kind != "run"]
-        return self._refusal_of((ran or self._failures)[0])
+        """Why the likeliest reading fails: the first that ran, if any did, as it was read."""
+        last = {"rows": 1, "run": 2}  # all else says more than that an axis is something else
+        return self._refusal_of(min(self._failures, key=lambda f: last.get(f.rejected.kind, 0)))
 
     def _refusal_of(self, failure: _Failure) -> ExportError:
-        rejected = failure.rejected
-        if rejected.refusal is not None:
-            return rejected.refusal
-        if rejected.reason.startswith("--"):
-            return InvalidRequest(rejected.reason)
-        if rejected.kind == "shape":
-            return ExportRefused(
-                rejected.reason,
-                "name the outputs that are served with --output, or say --no-batch if it is rows "
-                "and time in one, and rows run one by one",
-            )
-        kept = self._program.keeps_state()
-        if kept is not None:
-            return kept
-        return self._refusal_of_run(failure)
+        if failure.rejected.kind == "shape" and self._holds_alone(failure.guess):
+            return ExportRefused(failure.rejected.reason, ONE_BY_ONE)
+        return self._refusals.of(failure.rejected, failure.guess)
 
-    def _refusal_of_run(self, failure: _Failure) -> ExportRefused:
-        rejected = failure.rejected
-        if rejected.kind == "run" and self._sizes.runs_alone(failure.guess):
-            return ExportRefused(
-                f"the model runs with one row only: {rejected.reason}",
-                "say --no-batch, and rows run one by one",
-            )
-        if any(port.open_axes for port in self._ports):
-            reason = rejected.reason if rejected.kind == "time" else f"it fails: {rejected.reason}"
-            return open_axes(self._fitter, self._ports, failure.guess, reason)
-        if rejected.kind == "time":
-            return ExportRefused(
-                f"the pairs do not hold when run: {rejected.reason}",
-                "name the right outputs with --state, or send what is no stream state: --sent NAME",
-            )
-        return ExportRefused(
-            f"the model does not run with these inputs: {rejected.reason}",
-            "state axes with --input, the values that integers may have with --range",
-        )
+    def _holds_alone(self, guess: Guess) -> bool:
+        """Whether the same is served with one row, which nobody has asked for yet."""
+        may = self._options.batch and guess.batch and self._has_rows(guess)
+        return may and self._first([guess.pin()]) is not None
 
 
 def _listed(roles: Roles) -> str:

@@ -1,4 +1,4 @@
-"""Open axes of states at other sizes: what runs at several, no run can settle."""
+"""Open axes at other sizes: what runs at several, no run can settle."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,23 +9,28 @@ from carousel.export.measured.noise import Draws
 from carousel.export.options import Options
 from carousel.export.reading.fitting import Fitter
 from carousel.export.reading.guesses import Guess, guesses, is_kept
-from carousel.models.spec import BATCH, Axis
+from carousel.models.spec import BATCH, TIME, Axis
 
-_SIZES = (1, 2, 3, 5)
+_FEW = (1, 2, 3, 5)
+_MANY = (
+    *(1, 2, 4, 8, 16, 32, 64, 80, 100, 128, 160, 200, 240, 256, 320, 400, 480, 512, 576, 640),
+    *(800, 960, 1024, 1280, 1600, 2048, 3200, 4096),
+)
 _ROWS = 2
+_TOGETHER = (2, 16)
 _TIME = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an open axis of a state stands."""
+    """Where an open axis of an input stands."""
 
     port: Port
     axis: int
 
 
 class Sizes:
-    """Runs what was settled with the axes of its states at other sizes."""
+    """Runs a guess with some of its axes at other sizes."""
 
     def __init__(self, fitter: Fitter, ports: Sequence[Port], options: Options) -> None:
         self._fitter = fitter
@@ -46,32 +51,65 @@ class Sizes:
             for axis, name in enumerate(port.axes):
                 if name in port.open_axes and name not in tied:
                     loose.setdefault(str(name), []).append(_Place(port, axis))
-        for places in loose.values():
+        every = [place for places in loose.values() for place in places]
+        for places in (*loose.values(), *([every] if len(loose) > 1 else [])):
             ran = list(self._other_sizes(guess, draws, time, places))
             if ran:
-                raise self._refusal(guess, places[0], ran)
-        every = [place for places in loose.values() for place in places]
-        ran = list(self._other_sizes(guess, draws, time, every)) if len(loose) > 1 else []
-        if ran:
-            raise self._refusal(guess, every[0], ran)
+                raise self._unsettled(guess, places[0], ran)
 
     def runs_alone(self, guess: Guess) -> bool:
         """Whether the model runs at one row where it does not at two."""
-        return guess.batch and self._runs(guess.pin(), self._fitter.draws(), _TIME)
+        return guess.batch and self._runs(guess.pin())
+
+    def runs_together(self, guess: Guess) -> bool:
+        """Whether the model runs at two rows, or at more."""
+        return any(self._runs(guess, rows=rows) for rows in _TOGETHER)
 
     def unreadable(self) -> ExportRefused:
         """The refusal of an input with more open axes than can be told apart."""
         port = max(self._ports, key=self._crowd)
-        listed = ", ".join(each.removeprefix(OPEN) for each in dict.fromkeys(port.open_axes))
         others = {each for own in self._ports if own is not port for each in own.open_axes}
         own = [each for each in dict.fromkeys(port.open_axes) if each not in others]
         sizes = list(self._alone(port, own)) if own else []
-        named = ", ".join(each.removeprefix(OPEN) for each in own)
-        ran = f"; it ran with {named} at {_listed(sizes)}" if sizes else ""
+        ran = f"; it ran with {_named(own)} at {_listed(sizes)}" if sizes else ""
+        axes = "AXES"
+        if len(own) == 1 and sizes and len(port.open_axes) == 2:
+            # What others have as well is the batch, and what is left has a size.
+            axes = ",".join(
+                "SIZE" if axis in own else BATCH if axis in port.open_axes else str(axis)
+                for axis in port.axes
+            )
         return ExportRefused(
-            f"{port.name} leaves the axes {listed} open, of which one can be batch and one time, "
-            f"and none of a state time{ran}",
-            f"say what they are: --input {port.name}:{port.dtype}:AXES",
+            f"{port.name} leaves the axes {_named(dict.fromkeys(port.open_axes))} open, of which "
+            f"one can be batch and one time, and none of a state time{ran}",
+            f"say what they are: --input {port.name}:{port.dtype}:{axes}",
+        )
+
+    def unread(self, guess: Guess, reason: str) -> ExportRefused:
+        """The refusal of the likeliest reading of the open axes; `reason` is why it fails."""
+        places = [_Place(port, axis) for port in self._ports for axis in _open_times(port, guess)]
+        if not places:
+            port = next(each for each in self._ports if each.open_axes)
+            return ExportRefused(
+                f"{port.name} leaves axes open ({_named(port.open_axes)}), and no reading of them "
+                f"runs: {reason}",
+                f"say what they are: --input {port.name}:{port.dtype}:AXES",
+            )
+        port, axis = places[0].port, places[0].axis
+        alike = [
+            _Place(each, at)
+            for each in self._ports
+            for at, name in enumerate(each.axes)
+            if name == port.axes[axis]
+        ]
+        sizes = [each for each in _MANY if self._runs(_sized(guess, alike, each), rows=1, time=1)]
+        ran = f"it ran at {_listed(sizes)}" if sizes else "it ran at no size tried"
+        said = list(map(str, guess.axes[port.name]))
+        said[axis] = "SIZE"
+        return ExportRefused(
+            f"the file leaves axis {axis} of {port.name} open, and nothing settles its size: "
+            f"{ran}; as a time axis {reason}",
+            f"say its size, context included: --input {port.name}:{port.dtype}:{','.join(said)}",
         )
 
     def _crowd(self, port: Port) -> int:
@@ -82,41 +120,31 @@ class Sizes:
         self, guess: Guess, draws: Draws, time: int, places: Sequence[_Place]
     ) -> Iterator[int]:
         """Sizes, a session's part where the axis is `batch`, other than the one that was taken."""
-        if not places:
-            return
         taken = _taken(guess, places[0])
-        wanted = {*_SIZES, *(taken * each for each in _SIZES)} - {taken}
-        for size in sorted(wanted):
-            axes: dict[str, tuple[Axis, ...]] = dict(guess.axes)
-            folds = dict(guess.folds)
-            for place in places:
-                name = place.port.name
-                if axes[name][place.axis] == BATCH:
-                    folds[name] = size
-                else:
-                    axes[name] = _with(axes[name], place.axis, size)
-            if self._runs(replace(guess, axes=axes, folds=folds), draws, time):
+        for size in sorted({*_FEW, *(taken * each for each in _FEW)} - {taken}):
+            if self._runs(_sized(guess, places, size), draws, time=time):
                 yield size
 
     def _alone(self, port: Port, names: Sequence[str]) -> Iterator[int]:
         """Sizes at which the model runs with these open axes of an input."""
-        for size in _SIZES:
+        for size in _FEW:
             axes = tuple(size if axis in names else axis for axis in port.axes)
             ports = [replace(port, axes=axes) if own is port else own for own in self._ports]
-            for guess in guesses(ports, self._options):
-                folds = {name: fold or 1 for name, fold in guess.folds.items()}
-                if self._runs(replace(guess, folds=folds), self._fitter.draws(), _TIME):
-                    yield size
-                    break
+            if any(self._runs(guess) for guess in guesses(ports, self._options)):
+                yield size
 
-    def _runs(self, guess: Guess, draws: Draws, time: int) -> bool:
+    def _runs(
+        self, guess: Guess, draws: Draws | None = None, *, rows: int = _ROWS, time: int = _TIME
+    ) -> bool:
+        folded = replace(guess, folds={name: fold or 1 for name, fold in guess.folds.items()})
+        drawn = draws or self._fitter.draws()
         try:
-            self._fitter.run(guess, _ROWS if guess.batch else 0, time, draws)
+            self._fitter.run(folded, rows if guess.batch else 0, time, drawn)
         except Exception:  # whatever the runtime says: not this size
             return False
         return True
 
-    def _refusal(self, guess: Guess, place: _Place, ran: Sequence[int]) -> ExportRefused:
+    def _unsettled(self, guess: Guess, place: _Place, ran: Sequence[int]) -> ExportRefused:
         port, taken = place.port, _taken(guess, place)
         axes = list(map(str, guess.axes[port.name]))
         folded = axes[place.axis] == BATCH
@@ -129,13 +157,33 @@ class Sizes:
         )
 
 
+def _open_times(port: Port, guess: Guess) -> Iterator[int]:
+    """Which open axes of the input were read as time."""
+    for place, (own, axis) in enumerate(zip(port.axes, guess.axes[port.name], strict=True)):
+        if axis == TIME and own in port.open_axes:
+            yield place
+
+
 def _taken(guess: Guess, place: _Place) -> int:
     axis = guess.axes[place.port.name][place.axis]
     return axis if isinstance(axis, int) else guess.folds[place.port.name]
 
 
-def _with(axes: tuple[Axis, ...], place: int, size: int) -> tuple[Axis, ...]:
-    return (*axes[:place], size, *axes[place + 1 :])
+def _sized(guess: Guess, places: Sequence[_Place], size: int) -> Guess:
+    """The guess with its axes there at another size; of `batch` at another fold."""
+    axes: dict[str, tuple[Axis, ...]] = dict(guess.axes)
+    folds = dict(guess.folds)
+    for place in places:
+        name = place.port.name
+        if axes[name][place.axis] == BATCH:
+            folds[name] = size
+        else:
+            axes[name] = (*axes[name][: place.axis], size, *axes[name][place.axis + 1 :])
+    return replace(guess, axes=axes, folds=folds)
+
+
+def _named(axes: Collection[str]) -> str:
+    return ", ".join(each.removeprefix(OPEN) for each in axes)
 
 
 def _listed(sizes: Sequence[int]) -> str:

@@ -15,12 +15,6 @@ from carousel.export.programs.faults import RunFailed, fault
 from carousel.models.spec import ModelSpec
 
 _BEFORE = 3  # frames or chunks in front of the golden ones, so that states are not where they start
-_WAYS_OUT = {
-    "shape": "leave it out: name the outputs that are served with --output",
-    "finite": "leave it out: name the outputs that are served with --output",
-    "values": "leave it out: name the outputs that are served with --output",
-    "parity": "say --no-batch if it is its rows that depend on each other",
-}
 
 
 @dataclass(slots=True)
@@ -44,7 +38,7 @@ class FileSubject:
     @property
     def stepper(self) -> Stepper:
         """The file itself, run as a session runs it."""
-        return Stepper(self.spec, self.program.run)
+        return Stepper(self.spec, self.program.run, self.program.lengths)
 
     @property
     def starts_anywhere(self) -> bool:
@@ -77,8 +71,11 @@ class FileSubject:
             raise NotAccepted(fault(error)) from error
 
     def exact(self, given: Given) -> Result | None:
-        """Nobody has its weights in float64."""
-        return None
+        """The file with its weights in float64, where that can be done."""
+        values = self.program.exact({**given.inputs, **given.states})
+        if values is None or any(each.context for each in self.spec.inputs):
+            return None
+        return Stepper(self.spec, lambda _: values).run(given.inputs, given.states)
 
     def never_streams(self) -> str | None:
         """Nothing is known of a file without a run."""
@@ -122,7 +119,14 @@ class FileSubject:
 
     def refusal(self, what: str, reason: str) -> ExportRefused:
         """Why the file cannot be served."""
-        return ExportRefused(reason, _WAYS_OUT[what])
+        others = [each.name for each in self.spec.outputs if f" {each.name} " not in reason]
+        if what != "parity" and others:
+            return ExportRefused(
+                reason, f"leave it out: {' '.join(f'--output {each}' for each in others)}"
+            )
+        if self.spec.has_batch:
+            return ExportRefused(reason, "say --no-batch, and rows run one by one")
+        return ExportRefused(reason, "export it again, so that its sizes follow its inputs alone")
 
     def _first(self, batch: int) -> Tensors:
         return {each.name: self.draws.start(each, each.fold, batch) for each in self.spec.states}

@@ -8,7 +8,7 @@ from carousel.models.spec import ModelSpec
 from carousel.service.api.explain import Shape, kind_of
 from carousel.service.api.tensor import Tensor
 from carousel.service.api.tensorfile import Entry
-from carousel.service.errors import InvalidRequest, ShapeMismatch, UnsupportedMediaType
+from carousel.service.errors import InvalidRequest, OutOfRange, ShapeMismatch, UnsupportedMediaType
 
 
 @dataclass(slots=True)
@@ -17,6 +17,40 @@ class Sequence:
 
     inputs: dict[str, Array]
     num_steps: int
+
+
+class StepRules:
+    """What a model demands of a sequence's number of time steps beside the shapes of its inputs."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._counting = [each.name for each in spec.sent_inputs if each.counts_steps]
+        strides = [(each.stride or 1) - (each.offset or 0) for each in spec.outputs]
+        self._least = max([1, *strides])
+        self._none = not self._counting and self._least == 1
+
+    def __repr__(self) -> str:
+        return f"<StepRules least={self._least} counting={self._counting}>"
+
+    def check(self, sequence: Sequence, where: str) -> Sequence:
+        """The sequence; raises ShapeMismatch where it gives no output, OutOfRange where an input
+        counts more steps than there are.
+        """
+        if self._none:
+            return sequence
+        num_steps = sequence.num_steps
+        if num_steps < self._least:
+            raise ShapeMismatch(
+                f"{where}: {num_steps} time steps given; expected {self._least} or more, of which "
+                "the first output comes"
+            )
+        for name in self._counting:
+            count = int(sequence.inputs[name].max())
+            if count > num_steps:
+                raise OutOfRange(
+                    f"{where}.{name}: {count} given; expected at most {num_steps}, the time steps "
+                    "of the sequence"
+                )
+        return sequence
 
 
 class Inputs:
@@ -29,6 +63,7 @@ class Inputs:
             )
             for each in spec.sent_inputs
         }
+        self._rules = StepRules(spec)
         self._single = next(iter(self._tensors.items())) if len(self._tensors) == 1 else None
         self._single_takes_list = self._single is not None and bool(self._single[1].shape.axes)
 
@@ -40,7 +75,8 @@ class Inputs:
         if self._single is not None and type(value) is not dict:
             name, tensor = self._single
             array = tensor.read_json(value, where, bools=bools)
-            return Sequence({name: array}, len(array) if tensor.has_time else 1)
+            sequence = Sequence({name: array}, len(array) if tensor.has_time else 1)
+            return self._rules.check(sequence, where)
         if type(value) is not dict:
             raise InvalidRequest(
                 f"{where}: {kind_of(value)} given; expected an object of {self._names()}"
@@ -63,7 +99,8 @@ class Inputs:
             )
         name, tensor = self._single
         array = tensor.read_bytes(body, "the body")
-        return Sequence({name: array}, len(array) if tensor.has_time else 1)
+        sequence = Sequence({name: array}, len(array) if tensor.has_time else 1)
+        return self._rules.check(sequence, "the body")
 
     def read_tensors(self, entries: dict[str, Entry]) -> Sequence:
         """The inputs among the tensors of a safetensors body, which holds nothing else."""
@@ -80,7 +117,7 @@ class Inputs:
         }
         if len(set(lengths.values())) > 1:
             raise ShapeMismatch(f"{where}: time steps {lengths} given; expected one number of them")
-        return Sequence(arrays, next(iter(lengths.values()), 1))
+        return self._rules.check(Sequence(arrays, next(iter(lengths.values()), 1)), where)
 
     def _check_names(self, given: Any, where: str) -> None:
         for name in sorted(given - self._tensors.keys()):

@@ -6,7 +6,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from carousel.models.spec import BATCH, Axis, InputSpec, ModelSpec, StateSpec, TensorSpec
+from carousel.models.spec import (
+    BATCH,
+    Axis,
+    InputSpec,
+    ModelSpec,
+    OutputSpec,
+    StateSpec,
+    TensorSpec,
+)
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.loaded import Loaded
 from carousel.service.sessions.answers import SessionInfo
@@ -39,6 +47,10 @@ class OutputView(TensorView):
     """An output, one per time step or one per sequence."""
 
     per: Literal["step", "sequence"]
+    stride: int | None = Field(
+        None, description="Of T time steps come (T + offset) // stride. Said where it is not 1."
+    )
+    offset: int | None = Field(None, description="Said beside `stride` where it is not 0.")
 
 
 class ParityView(BaseModel):
@@ -160,7 +172,7 @@ def show_session(info: SessionInfo | Mapping[str, Any]) -> dict[str, Any]:
 def _show_tensors(spec: ModelSpec) -> dict[str, Any]:
     return {
         "inputs": [_show(each, each.axes) | _bounds(each) for each in spec.sent_inputs],
-        "outputs": [_show(each, each.axes) | {"per": each.per} for each in spec.outputs],
+        "outputs": [_show(each, each.axes) | _intervals(each) for each in spec.outputs],
         "states": [
             _show(each, _folded(each)) | ({"fixed": True} if each.fixed else {})
             for each in spec.states
@@ -175,6 +187,12 @@ def _show(tensor: TensorSpec, axes: tuple[Axis, ...]) -> dict[str, Any]:
 def _folded(state: StateSpec) -> tuple[Axis, ...]:
     """A folded batch axis stays on the wire, as long as one session has rows."""
     return tuple(state.fold if axis == BATCH and state.fold > 1 else axis for axis in state.axes)
+
+
+def _intervals(output: OutputSpec) -> dict[str, Any]:
+    """Per what an output comes, and at which intervals if not at every step."""
+    told = {"per": output.per, "stride": output.stride, "offset": output.offset}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _bounds(tensor: InputSpec) -> dict[str, int]:

@@ -41,7 +41,9 @@ class _Place:
     def model_view(self, rows: ByteRows) -> Array:
         """The same in model layout, in place, but that a fold still stands apart."""
         values = self.view(rows)
-        return values[0] if self.spec.batch_axis is None else values.transpose(self.to_model)
+        if self.spec.batch_axis is None:
+            return values[0, ...]  # a view, also of a single number
+        return values.transpose(self.to_model)
 
 
 class NumpyPool:

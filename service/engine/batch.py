@@ -86,8 +86,8 @@ class Packer:
     def _cut(self, spec: OutputSpec, value: Array, row: Row) -> Array:
         if self._framed:
             return value[np.newaxis]  # (1, O...)
-        if spec.per == "step" and len(value) != row.length:
-            return value[: row.length]  # (T, O...), the padding left off
+        if spec.per == "step" and len(value) != spec.num_steps(row.length):
+            return value[: spec.num_steps(row.length)]  # (T, O...), the padding left off
         return value
 
 

@@ -200,6 +200,8 @@ def _limits(spec: ModelSpec, backend: Backend, options: LoadOptions) -> Limits:
     return Limits(
         max_rows=options.max_batch if spec.has_batch else 1,
         max_run_steps=spec.max_run_steps,
-        chunked=spec.streaming != "none" or spec.max_run_steps is not None,
+        chunked=(spec.streaming != "none" or spec.max_run_steps is not None)
+        # Of a sequence that a client counts, a piece would be told the count of the whole.
+        and not any(each.counts_steps for each in spec.inputs),
         mixed_lengths=backend.mixed_lengths,
     )

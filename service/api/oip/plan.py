@@ -7,7 +7,7 @@ import orjson
 
 from carousel.models.spec import TIME
 from carousel.service.api.infer import Work
-from carousel.service.api.inputs import Sequence
+from carousel.service.api.inputs import Sequence, StepRules
 from carousel.service.api.oip.binary import Pieces
 from carousel.service.api.oip.outputs import AnswerTensor, OutputTensor, StateOutput
 from carousel.service.api.oip.request import InferRequest, take_bool, take_parameters
@@ -62,6 +62,7 @@ class Plan:
             binary: Choice([Chosen(each, binary) for each in outputs.values()], with_state=False)
             for binary in (False, True)
         }
+        self._rules = StepRules(spec)
         self._single = next(iter(self.inputs.values())) if len(self.inputs) == 1 else None
 
     def __repr__(self) -> str:
@@ -146,7 +147,7 @@ class Plan:
         steps = len(array) if tensor.tensor.has_time else 1
         if steps > 1 and TIME not in tensor.axes:
             raise ShapeMismatch(f"the body: {steps} frames given; the model takes one in a request")
-        return Sequence({name: array}, steps)
+        return self._rules.check(Sequence({name: array}, steps), "the body")
 
     def _read_inputs(self, given: Mapping[str, Piece], count: int) -> list[Sequence]:
         timed = {
@@ -157,7 +158,9 @@ class Plan:
         steps = _agree("time steps", timed)
         arrays = {name: each.rows(given[name]) for name, each in self.inputs.items()}
         return [
-            Sequence({name: each[row] for name, each in arrays.items()}, steps)
+            self._rules.check(
+                Sequence({name: each[row] for name, each in arrays.items()}, steps), "inputs"
+            )
             for row in range(count)
         ]
 
