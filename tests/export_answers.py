@@ -135,3 +135,26 @@ class Finds(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         y = self.gru(x)[0]
         return y, y.abs().sum((0, 2))[x.abs().amax((0, 2)) < 20]
+
+
+class Audio(nn.Module):
+    """Samples (B, 1, T) in windows of 40, one every 16, before a GRU: no window in 31 steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, 4, 40, stride=16)
+        self.gru = nn.GRU(4, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gru(self.conv(x).transpose(1, 2))[0]
+
+
+class Trims(nn.Module):
+    """Leaves off the first four steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gru(x)[0][:, 4:]

@@ -175,3 +175,25 @@ class LastSixForecast(Plain):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
         y = super().forward(x)
         return y[:, -6:].mean(-1), y[:, -1]
+
+
+class Configured(Plain):
+    """Finds what it has not in its configuration, as many do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.__dict__["config"] = {"rate": 16000}
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return self.__dict__["config"][name]
+
+
+class Autocast(Plain):
+    """Computes in bfloat16 by itself, for which ONNX Runtime has no operators on the CPU."""
+
+    @torch.autocast("cpu", dtype=torch.bfloat16)  # type: ignore[untyped-decorator]
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).float()

@@ -174,3 +174,34 @@ def test_an_output_as_long_as_values_make_it_is_refused() -> None:
     """Loud inputs give another size than those of the example: nothing could be described."""
     with pytest.raises(ExportRefused, match="output"):
         proven(answers.Finds(), X)
+
+
+@pytest.mark.parametrize("steps", [200, 163])
+def test_strides_are_measured_where_they_begin(steps: int) -> None:
+    """Windows of 40 samples every 16: of each length what the module itself makes of it."""
+    torch.manual_seed(3)
+    module = answers.Audio()
+    made = proven(module, torch.randn(2, 1, steps))
+    output = made.manifest.spec.outputs[0]
+    assert (output.stride, output.offset) == (16, -24)
+    for length in (40, 55, 56, 71, 72, 199):
+        x = torch.randn(2, 1, length)
+        with torch.no_grad():
+            expected = module(x)
+        assert expected.shape[1] == output.num_steps(length)
+        for kind in made.manifest.programs:
+            torch.testing.assert_close(whole(made, kind, x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_length_that_nothing_describes_can_be_fixed_as_the_refusal_says() -> None:
+    """With the axes that it prints the same module is served at the example's length."""
+    torch.manual_seed(3)
+    module = answers.Trims()
+    with pytest.raises(ExportRefused, match="output") as refused:
+        proven(module, X)
+    assert "axes={'x': ('batch', 16, 6)} (--axes x=batch,16,6)" in refused.value.way_out
+    made = proven(module, X, axes={"x": ("batch", 16, 6)})
+    for kind in made.manifest.programs:
+        with torch.no_grad():
+            expected = module(X)
+        torch.testing.assert_close(whole(made, kind, X), expected, atol=1e-5, rtol=1e-5)

@@ -171,3 +171,18 @@ def test_a_slice_that_short_inputs_do_not_fill_is_told(
         return
     for length in (steps, 6, 11):
         _right(made, module, torch.randn(4, length, 6))
+
+
+def test_attributes_from_a_configuration_are_left_alone() -> None:
+    """A `__getattr__` that raises KeyError is nobody's business."""
+    torch.manual_seed(2)
+    assert proven(raisers.Configured(), X).manifest.spec.streaming == "step"
+
+
+def test_what_no_runtime_can_do_is_refused_in_a_sentence() -> None:
+    """Half numbers by autocast: served where that is near enough, or refused."""
+    torch.manual_seed(2)
+    made = attempt(raisers.Autocast(), (X,))
+    if isinstance(made, ExportError):
+        assert isinstance(made, ExportRefused)
+        assert "[ONNXRuntimeError]" not in str(made)

@@ -12,7 +12,7 @@ import torch
 from carousel.export.errors import ExportRefused
 from carousel.export.measured.cases import Cases, flat
 from carousel.export.measured.rows import LOUD, own_rounding, places
-from carousel.export.measured.sampling import draw_span, take_steps
+from carousel.export.measured.sampling import take_steps
 from carousel.export.measured.stepper import Stepper
 from carousel.export.measured.subject import Expected, NotAccepted, Reference, only
 from carousel.export.measured.tolerance import (
@@ -25,11 +25,12 @@ from carousel.export.measured.tolerance import (
 )
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import RunFailed, fault
-from carousel.models.spec import ModelSpec, Streaming
+from carousel.models.spec import InputSpec, ModelSpec, Streaming
 
 _TIMES = ((7, 100), (2,))  # where neither of the first is accepted, the second
 _BATCH = 3
 _LONGEST_UNUSUAL = 16
+_TURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,21 +163,26 @@ def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[tuple[str, Tensors
             for each in spec.inputs
         }
         yield words, inputs, loud
-    ranged = {
-        each.name: each for each in spec.inputs if each.low is not None and each.high is not None
-    }
-    if ranged:
-        generator = torch.Generator().manual_seed(9)
-        drawn = {
-            name: draw_span(
-                (each.low or 0, each.high or 0),
-                expected.inputs[name].shape,
-                expected.inputs[name].dtype,
-                generator,
-            )
-            for name, each in ranged.items()
-        }
-        yield "other integers", {**expected.inputs, **drawn}, 1.0
+    if any(each.low is not None and each.high is not None for each in spec.inputs):
+        for turn in (*range(_TURNS), -1):
+            inputs = {
+                each.name: _counted(expected.inputs[each.name], each, turn) for each in spec.inputs
+            }
+            yield "other integers", inputs, 1.0
+
+
+def _counted(tensor: torch.Tensor, spec: InputSpec, turn: int) -> torch.Tensor:
+    """Integers of a known range, one after the other: special ones are its first or its last. Each
+    turn goes on where the one before ended, and -1 is the last.
+    """
+    if spec.low is None or spec.high is None:
+        return tensor
+    count, span = tensor.numel(), spec.high - spec.low + 1
+    start = span - count if turn < 0 else turn * count
+    ids = torch.arange(start, start + count) % span + spec.low
+    # Not in order of size: an end that comes at once would end nothing.
+    mixed = ids[torch.randperm(count, generator=torch.Generator().manual_seed(turn + 1))]
+    return mixed.reshape(tensor.shape).to(tensor.dtype)
 
 
 def _scaled(tensor: torch.Tensor, time: int | None, times: Mapping[int, float]) -> torch.Tensor:

@@ -26,8 +26,9 @@ def refuse_foreign(module: nn.Module) -> None:
 
 
 def _refuse_layer(path: str, layer: nn.Module) -> None:
-    kind = getattr(layer, "original_name", type(layer).__name__)
     scripted = isinstance(layer, torch.jit.ScriptModule)
+    # Asked of scripts alone: what else answers to a name is the user's own.
+    kind = layer.original_name if scripted else type(layer).__name__
     quantized = ".quantized." in type(layer).__module__
     if kind in _RECURRENT and (scripted or quantized):
         raise ExportRefused(

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from inspect import isroutine
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def _has_exports(module: torch.nn.Module) -> bool:
     found = (getattr(module, name) for name in dir(module) if _is_readable(module, name))
     export = _INTERNAL.FunctionModifiers.EXPORT
     return any(
-        callable(each) and _INTERNAL.get_torchscript_modifier(each) is export for each in found
+        isroutine(each) and _INTERNAL.get_torchscript_modifier(each) is export for each in found
     )
 
 

@@ -1,0 +1,50 @@
+"""A stream remembers what its states hold and nothing else, whatever is sent."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+import tests.export_history as history
+from carousel.export.errors import ExportError
+from tests.export_served import attempt
+
+X = torch.rand(4, 9, 6, generator=torch.Generator().manual_seed(1))
+WORDS = torch.randint(4, 20, (4, 9), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("make", "example"),
+    [
+        (history.LoudestSoFar, (X,)),
+        (history.Triggered, (X,)),
+        (history.Hears, (X,)),
+        (history.Best, (X,)),
+        (history.CountsWords, (WORDS,)),
+        (history.AfterEnd, (WORDS,)),
+        (history.Masked, (X, torch.ones(4, 9, dtype=torch.int64))),
+        (history.Masked, (X, torch.ones(4, 9))),
+    ],
+)
+def test_what_no_state_holds_is_no_stream(
+    make: Callable[[], nn.Module], example: tuple[torch.Tensor, ...]
+) -> None:
+    """Loud and silent steps, every word and masks with holes show it, though the example has none;
+    served whole with the reason, or refused.
+    """
+    torch.manual_seed(2)
+    made = attempt(make(), example)
+    if isinstance(made, ExportError):
+        assert "Way out: " in str(made)
+        return
+    assert made.manifest.spec.streaming == "none"
+    assert made.manifest.spec.streaming_reason
+
+
+def test_a_plain_layer_streams_under_the_same_looks() -> None:
+    """Nothing is held against it."""
+    torch.manual_seed(2)
+    made = attempt(history.Layered(), (X,))
+    assert not isinstance(made, ExportError)
+    assert made.manifest.spec.streaming == "step"

@@ -1,0 +1,113 @@
+"""A name is a hint: what is sent stays an input, what is carried is a state, however called."""
+
+import pytest
+import torch
+from torch import nn
+
+import tests.export_named as named
+from carousel.export.errors import ExportRefused, InvalidRequest
+from carousel.models.manifest import Manifest
+from tests.export_run import proven
+from tests.export_served import frames, serve
+
+R = torch.randn
+
+
+def _inputs(manifest: Manifest) -> list[str]:
+    return [each.name for each in manifest.spec.sent_inputs]
+
+
+def _told(module: nn.Module, *example: torch.Tensor) -> Manifest:
+    torch.manual_seed(2)
+    return proven(module, *example).manifest
+
+
+@pytest.mark.parametrize(
+    ("module", "example", "inputs"),
+    [
+        (named.Frames(), (R(2, 9, 6),), ["hidden_states"]),
+        (named.Policy(), (R(2, 4), torch.zeros(2, 8)), ["state"]),
+        (named.Reads(), (R(2, 6), torch.zeros(2, 8), R(2, 8)), ["x", "memory"]),
+        (named.Conditioned(), (R(2, 9, 6), R(2, 8)), ["x", "c"]),
+        (named.Attends(), (R(2, 9, 6), R(2, 9, 6)), ["x", "encoder_hidden_states"]),
+        (named.Statics(), (R(2, 9, 6), *(R(2, 4) for _ in "abde")), ["x", "a", "b", "d", "e"]),
+    ],
+)
+def test_what_is_sent_stays_an_input(
+    module: nn.Module, example: tuple[torch.Tensor, ...], inputs: list[str]
+) -> None:
+    """The first argument, conditions, and what an encoder made; one state is left, the layer's."""
+    manifest = _told(module, *example)
+    assert _inputs(manifest) == inputs
+    assert len(manifest.spec.states) == 1
+    assert manifest.spec.has_batch
+
+
+def test_time_varies_beside_many_inputs() -> None:
+    """However many there are that do not change with it."""
+    manifest = _told(named.Statics(), R(2, 9, 6), *(R(2, 4) for _ in "abde"))
+    assert manifest.spec.inputs[0].axes == ("batch", "time", 6)
+    assert manifest.spec.streaming == "step"
+
+
+def test_a_number_that_counts_is_refused_by_name() -> None:
+    """It would be the example's for ever; so it is where it is named a state."""
+    example = (R(2, 6), R(2, 8), torch.tensor(0))
+    with pytest.raises(ExportRefused, match="the number 't'") as refused:
+        _told(named.Counts(), *example)
+    assert "one number for each row" in refused.value.way_out
+    with pytest.raises(InvalidRequest, match="'t' is one number for all rows"):
+        proven(named.Counts(), *example, states=("h", "t"))
+
+
+def test_a_state_that_is_written_in_place_is_refused_by_name() -> None:
+    """A program's inputs stay what they are."""
+    with pytest.raises(ExportRefused, match="forward writes into 'kept'"):
+        _told(named.Writes(), R(2, 6), R(2, 8))
+
+
+def test_the_order_of_states_is_seen_by_running() -> None:
+    """c and h in, h and c out: chunks of a sequence show which is which."""
+    torch.manual_seed(2)
+    module = named.Swaps()
+    made = proven(module, R(2, 5, 6), torch.zeros(2, 8), torch.zeros(2, 8))
+    assert made.manifest.spec.streaming == "step"
+    x, c, h = R(3, 7, 6), R(3, 8), R(3, 8)
+    with torch.no_grad():
+        expected = module(x, c, h)
+    for kind in made.manifest.programs:
+        answer = serve(made, kind, {"x": x}, {"c": c, "h": h})
+        torch.testing.assert_close(answer.outputs["output"], expected[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(answer.states["h"], expected[1], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(answer.states["c"], expected[2], atol=1e-5, rtol=1e-5)
+
+
+def test_the_order_of_states_of_a_frame_is_asked_for() -> None:
+    """No run can tell; what the refusal says to type is right."""
+    torch.manual_seed(2)
+    module, example = named.Swaps(), (R(2, 6), torch.zeros(2, 8), torch.zeros(2, 8))
+    with pytest.raises(ExportRefused, match="in which order") as refused:
+        proven(module, *example)
+    assert "states={'c': '2', 'h': '1'} (--state c=2 --state h=1)" in refused.value.way_out
+    made = proven(module, *example, states={"c": "2", "h": "1"})
+    x, state = R(4, 2, 6), (torch.zeros(2, 8), torch.zeros(2, 8))
+    expected = []
+    with torch.no_grad():
+        for frame in x:
+            y, h, c = module(frame, *state)
+            state = c, h
+            expected.append(y)
+    zero = {"c": torch.zeros(2, 8), "h": torch.zeros(2, 8)}
+    for kind in made.manifest.programs:
+        found = frames(made, kind, {"x": x}, zero).outputs["output"]
+        torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_a_state_that_may_be_left_out_is_taken_where_it_is_named() -> None:
+    """In a list, though no layer takes it; a name that nothing fits is told."""
+    torch.manual_seed(2)
+    made = proven(named.InList(), R(2, 9, 6), states=("st",))
+    assert [each.name for each in made.manifest.spec.states] == ["st.0"]
+    assert (made.manifest.spec.streaming, made.manifest.spec.run_steps) == ("step", 1)
+    with pytest.raises(InvalidRequest, match="the example gives nothing for 'encoder_hidden"):
+        proven(named.Attends(), R(2, 9, 6), states=("encoder_hidden_states",))
