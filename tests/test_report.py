@@ -12,11 +12,13 @@ import tests.export_heads as heads
 import tests.export_models as zoo
 import tests.export_windows as windows
 from carousel import export_model
+from carousel.export.__main__ import main
 from carousel.export.progress import Progress
 from carousel.models.artifact import Artifact
 from carousel.models.report import Report
 from carousel.models.repository import Repository
 from tests.export_run import proven
+from tests.foreign_models import FOREIGN
 from tests.recorded import RECORDED
 
 X = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1))
@@ -150,3 +152,18 @@ def test_runs_that_would_take_seconds_are_left_out_and_said() -> None:
     sizes = {(each.batch, each.time) for each in made.manifest.parity.cases}
     assert {(1, 1), (3, 7), (33, 7)} <= sizes
     assert (33, 100) not in sizes
+
+
+def test_an_import_says_the_same_way_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The screen for people, JSON for scripts; states with what showed them."""
+    foreign = FOREIGN["predictor"]()
+    path = foreign.write(tmp_path)
+    place = ["--name", "m", "--model-repository", str(tmp_path / "models")]
+    assert main(["import", str(path), *place, *foreign.flags, "--json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert [each["name"] for each in found["states"]] == ["h", "c"]
+    assert "m version 1: streaming step" in captured.err
+    assert "comes back as hn; by name" in captured.err

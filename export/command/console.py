@@ -6,16 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from carousel.export.command import importing
-from carousel.export.command.factory import (
-    InvalidValue,
-    Target,
-    load_target,
-    parse_axes,
-    parse_input,
-    parse_state,
-    parse_tolerance,
-)
+from carousel.export.command import importing, values
+from carousel.export.command.factory import Target, load_target, parse_input
+from carousel.export.command.values import InvalidValue
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.exporter import export_model
 from carousel.export.progress import Progress
@@ -100,8 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--if-missing", action="store_true", help="with --zoo: skip what the repository has"
     )
-    parser.add_argument("--json", action="store_true", help="print what was exported as JSON")
-    parser.add_argument("--quiet", action="store_true", help="say nothing unless something fails")
+    importing.add_common(parser)
     return parser
 
 
@@ -143,10 +135,11 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         "--no-states", action="store_true", help="no parameter of forward is a state"
     )
     parser.add_argument(
-        "--tolerance",
-        type=parse_tolerance,
-        metavar="ERROR",
-        help="the largest error that is taken, in proportion to the largest value",
+        "--range",
+        action="append",
+        default=[],
+        metavar="NAME=LOW..HIGH",
+        help="the lowest and the highest value of an integer input; repeat for several",
     )
     parser.add_argument(
         "--fixed",
@@ -167,17 +160,17 @@ def _target(options: argparse.Namespace) -> Target:
 
 
 def _export_target(target: Target, options: argparse.Namespace, repository: Repository) -> None:
-    states = dict(parse_state(text) for text in options.state)
+    states = values.each("--state", options.state, values.state)
     with Progress(target.name, quiet=options.quiet) as progress:
         artifact = export_model(
             target.module,
             target.example,
             name=target.name,
             repository=repository,
-            axes=dict(parse_axes(text) for text in options.axes),
+            axes=values.each("--axes", options.axes, values.axes),
             states=None if not states and not options.no_states else states,
             fixed=options.fixed,
-            ranges=target.ranges,
+            ranges=values.each("--range", options.range, values.span),
             tolerance=options.tolerance,
             progress=progress,
         )

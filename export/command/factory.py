@@ -6,12 +6,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
-from carousel.models.spec import Axis
+from carousel.export.command.values import InvalidValue
 
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -20,10 +19,6 @@ _DTYPES = {
         *(torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8),
     )
 }
-
-
-class InvalidValue(Exception):
-    """A value on the command line that cannot be used; the message names the flag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +37,6 @@ class Target:
     name: str
     module: nn.Module
     example: object
-    ranges: dict[str, tuple[int, int]]
 
 
 def parse_input(text: str) -> NamedInput:
@@ -60,33 +54,6 @@ def parse_input(text: str) -> NamedInput:
     return NamedInput(name, _DTYPES[dtype or "float32"], sizes)
 
 
-def parse_axes(text: str) -> tuple[str, tuple[Axis, ...]]:
-    """`x=batch,time,10`; raises InvalidValue on anything else."""
-    name, _, tail = text.partition("=")
-    axes = [each.strip() for each in tail.split(",") if each.strip()]
-    if not name or not axes:
-        raise InvalidValue(f"--axes: {text!r} is not NAME=AXES, such as x=batch,time,10")
-    # Any other word is told by whoever checks them all.
-    found: list[Any] = [int(each) if each.isdecimal() else each for each in axes]
-    return name, tuple(found)
-
-
-def parse_state(text: str) -> tuple[str, str | None]:
-    """`h`, or `h=1` with what it comes back as; raises InvalidValue on anything else."""
-    name, equals, output = text.partition("=")
-    if not name or (equals and not output):
-        raise InvalidValue(f"--state: {text!r} is not NAME or NAME=OUTPUT, such as h or h=1")
-    return name, output or None
-
-
-def parse_tolerance(text: str) -> float:
-    """A number, of which the exporter says whether it can be meant; raises InvalidValue."""
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidValue(f"--tolerance: {text!r} is not a number, such as 1e-4") from None
-
-
 def load_target(
     factory: str, name: str, weights: str | None, inputs: Sequence[NamedInput]
 ) -> Target:
@@ -98,7 +65,7 @@ def load_target(
         example = getattr(module, "example_inputs", None)
         if example is None:
             raise InvalidValue("--input is missing: name forward's inputs and their sizes")
-        return Target(name, module, example, {})
+        return Target(name, module, example)
     known = inspect.signature(module.forward).parameters
     for each in inputs:
         if each.name not in known:
@@ -107,7 +74,7 @@ def load_target(
             )
     generator = torch.Generator().manual_seed(0)
     high = _vocabulary(module)
-    return Target(name, module, {i.name: _example(i, generator, high) for i in inputs}, {})
+    return Target(name, module, {i.name: _example(i, generator, high) for i in inputs})
 
 
 def _make(factory: str) -> nn.Module:
