@@ -187,9 +187,11 @@ def _measure(original: Original, options: Options) -> _Found:
     first = original.signature.leaves(next(iter(original.signature.trees)))
     ask = None
     if not any(TIME in layout.sampler.axes.get(leaf, ()) for leaf in first):
-        ask = question(original, states, maybe) or question_of_order(carried, options.states)
+        ask = question(original, states, maybe) or question_of_order(
+            layout, carried, options.states
+        )
         maybe = maybe if ask is not None else {}
-    others = () if options.states is not None else tuple(readings(carried, maybe))
+    others = () if options.states is not None else tuple(readings(layout, carried, maybe))
     return _Found(layout, states, others, ask)
 
 

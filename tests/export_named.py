@@ -150,3 +150,13 @@ class Statics(nn.Module):
     ) -> torch.Tensor:
         beside = sum(add(each) for add, each in zip(self.add, (a, b, d, e), strict=True))
         return self.gru(x)[0] + torch.as_tensor(beside)[:, None]
+
+
+class SwapsNamed(Swaps):
+    """The same frame, its states under their names."""
+
+    def forward(  # type: ignore[override]
+        self, x: torch.Tensor, c: torch.Tensor, h: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        h, c = self.step(x, h, c)
+        return {"y": h * 2, "h": h, "c": c}

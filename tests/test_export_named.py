@@ -111,3 +111,11 @@ def test_a_state_that_may_be_left_out_is_taken_where_it_is_named() -> None:
     assert (made.manifest.spec.streaming, made.manifest.spec.run_steps) == ("step", 1)
     with pytest.raises(InvalidRequest, match="the example gives nothing for 'encoder_hidden"):
         proven(named.Attends(), R(2, 9, 6), states=("encoder_hidden_states",))
+
+
+def test_names_of_what_is_returned_answer_for_the_order() -> None:
+    """Nobody is asked where forward says which is which."""
+    manifest = _told(named.SwapsNamed(), R(2, 6), torch.zeros(2, 8), torch.zeros(2, 8))
+    assert [each.name for each in manifest.spec.states] == ["c", "h"]
+    assert manifest.origins is not None
+    assert "returned as output.c" in manifest.origins["c"]

@@ -13,6 +13,7 @@ import torch
 
 from carousel.export.discovery.carried import Carried, is_cell, shaken
 from carousel.export.discovery.layout import Layout
+from carousel.export.discovery.pairing import short_names
 from carousel.export.discovery.states import States
 from carousel.export.errors import ExportRefused
 from carousel.export.module.original import Original
@@ -21,8 +22,9 @@ from carousel.models.spec import TIME
 # What is sent with every frame, whatever comes back in its shape.
 _SENT = re.compile(r"\w*(masks?|starts?|actions?|rewards?|lengths?|ids?)|dones?|resets?")
 # What is kept, and so asked for first.
-_MOST_ORDERS = 6
 _KEPT = re.compile(r"(\w*_)?(prev|previous|past|last|old|before)(_\w*)?")
+
+_MOST_ORDERS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +35,39 @@ class Reading:
     plainer: bool = False
 
 
-def readings(carried: Sequence[Carried], maybe: Mapping[str, str]) -> Iterator[Reading]:
-    """Those with what may be states too, those without what only a name shows, and those that pair
-    what is alike in another order.
+def readings(
+    layout: Layout, carried: Sequence[Carried], maybe: Mapping[str, str]
+) -> Iterator[Reading]:
+    """Those with what may be states too, those that pair what is alike in another order, and those
+    without what only a name shows.
     """
     own = [each for each in carried if not each.fixed]
     said = {_parameter(each.leaf): None for each in own}
     if maybe:
         yield Reading({**said, **{_parameter(leaf): None for leaf in maybe}})
-    doubtful = [each for each in own if each.doubtful and "." not in each.leaf]
-    for order in islice(permutations([each.output for each in doubtful]), 1, _MOST_ORDERS):
-        yield Reading({**said, **_paired(doubtful, order)})
+    doubtful = [each for each in own if each.doubtful]
+    plain = [] if short_names(layout.probes[0].seen.tree) else doubtful
+    orders = (
+        order
+        for order in permutations([each.output for each in plain])
+        if all(_fits(layout, each.leaf, output) for each, output in zip(plain, order, strict=True))
+    )
+    for order in islice(orders, 1, _MOST_ORDERS):
+        yield Reading({**said, **_paired(plain, order)})
     if doubtful:
         sure = {_parameter(each.leaf): None for each in own if not each.doubtful}
         yield Reading(dict(sure), plainer=True)
+
+
+def _fits(layout: Layout, leaf: str, output: str | None) -> bool:
+    """Whether an output has the shape of a state that has a parameter of its own."""
+    first = layout.probes[0]
+    return (
+        "." not in leaf
+        and output is not None
+        and leaf in first.values
+        and first.seen.outputs[output].shape == first.values[leaf].shape
+    )
 
 
 def _paired(states: Sequence[Carried], order: Sequence[str | None]) -> dict[str, str | None]:
@@ -58,16 +79,15 @@ def _parameter(leaf: str) -> str:
 
 
 def question_of_order(
-    carried: Sequence[Carried], declared: Mapping[str, str | None] | None
+    layout: Layout, carried: Sequence[Carried], declared: Mapping[str, str | None] | None
 ) -> ExportRefused | None:
     """What to ask where frames take `c` before `h` and give back two alike: in which order?"""
-    names = [each.leaf for each in carried if each.doubtful]
-    if declared is not None or len(names) != 2:
+    doubtful = [each for each in carried if each.doubtful]
+    named = declared is not None or short_names(layout.probes[0].seen.tree)
+    if named or len(doubtful) != 2 or not is_cell(doubtful[0].leaf) or is_cell(doubtful[1].leaf):
         return None
-    first, second = carried[0], carried[1]
-    if not (is_cell(names[0]) and not is_cell(names[1])):
-        return None
-    outputs = [str(each.output).removeprefix("output.") for each in (first, second)]
+    names = [each.leaf for each in doubtful]
+    outputs = [str(each.output).removeprefix("output.") for each in doubtful]
     return ExportRefused(
         f"forward takes {names[0]!r} before {names[1]!r}, and in which order it returns them no "
         "run can tell without a time axis",
