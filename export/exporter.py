@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from carousel.export.artifact.replay import Replay
+from carousel.export.artifact import replay
 from carousel.export.errors import InvalidRequest
 from carousel.export.options import Options, Stated
 from carousel.export.progress import Progress
@@ -60,7 +60,7 @@ def export_model(
     _check_writable(target.root)
     with ExitStack() as stack:
         shown = progress or stack.enter_context(Progress(name, quiet=quiet))
-        replay = stack.enter_context(Replay())
+        replay.prepare()
         proven = prove(module, example_inputs, name, options, shown)
         shown.stage("writing, and replaying the golden example in a fresh process")
         artifact = target.add(proven.manifest, proven.files, partial(replay.check, name))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from carousel.export.artifact import replay
 from carousel.export.artifact.record import Proven, record
-from carousel.export.artifact.replay import Replay
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.files.opener import open_program
 from carousel.export.legacy import legacy_quiet
@@ -108,13 +108,9 @@ def _import(
     subject.spec = _finite(subject)
     progress.stage("proving the program as it will be served")
     proven = _prove(name, subject, progress)
-    if program.kind == "torchscript":
-        # What this process has registered may be what makes the file run.
-        with Replay() as replay:
-            check = partial(replay.check, name)
-            artifact = repository.add(proven.manifest, proven.files, check)
-    else:
-        artifact = repository.add(proven.manifest, proven.files)
+    # What this process has registered may be what makes a script run.
+    check = partial(replay.check, name) if program.kind == "torchscript" else None
+    artifact = repository.add(proven.manifest, proven.files, check)
     progress.line(artifact.report().text())
     return artifact
 

@@ -14,7 +14,7 @@ import tests.export_heads as heads
 import tests.export_models as zoo
 import tests.export_traps as traps
 from carousel import export_model
-from carousel.export.artifact.replay import Replay
+from carousel.export.artifact import replay
 from carousel.export.errors import ExportRefused
 from carousel.export.progress import Progress
 from carousel.models.artifact import Artifact, write_artifact
@@ -145,10 +145,7 @@ def test_the_fresh_process_finds_a_program_that_answers_differently(
     torch.manual_seed(10)
     made, other = proven(heads.LastStep(), X), proven(heads.LastStep(), X)
     write_artifact(tmp_path, made.manifest, {**made.files, file: other.files[file]})
-    with (
-        Replay() as replay,
-        pytest.raises(ExportRefused, match="in a fresh process"),
-    ):
+    with pytest.raises(ExportRefused, match="in a fresh process"):
         replay.check(made.manifest.name, tmp_path)
 
 
@@ -156,8 +153,7 @@ def test_the_fresh_process_lets_a_sound_artifact_through(tmp_path: Path) -> None
     """Both programs of a bidirectional, projected, packed world answer as the original did."""
     made = proven(nn.LSTM(6, 8, 2, proj_size=3, bidirectional=True), X)
     write_artifact(tmp_path, made.manifest, made.files)
-    with Replay() as replay:
-        replay.check(made.manifest.name, tmp_path)
+    replay.check(made.manifest.name, tmp_path)
 
 
 def test_external_data_is_never_written() -> None:
@@ -190,3 +186,12 @@ def test_states_keep_their_place_whatever_their_names() -> None:
     assert [each.name for each in graph.input[1:4]] == [each.name for each in spec.states]
     assert [each.name for each in graph.output[1:]] == [each.output for each in spec.states]
     assert replace(spec, streaming="none").states == spec.states
+
+
+def test_what_ends_the_fresh_process_is_told_and_harms_no_other(tmp_path: Path) -> None:
+    """A folder that holds no artifact; the next is replayed as ever."""
+    with pytest.raises(ExportRefused, match="in a fresh process"):
+        replay.check("nothing", tmp_path / "nowhere")
+    made = proven(heads.LastStep(), X)
+    write_artifact(tmp_path, made.manifest, made.files)
+    replay.check(made.manifest.name, tmp_path)

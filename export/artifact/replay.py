@@ -1,16 +1,18 @@
 """The golden example in a fresh process: proof that the files alone are the model.
 
-The process starts when the export starts, so that its imports cost no time, and gets the folder
-on its standard input. It never sees the user's code, nor what operators and classes this process
-has registered.
+One process stands ready from the first export on, with its imports done, and makes a child for each
+artifact: neither ever sees the user's code, nor what operators and classes this process has
+registered. It ends with this process, whose end of a pipe it reads.
 """
 
+import atexit
 import os
+import select
 import subprocess
 import sys
+import threading
+from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import torch
 
@@ -25,59 +27,73 @@ from carousel.models.artifact import Artifact
 
 _ROOT = Path(carousel.__file__).parents[1]
 _TIMEOUT_S = 300
-_COMMAND = "import sys; from carousel.export.artifact.replay import main; sys.exit(main())"
+_COMMAND = "from carousel.export.artifact.replay import stand_ready; stand_ready()"
+_SOUND = "sound"
 
 
-class Replay:
-    """A waiting process. Use as a context manager; `check` hands it an artifact, once."""
+def prepare() -> None:
+    """Have the process begin its imports, so that they cost an export no time."""
+    _ready(os.getpid())
+
+
+def check(name: str, folder: Path) -> None:
+    """Replay the golden example of the artifact in `folder`; raises ExportRefused unless every
+    program holds.
+    """
+    said = _ready(os.getpid()).ask(f"{name}\t{folder.resolve()}\n")
+    if said != _SOUND:
+        raise ExportRefused(
+            f"in a fresh process the programs do not answer the same: {said}",
+            "give a file that needs nothing but torch, or report this: with a module it is a fault "
+            "of the exporter",
+        )
+
+
+class _Ready:
+    """The process that stands ready; one question at a time."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._start()
+        atexit.register(self._stop)
+
+    def __repr__(self) -> str:
+        return f"<_Ready pid={self._process.pid}>"
+
+    def ask(self, question: str) -> str:
+        """The line that the process answers; what happened to it where it answers none."""
+        with self._lock:
+            if self._process.poll() is not None:
+                self._start()
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(question)
+            self._process.stdin.flush()
+            if not select.select([self._process.stdout], [], [], _TIMEOUT_S)[0]:
+                self._stop()
+                return f"no answer within {_TIMEOUT_S} s"
+            return self._process.stdout.readline().strip() or "the process has ended"
+
+    def _start(self) -> None:
         paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _COMMAND],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
             text=True,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             process_group=0,  # Ctrl-C is for the export, which ends this process too
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
+    def _stop(self) -> None:
+        self._process.kill()
         self._process.communicate()
 
-    def check(self, name: str, folder: Path) -> None:
-        """Replay the golden example of the artifact in `folder`; raises ExportRefused unless every
-        program holds.
-        """
-        said = self._ask(f"{name}\n{folder.resolve()}\n")
-        if self._process.returncode != 0:
-            last = (said.strip().splitlines() or [""])[-1]
-            raise ExportRefused(
-                f"in a fresh process the programs do not answer the same: {last}",
-                "give a file that needs nothing but torch, or report this: with a module it is a "
-                "fault of the exporter",
-            )
 
-    def _ask(self, question: str) -> str:
-        try:
-            said, _ = self._process.communicate(question, timeout=_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            return f"no answer within {_TIMEOUT_S} s"
-        return said
+@cache
+def _ready(pid: int) -> _Ready:
+    """That of this process: what a fork has of its parent's is the parent's."""
+    return _Ready()
 
 
 def replay(artifact: Artifact) -> list[str]:
@@ -100,13 +116,32 @@ def replay(artifact: Artifact) -> list[str]:
     return faults
 
 
-def main() -> int:
-    """Read a model's name and a folder from standard input; 0 if its programs hold."""
+def stand_ready() -> None:
+    """Read a model's name and a folder from each line of standard input; answer each with a line,
+    of a child that is made for it.
+    """
+    for line in sys.stdin:
+        name, folder = line.rstrip("\n").split("\t")
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            os.write(writer, _judge(name, Path(folder)).encode())
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as told:
+            said = " ".join(told.read().split())
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{said or f'it ended with {os.waitstatus_to_exitcode(status)}'}\n")
+        sys.stdout.flush()
+
+
+def _judge(name: str, folder: Path) -> str:
     torch.set_num_threads(1)
-    name, folder = sys.stdin.readline().strip(), sys.stdin.readline().strip()
-    artifact = Artifact.open(Path(folder), name, 1)
-    artifact.verify()
-    with legacy_quiet():
-        faults = replay(artifact)
-    sys.stdout.write("\n".join(faults))
-    return 1 if faults else 0
+    try:
+        artifact = Artifact.open(folder, name, 1)
+        artifact.verify()
+        with legacy_quiet():
+            return "; ".join(replay(artifact)) or _SOUND
+    except Exception as error:  # whatever a runtime says to a program that it does not know
+        return str(error) or type(error).__name__
