@@ -102,7 +102,7 @@ class _Work:
                 holds = again.manifest.spec.streaming != "none"
                 if holds and (found.ask is None or again.manifest.spec.has_time):
                     return again
-                if reading.plainer and found.ask is None:
+                if reading.plainer and proven is not None:
                     proven = again
         if proven is None:
             assert refused is not None

@@ -161,6 +161,8 @@ def _target(options: argparse.Namespace) -> Target:
 
 def _export_target(target: Target, options: argparse.Namespace, repository: Repository) -> None:
     states = values.each("--state", options.state, values.state)
+    if states and options.no_states:
+        raise InvalidValue("--no-states: a state is named by --state")
     with Progress(target.name, quiet=options.quiet) as progress:
         artifact = export_model(
             target.module,

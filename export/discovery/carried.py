@@ -8,6 +8,7 @@ import torch
 
 from carousel.export.discovery.pairing import pair_by_name, pair_by_place, short_names
 from carousel.export.errors import InvalidRequest
+from carousel.export.measured.sampling import noise_like
 from carousel.export.module.original import Observation, Original
 from carousel.export.module.tree import Tree, flatten
 
@@ -93,8 +94,7 @@ def shaken(original: Original) -> dict[str, torch.Tensor]:
     first = next(iter(original.signature.trees))
     for leaf in set(values) - set(original.signature.leaves(first)):
         if values[leaf].is_floating_point():
-            noise = torch.randn(values[leaf].shape, generator=generator)
-            values[leaf] = 0.1 * noise.to(values[leaf].dtype)
+            values[leaf] = noise_like(values[leaf], generator, 0.1)
     return values
 
 
@@ -116,7 +116,7 @@ def _pair(
                 f"states: {leaf!r} is one number for all rows; take a tensor with one for each row"
             )
         fed = _fed(run.seen, run.values[leaf])
-        output = None if told is None else _named_output(run, leaf, told)
+        output = None if told is None else _named_output(run, leaf, told, taken)
         if told is None and (fed is not None or likely):
             output = _returned(run, leaf, fed, taken, sure)
         if fed is not None or (output is not None and likely):
@@ -130,12 +130,22 @@ def _pair(
             )
 
 
-def _named_output(run: _Run, leaf: str, told: str) -> str:
+def _named_output(run: _Run, leaf: str, told: str, taken: Collection[str | None]) -> str:
     """The output that the caller calls so: by its key or field, by its place, or in full."""
+    value = run.values[leaf]
     short = short_names(run.seen.tree)
     for name in run.seen.outputs:
-        if told in (name, short.get(name), name.removeprefix("output.")):
-            return name
+        if told not in (name, short.get(name), name.removeprefix("output.")):
+            continue
+        output = run.seen.outputs[name]
+        if name in taken:
+            raise InvalidRequest(f"states: {told!r} is named for {leaf!r} and for another state")
+        if (output.shape, output.dtype) != (value.shape, value.dtype):
+            raise InvalidRequest(
+                f"states: {told!r} is {tuple(output.shape)} {output.dtype}, and {leaf!r}, which "
+                f"should come back as it, {tuple(value.shape)} {value.dtype}"
+            )
+        return name
     known = ", ".join(short.get(name, name.removeprefix("output.")) for name in run.seen.outputs)
     raise InvalidRequest(f"states: forward returns no {told!r} for {leaf!r}; it returns {known}")
 
@@ -183,9 +193,10 @@ def _returned(
     free = {name: each for name, each in seen.outputs.items() if name not in taken}
     if fed is not None:
         final = seen.calls.layers[fed[0]][-1].final[fed[1]]
-        for name, each in free.items():
-            if _same(final, each):
-                return name
+        same = [name for name, each in free.items() if _same(final, each)]
+        if same:
+            # Of one step the answer may be the state: the last is what comes back.
+            return same[-1]
     alike = [
         name
         for name, each in free.items()
@@ -199,10 +210,7 @@ def _returned(
     if fed is not None or not sure:
         # forward returns its output first and its states last.
         return next((name for name in alike if name != "output.0"), None)
-    waiting = len(_waiting(run, leaf))
-    found = pair_by_place(run.original, run.values, leaf, alike, waiting)
-    # The first is the answer, unless there is nothing else to be one.
-    return None if found == next(iter(seen.outputs)) and waiting < len(seen.outputs) else found
+    return pair_by_place(run.original, run.values, leaf, alike, len(_waiting(run, leaf)))
 
 
 def _waiting(run: _Run, leaf: str) -> list[str]:
@@ -231,7 +239,9 @@ def _complete(
     elements = list(seen.tree[1:]) if isinstance(seen.tree, tuple) else []
     elements = [each for each in elements if flatten(each, "state")]
     short = {label: name for name, label in short_names(seen.tree).items()}
-    named = [{name: seen.outputs[short[name]]} for name in absent if name in short]
+    named = [
+        {name: seen.outputs[short[name]]} for name in absent if short.get(name) in seen.outputs
+    ]
     trials: list[dict[str, Tree]] = named
     if 0 < len(absent) <= len(elements):
         trials.append(dict(zip(absent, elements[-len(absent) :], strict=True)))
@@ -258,7 +268,11 @@ def _try(
     fed = all(_fed(after, values[leaf]) is not None for leaf in leaves)
     named = all(_is_named_so(name) or name in declared for name in trial)
     shapes = {name: each.shape for name, each in after.outputs.items()}
-    if shapes == {name: each.shape for name, each in seen.outputs.items()} and (fed or named):
+    same = shapes == {name: each.shape for name, each in seen.outputs.items()}
+    effect = same and any(
+        not _same(each, after.outputs[name]) for name, each in seen.outputs.items()
+    )
+    if same and (fed or named or effect):
         return True
     original.signature = before
     return False
@@ -267,6 +281,8 @@ def _try(
 def _copy(tree: Tree) -> Tree:
     if isinstance(tree, torch.Tensor):
         return tree.detach().clone()
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*map(_copy, tree))
     if isinstance(tree, (tuple, list)):
         return type(tree)(_copy(each) for each in tree)
     return tree

@@ -15,12 +15,15 @@ from carousel.export.discovery.carried import Carried, is_cell, shaken
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.pairing import short_names
 from carousel.export.discovery.states import States
-from carousel.export.errors import ExportRefused
-from carousel.export.module.original import Original
+from carousel.export.errors import ExportRefused, ForwardFailed
+from carousel.export.measured.sampling import noise_like
+from carousel.export.module.original import Original, Values
 from carousel.models.spec import TIME
 
 # What is sent with every frame, whatever comes back in its shape.
-_SENT = re.compile(r"\w*(masks?|starts?|actions?|rewards?|lengths?|ids?)|dones?|resets?")
+_SENT = re.compile(
+    r"\w*(masks?|starts?|actions?|rewards?|lengths?|lens?|ids?)|dones?|resets?|tgt|targets?|labels?"
+)
 # What is kept, and so asked for first.
 _KEPT = re.compile(r"(\w*_)?(prev|previous|past|last|old|before)(_\w*)?")
 
@@ -44,7 +47,9 @@ def readings(
     own = [each for each in carried if not each.fixed]
     said = {_parameter(each.leaf): None for each in own}
     if maybe:
-        yield Reading({**said, **{_parameter(leaf): None for leaf in maybe}})
+        yield from (
+            Reading({**said, **each}) for each in islice(_orders(layout, maybe), _MOST_ORDERS)
+        )
     doubtful = [each for each in own if each.doubtful]
     plain = [] if short_names(layout.probes[0].seen.tree) else doubtful
     orders = (
@@ -57,6 +62,16 @@ def readings(
     if doubtful:
         sure = {_parameter(each.leaf): None for each in own if not each.doubtful}
         yield Reading(dict(sure), plainer=True)
+
+
+def _orders(layout: Layout, maybe: Mapping[str, str]) -> Iterator[dict[str, str | None]]:
+    """What each may come back as: in the order in which they are returned, then in others."""
+    if any("." in leaf for leaf in maybe):
+        yield {_parameter(leaf): None for leaf in maybe}
+        return
+    for order in permutations(maybe.values()):
+        if all(_fits(layout, leaf, each) for leaf, each in zip(maybe, order, strict=True)):
+            yield dict(zip(maybe, order, strict=True))
 
 
 def _fits(layout: Layout, leaf: str, output: str | None) -> bool:
@@ -125,11 +140,27 @@ def find_counterparts(
         if len(seen) == 1 and value.shape == values[first[0]].shape and not _is_kept(leaf):
             continue  # two inputs alike, of which one output is made
         for name, each in layout.outputs.items():
-            if name not in taken and each.axes == axes and seen[name].dtype == value.dtype:
+            alike = each.axes == axes and seen[name].dtype == value.dtype
+            if name not in taken and alike and _matters(original, values, leaf, name):
                 found[leaf] = name
                 taken.add(name)
                 break
     return found
+
+
+def _matters(original: Original, values: Values, leaf: str, output: str) -> bool:
+    """Whether a tensor changes more than the output that it would come back as."""
+    generator = torch.Generator().manual_seed(4)
+    value = values[leaf]
+    other = value.roll(1, 0) + 1 if not value.is_floating_point() else noise_like(value, generator)
+    try:
+        seen, changed = (
+            original.run(each).outputs for each in (values, {**values, leaf: other.to(value.dtype)})
+        )
+    except ForwardFailed:  # whatever forward says to other values: it reads them
+        return True
+    others = [name for name in seen if name != output] or [output]
+    return any(not torch.equal(seen[name], changed[name]) for name in others if name in changed)
 
 
 def _is_kept(leaf: str) -> bool:
@@ -164,12 +195,18 @@ def question(original: Original, states: States, maybe: Mapping[str, str]) -> Ex
     kept = [each.argument for each in states.variables if each.argument is not None]
     sent = list(dict.fromkeys(each.split(".", 1)[0] for each in kept))
     every = [*sent, *(each for each in names if each not in sent)]
-    flags = " ".join(f"--state {each}" for each in every)
+    places = {_parameter(leaf): maybe[leaf].removeprefix("output.") for leaf in asked}
+    several = len(asked) > 1 and not any("." in leaf for leaf in asked)
+    told = {each: places.get(each) for each in every} if several else tuple(every)
+    flags = " ".join(
+        f"--state {each}={places[each]}" if several and each in places else f"--state {each}"
+        for each in every
+    )
     without = " ".join(f"--state {each}" for each in sent) or "--no-states"
     return ExportRefused(
         f"{', '.join(map(repr, asked))} may be a state: forward returns its shape as "
         f"{', '.join(repr(maybe[leaf]) for leaf in asked)}, and without a time axis no run can "
         "tell",
-        f"say states={tuple(every)!r} ({flags}) if it is carried from frame to frame, or "
+        f"say states={told!r} ({flags}) if it is carried from frame to frame, or "
         f"states={tuple(sent)!r} ({without}) if it is sent with every frame",
     )

@@ -118,6 +118,10 @@ def _inputs(
         low, high = ranges.get(name) or _tokens(original, layout, name)
         constant = example.item() if example.dim() == 0 else None
         counts = name in layout.sampler.counts
+        if name in ranges and example.is_floating_point():
+            raise InvalidRequest(
+                f"ranges: {name} is {_dtype(name, example)}, and a range is of integers"
+            )
         yield InputSpec(
             name=name,
             dtype=_dtype(name, example),

@@ -18,6 +18,8 @@ from carousel.export.measured.tolerance import HALF, USUAL
 from carousel.export.module.original import Observation, Original
 from carousel.models.spec import BATCH, TIME
 
+_DRAWS = 6  # where no size varies: the example, and as many others as show both sides of a flag
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -207,7 +209,7 @@ class Discovery:
         sizes.append((batch, 4 * time + 17))
         wanted = list(dict.fromkeys((b if batch else 0, t if time else 0) for b, t in sizes))
         if len(wanted) == 1:
-            wanted *= 2  # other values at least: what is the same at every run shows nothing
+            wanted *= _DRAWS  # other values at least: what is the same at every run shows nothing
         for index, (rows, length) in enumerate(wanted):
             # The example itself first: it is what the caller knows to run.
             plain = index == 0 and self.lengths is None

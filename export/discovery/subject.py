@@ -10,6 +10,7 @@ from carousel.export.artifact.identity import state_id
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.states import States, StateVar, final
 from carousel.export.errors import ExportRefused, told
+from carousel.export.measured.sampling import noise_like
 from carousel.export.measured.stepper import Result
 from carousel.export.measured.subject import Given, NotAccepted
 from carousel.export.measured.tolerance import Tensors, Tolerance
@@ -172,8 +173,10 @@ class ModuleSubject:
                 continue
             zeros = self.initial(state, batch)
             if state.argument is not None and zeros.is_floating_point():
-                noise = torch.randn(zeros.shape, generator=generator)
-                found[state.name] = 0.5 * noise.to(zeros.dtype)
+                example = self.layout.sampler.example.get(state.argument)
+                positive = example is not None and bool((example > 0).all())
+                like = torch.ones_like(zeros) if positive else zeros
+                found[state.name] = noise_like(like, generator)
         return found
 
     def _arguments(self, given: Given) -> tuple[Tensors, frozenset[str]]:

@@ -67,7 +67,7 @@ def unusual(
     yield {
         name: each
         if name in held
-        else torch.zeros_like(each).clamp(*spans[name])
+        else torch.zeros_like(each).clamp(*spans[name]).to(each.dtype)
         if name in spans
         else torch.zeros_like(each)
         for name, each in values.items()

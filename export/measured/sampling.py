@@ -69,6 +69,15 @@ class Sampler:
         }
 
 
+def noise_like(
+    example: torch.Tensor, generator: torch.Generator, scale: float = 0.5
+) -> torch.Tensor:
+    """Random floats of the kind that an example has: positive where all of it is (a variance)."""
+    if example.numel() and bool((example > 0).all()):
+        return (example * (0.5 + torch.rand(example.shape, generator=generator))).to(example.dtype)
+    return (scale * torch.randn(example.shape, generator=generator)).to(example.dtype)
+
+
 def draw_span(
     span: Span,
     shape: Sequence[int],

@@ -177,7 +177,7 @@ def _counted(tensor: torch.Tensor, spec: InputSpec, turn: int) -> torch.Tensor:
     """
     if spec.low is None or spec.high is None:
         return tensor
-    count, span = tensor.numel(), spec.high - spec.low + 1
+    count, span = tensor.numel(), min(spec.high - spec.low + 1, 2**31)
     start = span - count if turn < 0 else turn * count
     ids = torch.arange(start, start + count) % span + spec.low
     # Not in order of size: an end that comes at once would end nothing.

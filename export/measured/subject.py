@@ -189,6 +189,8 @@ class Reference:
                     "expected: it loses, merges or cuts an axis",
                 )
             if self.subject.must_be_finite and not bool(torch.isfinite(output).all()):
+                if self.subject.spans:  # masks drawn so that they cover all there is
+                    raise NotAccepted(f"the output {each.name} is not finite")
                 raise self.subject.refusal(
                     "finite", f"the output {each.name} is not finite at {at}"
                 )

@@ -15,7 +15,14 @@ from torch.jit._trace import TracerWarning
 from carousel.export.programs.lift import Lifted
 
 _INTERNAL: Any = torch._jit_internal
-_OURS = (str(Path(torch.__file__).parent), str(Path(__file__).resolve().parents[1]))
+_OURS = tuple(
+    str(each)
+    for each in (
+        Path(torch.__file__).parent,
+        Path(__file__).parents[1],
+        Path(__file__).resolve().parents[1],
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
