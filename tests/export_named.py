@@ -2,7 +2,7 @@
 # (nn.Module.__call__ returns Any.)
 """Modules whose arguments are not what they are called, or states that are called otherwise."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -160,3 +160,88 @@ class SwapsNamed(Swaps):
     ) -> dict[str, torch.Tensor]:
         h, c = self.step(x, h, c)
         return {"y": h * 2, "h": h, "c": c}
+
+
+class Resets(nn.Module):
+    """A cell whose state is left at the end of an episode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(6, 8)
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor, done: torch.Tensor) -> Pair:
+        h = self.cell(x, h * (1 - done.float()))
+        return h * 2, h
+
+
+class HalvesLengths(nn.Module):
+    """Gives back half the lengths beside its answers; nothing else hears of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor, sizes: torch.Tensor) -> Pair:
+        return self.gru(x)[0], sizes // 2
+
+
+class StateFirst(nn.Module):
+    """Gives back its state before its answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.fc = nn.GRUCell(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor) -> Pair:
+        h = self.cell(x, h * 0.9)
+        return h, self.fc(h)
+
+
+class Pools(nn.Module):
+    """The mean over the frames of a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        y = self.gru(x)[0] * mask[..., None]
+        return y.sum(1) / mask.sum(1, keepdim=True)
+
+
+class Unnamed(nn.Module):
+    """Three memories of one width that nothing names, each of its own speed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write = nn.ModuleList(nn.Linear(6, 8) for _ in range(3))
+
+    def forward(
+        self, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, d: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        outputs = []
+        for t in range(x.size(1)):
+            a = 0.5 * a + torch.tanh(self.write[0](x[:, t]))
+            b = 0.7 * b + torch.tanh(self.write[1](x[:, t]))
+            d = 0.9 * d + torch.tanh(self.write[2](x[:, t]))
+            outputs.append(a + b * d)
+        return torch.stack(outputs, 1), a, b, d
+
+
+class Answer(NamedTuple):
+    """What the next answers with."""
+
+    logits: torch.Tensor
+    state: Pair
+
+
+class Optional(nn.Module):
+    """A layer whose pair of states may be left out, and comes back in a named tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor, state: Pair | None = None) -> Answer:
+        y, state = self.lstm(x, state)
+        return Answer(y, state)

@@ -119,3 +119,71 @@ def test_names_of_what_is_returned_answer_for_the_order() -> None:
     assert [each.name for each in manifest.spec.states] == ["c", "h"]
     assert manifest.origins is not None
     assert "returned as output.c" in manifest.origins["c"]
+
+
+@pytest.mark.parametrize("rows", [(), (3,)])
+def test_a_flag_of_one_value_in_the_example_invents_no_state(rows: tuple[int, ...]) -> None:
+    """Both sides of it are tried, also where no size varies: a reset is no start of a session."""
+    torch.manual_seed(2)
+    module = named.Resets()
+    done = torch.ones(*(rows or (1,)), *(() if not rows else (1,)), dtype=torch.bool)
+    made = proven(module, R(*rows, 6), torch.zeros(*rows, 8), done)
+    assert [each.name for each in made.manifest.spec.states] == ["h"]
+
+
+def test_what_changes_nothing_but_its_own_output_is_no_state() -> None:
+    """Lengths that come back halved stay an input, and their output an output."""
+    manifest = _told(named.HalvesLengths(), R(2, 9, 6), torch.tensor([9, 6]))
+    assert _inputs(manifest) == ["x", "sizes"]
+    assert len(manifest.spec.outputs) == 2
+
+
+def test_an_output_that_does_not_fit_a_state_is_told() -> None:
+    """Of another shape, or named for two."""
+    module, example = named.Unnamed(), (R(2, 5, 6), *(torch.zeros(2, 8) for _ in "abd"))
+    with pytest.raises(InvalidRequest, match=r"'0' is \(2, 5, 8\)"):
+        proven(module, *example, states={"a": "0"})
+    with pytest.raises(InvalidRequest, match="named for 'b' and for another"):
+        proven(module, *example, states={"a": "1", "b": "1"})
+
+
+def test_a_state_that_is_returned_first_is_found_by_its_name() -> None:
+    """Though the answer is what comes first as a rule."""
+    manifest = _told(named.StateFirst(), R(2, 6), torch.zeros(2, 8))
+    assert [each.name for each in manifest.spec.states] == ["h"]
+
+
+def test_a_layer_with_an_example_of_one_step_keeps_its_state() -> None:
+    """Where the only step's answer is the state, what comes back last is it."""
+    manifest = _told(nn.GRU(6, 8, batch_first=True), R(1, 1, 6), torch.zeros(1, 1, 8))
+    assert manifest.spec.streaming == "step"
+    assert len(manifest.spec.states) == 1
+
+
+def test_a_mask_that_covers_nothing_is_held_against_no_one() -> None:
+    """The mean of no frames is no number; such masks are not what is sent."""
+    manifest = _told(named.Pools(), R(2, 9, 6), torch.ones(2, 9))
+    assert _inputs(manifest) == ["x", "mask"]
+    assert manifest.spec.streaming == "none"
+
+
+def test_several_memories_are_paired_by_running() -> None:
+    """In the order in which they are returned."""
+    torch.manual_seed(2)
+    module = named.Unnamed()
+    made = proven(module, R(2, 5, 6), *(torch.zeros(2, 8) for _ in "abd"))
+    assert [each.name for each in made.manifest.spec.states] == ["a", "b", "d"]
+    x, states = R(3, 7, 6), {name: R(3, 8) for name in "abd"}
+    with torch.no_grad():
+        expected = module(x, *states.values())
+    for kind in made.manifest.programs:
+        answer = serve(made, kind, {"x": x}, states)
+        torch.testing.assert_close(answer.outputs["output"], expected[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(answer.states["d"], expected[3], atol=1e-5, rtol=1e-5)
+
+
+def test_a_pair_in_a_named_tuple_is_no_traceback() -> None:
+    """Its states are those of the layer."""
+    manifest = _told(named.Optional(), R(2, 9, 6))
+    assert manifest.spec.streaming == "step"
+    assert len(manifest.spec.states) == 2

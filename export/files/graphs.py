@@ -144,6 +144,8 @@ def _sizes(
         name = node.input[0]
     sizes = stored.get(name, [])
     for turn in reversed(turns):
+        if turn and len(turn) != len(sizes):
+            return []
         sizes = [sizes[axis] for axis in turn] if turn else sizes[::-1]
     return sizes
 

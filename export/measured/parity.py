@@ -21,6 +21,7 @@ TIMES = (1, 2, 7, 100)
 _SMALL = 7  # sizes up to this many frames are drawn several times,
 _DRAWS = 4  # so that a forward that branches on what it reads is seen taking the other way
 _FRAMES = 7
+_FEW, _SEEDS = 2, 6  # steps, fewer than most lengths that are drawn; and how often
 _RUNS, _RUNS_S = 30, 0.1  # of one step, to tell how long it takes
 
 
@@ -135,26 +136,35 @@ class Meter:
                     )
 
     def _rows(self) -> None:
-        """A full batch beside rows of it alone."""
-        batch, time = max(BATCHES), self._some_time()
-        given = self._subject.draw(batch, time, 51, anywhere=True)
+        """A full batch beside rows of it alone; of few steps too, where integers may count."""
+        time = self._some_time()
+        self._rows_at(time)
+        if self._subject.spans and time > _FEW:
+            for seed in range(_SEEDS):
+                self._rows_at(_FEW, 52 + seed)
+
+    def _rows_at(self, time: int, seed: int = 51) -> None:
+        batch = max(BATCHES)
+        given = self._subject.draw(batch, time, seed, anywhere=True)
         states = {**self._subject.start(given, batch), **given.states}
         try:
             found = self._stepper.run_whole(given.inputs, states, time).all()
         except RunFailed as failed:
-            try:
-                self._subject.run(given)
-            except NotAccepted:
-                return  # nor does the subject take them
-            raise FallsShort(f"{self._candidate.kind}: rows: {fault(failed)}") from None
+            if self._accepts(given):
+                raise FallsShort(f"{self._candidate.kind}: rows: {fault(failed)}") from None
+            return
         before, after = places(self._spec)
         run = flat(self._stepper, time)
         for row in (0, batch // 2, batch - 1):
             one = Given(take(given.inputs, before, (row,)), take(given.states, before, (row,)))
             try:
                 alone = self._reference.run(one, 1, time)
-            except NotAccepted:
-                continue  # the grid has said so
+            except NotAccepted as error:
+                if self._accepts(given) and not self._accepts(one):
+                    # In company it is answered with what is somebody else's.
+                    text = f"a row that fails alone is answered in company ({error})"
+                    raise FallsShort(f"{self._candidate.kind}: {text}") from None
+                continue
             values = {**given.inputs, **states}
             far = self._subject.tolerance.compare(
                 alone.tensors(),
@@ -163,6 +173,13 @@ class Meter:
                 [alone.rounding, partial(own_rounding, run, before, after, values, row)],
             )
             self._cases.add("rows", batch, time, far)
+
+    def _accepts(self, given: Given) -> bool:
+        try:
+            self._subject.run(given)
+        except NotAccepted:
+            return False
+        return True
 
     def _frames(self) -> None:
         """Frames of several sessions in one run each, beside each session alone."""

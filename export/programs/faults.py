@@ -35,7 +35,7 @@ def fault(error: BaseException) -> str:
         return first_line(RuntimeError(lines[-1].removeprefix("RuntimeError: ")))
     if not lines or not _CODES.match(lines[0]):
         return first_line(error)
-    text = _CODES.sub("", lines[0])
+    text = _CODES.sub("", lines[0]).removeprefix("Exception during initialization: ")
     node = _NODE.match(text)
     said = _SOURCE.sub("", _NODE.sub("", text)).strip() or "it gives no reason"
     if node is None:

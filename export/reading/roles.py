@@ -169,6 +169,8 @@ class Candidates:
         first, where no run tells and it is not called a state.
         """
         heard = {name: each for name, each in self._alike.items() if is_heard(name)}
+        if len(heard) == len(self._ports):
+            heard = {}  # names that are all alike tell nothing
         answers = {*pair_by_name(heard).values(), *self._options.outputs}
         first = self._outputs[0]
         said = {*pairs, *self._options.fixed, *self._options.sent, *self._options.contexts}
@@ -182,8 +184,11 @@ class Candidates:
             if name in self._called and output in self._options.outputs:
                 raise served(name, output)
         if not (self._timed or may_be_new_state(first) or first in named.values()):
+            # Where other outputs are left it is the last to be asked for.
             every = {
-                name: [each for each in outputs if each != first or self._is_last(name, outputs)]
+                name: sorted(outputs, key=lambda each: each == first)
+                if name in self._called
+                else [each for each in outputs if each != first or self._is_last(name, outputs)]
                 for name, outputs in every.items()
             }
         return {
