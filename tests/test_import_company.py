@@ -89,3 +89,31 @@ def test_names_that_are_all_alike_are_told_apart_by_running(tmp_path: Path) -> N
     )
     spec = run_import(tmp_path, data).artifact.manifest.spec
     assert ([each.name for each in spec.states], spec.streaming) == (["input_2"], "step")
+
+
+class Two(nn.Module):
+    """A frame with two memories of one width, of which one alone comes back under its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.fc = nn.GRUCell(9, 5), nn.Linear(5, 5)
+
+    def forward(
+        self, x: torch.Tensor, cache: torch.Tensor, hidden: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = self.cell(torch.cat((x, cache), 1), hidden)
+        return self.fc(hidden), hidden
+
+
+def test_what_names_tell_is_proposed_first(tmp_path: Path) -> None:
+    """hidden comes back as hidden_out, whatever else is called a state."""
+    torch.manual_seed(1)
+    data = onnx_bytes(
+        Two(),
+        {"x": torch.randn(2, 4), "cache": torch.zeros(2, 5), "hidden": torch.zeros(2, 5)},
+        ["output", "hidden_out"],
+        {name: {0: "b"} for name in ("x", "cache", "hidden", "output", "hidden_out")},
+    )
+    said = run_import(tmp_path, data).said
+    assert "--state cache=hidden_out" not in said.partition("Way out: ")[2]
+    assert "--state hidden=hidden_out" in said or "hidden_out; by name" in said

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from carousel.export.errors import ExportRefused
-from carousel.export.reading.names import is_state
+from carousel.export.reading.names import is_state, pair_by_name
 
 _MOST = 720  # ways that are run
 
@@ -91,7 +91,12 @@ def unmatched(name: str, axes: object, misfit: str) -> ExportRefused:
 
 
 def _say(doubtful: Mapping[str, Sequence[str]], misfits: Collection[str] = ()) -> str:
+    named = pair_by_name(doubtful)
     name, outputs = next(iter(doubtful.items()))
+    if name not in named and named:
+        # What names tell is said first, and leaves less to ask for.
+        name, output = next(iter(named.items()))
+        outputs = [output]
     if name in misfits:
         return f"say --sent {name} if clients send it, or --state {name}={outputs[0]}"
     ways = " or ".join(f"--state {name}={output}" for output in outputs[:2])
