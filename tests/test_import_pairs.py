@@ -12,6 +12,7 @@ from carousel.export.errors import ExportRefused
 from carousel.export.files.program import check_defaults
 from carousel.export.options import Options
 from tests.foreign import onnx_bytes, script_bytes
+from tests.foreign_doubtful import Buffered, Enhances, Halved
 from tests.importing import Outcome, run_import
 
 Run = Callable[..., Outcome]
@@ -21,15 +22,6 @@ Run = Callable[..., Outcome]
 def run(tmp_path: Path) -> Run:
     """Imports bytes with flags."""
     return lambda data, *flags: run_import(tmp_path, data, *flags)
-
-
-class Enhances(nn.Module):
-    """A frame of audio made better; its memory is the only state."""
-
-    def forward(self, audio: Tensor, mem: Tensor, gain: Tensor) -> tuple[Tensor, ...]:
-        """audio (B, 8), mem (B, 5), gain (B, 8)."""
-        mem = torch.tanh(mem + audio[:, :5])
-        return 0.5 * audio + mem.sum(1, keepdim=True) + gain, mem, mem[:, :1]
 
 
 class Conditioned(nn.Module):
@@ -58,24 +50,6 @@ class Attends(nn.Module):
         """Both (B, 5)."""
         attended = torch.tanh(x[:, :1] + given)
         return attended, attended[:, :3]
-
-
-class Buffered(nn.Module):
-    """Two states, of which one is called so."""
-
-    def forward(self, x: Tensor, h: Tensor, buf: Tensor) -> tuple[Tensor, ...]:
-        """x (B, 4), h (B, 6), buf (B, 5)."""
-        h = torch.tanh(h + x.sum(1, keepdim=True) + buf.sum(1, keepdim=True))
-        return h[:, :3], h, h[:, 1:]
-
-
-class Halved(nn.Module):
-    """Takes its state in float32 and gives it back in float16."""
-
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
-        """Both (B, 4)."""
-        h = torch.tanh(x + h)
-        return h * 2, h.half()
 
 
 class Renamed(nn.Module):

@@ -12,6 +12,7 @@ from carousel.export.errors import InvalidRequest
 from carousel.export.importer import import_model
 from carousel.export.options import Context, Stated
 from tests.foreign import onnx_bytes
+from tests.foreign_doubtful import Centred, Flat, FoldedRing, OneRow, Ring
 from tests.importing import Outcome, run_import
 
 Run = Callable[..., Outcome]
@@ -23,24 +24,6 @@ def run(tmp_path: Path) -> Run:
     return lambda data, *flags: run_import(tmp_path, data, *flags)
 
 
-class Ring(nn.Module):
-    """The mean of the last frames, however many are kept."""
-
-    def forward(self, x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, 4), cache (B, L, 4)."""
-        seen = torch.cat([cache, x.unsqueeze(1)], 1)
-        return seen.mean(1), seen[:, 1:]
-
-
-class FoldedRing(nn.Module):
-    """The same with the rows of all sessions in one axis."""
-
-    def forward(self, x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, 4), cache (B * L, 4)."""
-        seen = torch.cat([cache.reshape(x.shape[0], -1, 4), x.unsqueeze(1)], 1)
-        return seen.mean(1), seen[:, 1:].reshape(-1, 4)
-
-
 class Grows(nn.Module):
     """A key cache, longer after every call, that is not called a state."""
 
@@ -48,37 +31,6 @@ class Grows(nn.Module):
         """x (B, 1, 4), past_key (B, L, 4)."""
         keys = torch.cat([past_key, x], 1)
         return keys.mean(1, keepdim=True), keys
-
-
-class Centred(nn.Module):
-    """Every step is measured against all others, and the mean is kept."""
-
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """x (T, 4), h (4,)."""
-        h = torch.tanh(h + x.mean(0))
-        return x - x.mean(0) + h, h
-
-
-class OneRow(nn.Module):
-    """Written for one row, whatever its axes say."""
-
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Both (1, 4)."""
-        h = torch.tanh(x.reshape(1, 4) + h)
-        return h * 2, h
-
-
-class Flat(nn.Module):
-    """Answers with time steps and rows in one axis."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rnn = nn.RNN(3, 4)
-
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """x (T, B, 3), h (1, B, 4)."""
-        y, h = self.rnn(x, h)
-        return y.reshape(-1, 4), h
 
 
 def ring(batch: bool) -> bytes:
