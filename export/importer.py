@@ -128,7 +128,7 @@ def _prove(name: str, subject: FileSubject, progress: Progress) -> Proven:
     except FallsShort as error:
         reason = f"the program that would be served differs from the file: {error}"
         raise subject.refusal("parity", reason) from error
-    subject.spec = replace(spec, streaming=measured.streaming, streaming_reason=measured.reason)
+    subject.spec = measured.told(spec)
     notes = (*subject.notes, *reference.skipped)
     return record(name, subject, [(candidate, measured)], notes)
 

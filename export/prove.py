@@ -35,7 +35,7 @@ from carousel.export.module.unwatchable import refuse_foreign
 from carousel.export.options import Options
 from carousel.export.programs.build import Builder, Built
 from carousel.export.progress import Progress
-from carousel.export.threads import threads_for
+from carousel.export.threads import kernels_for, threads_for
 from carousel.models.spec import TIME
 
 _DRAWS = 3
@@ -49,7 +49,8 @@ def prove(
     module = unwrap(module)
     refuse_foreign(module)
     weights = sum(each.numel() for each in module.parameters())
-    with legacy_quiet(), threads_for(weights), generators_held():
+    quick = kernels_for(module, weights)
+    with legacy_quiet(), threads_for(weights), quick, generators_held():
         original, traced = _adapt(module, example)
         with original.held():
             progress.stage("watching the module run")
@@ -122,9 +123,7 @@ class _Work:
         reference = Reference(subject)
         built = _build(self.traced, reference, subject, self.progress)
         _, measured = built.programs[0]
-        subject.spec = replace(
-            subject.spec, streaming=measured.streaming, streaming_reason=measured.reason
-        )
+        subject.spec = measured.told(subject.spec)
         return record(self.name, subject, built.programs, tuple(_notes(built, reference, layout)))
 
 

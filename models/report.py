@@ -157,6 +157,9 @@ def _state(spec: StateSpec, why: str | None) -> str:
 
 
 def _output(spec: OutputSpec, model: ModelSpec) -> str:
+    if spec.stride == 1:
+        more = spec.offset or 0
+        return f"output, one for every step {f'but {-more}' if more < 0 else f'and {more} more'}"
     if spec.stride is not None:
         return f"output, one for every {spec.stride} steps"
     if spec.per == "sequence":
@@ -171,7 +174,11 @@ def _step(spec: ModelSpec) -> str:
         return "one call of the program: the model has no time axis"
     if spec.run_steps is not None:
         return "one time step; the program runs one at a time, the service any number in a request"
-    return "one time step; a request may carry any number"
+    least, most = spec.min_sequence, spec.max_sequence
+    if most is not None:
+        return f"one time step; a request carries {least} to {most}"
+    number = "may carry any number" if least == 1 else f"carries {least} or more"
+    return f"one time step; a request {number}"
 
 
 def _streaming(report: Report) -> str:

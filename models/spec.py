@@ -102,7 +102,7 @@ class OutputSpec(TensorSpec):
     """An output. `per` says whether it belongs to every time step or to the sequence as a whole.
 
     `stride` and `offset`: of T time steps come (T + offset) // stride outputs, of a model that
-    shortens time; None where there is one for every step.
+    shortens time; None where there is one for every step, 1 where an offset alone differs.
     """
 
     per: Per
@@ -155,7 +155,8 @@ class ModelSpec:
     `streaming`: `step`, outputs of chunks joined equal the whole; `last`, the output belongs to the
     last time step; `none`, whole sequences only, for the reason given. `run_steps`: how many time
     steps the program takes in one run (1 for a loop over cells lifted at T = 1), None where any
-    number will do.
+    number will do. `least_steps` and `most_steps`: the shortest and the longest sequence that the
+    original takes, None where none is too short or too long.
     """
 
     __pydantic_config__ = _STRICT
@@ -166,6 +167,8 @@ class ModelSpec:
     streaming: Streaming = "none"
     streaming_reason: str | None = None
     run_steps: int | None = None
+    least_steps: Annotated[int | None, ABSENT] = None
+    most_steps: Annotated[int | None, ABSENT] = None
 
     @property
     def sent_inputs(self) -> tuple[InputSpec, ...]:
@@ -208,9 +211,24 @@ class ModelSpec:
         return self.streaming != "none" and bool(self.states)
 
     @property
+    def min_sequence(self) -> int:
+        """The fewest time steps of a sequence: what the original takes, and gives an output for."""
+        strides = [(each.stride or 1) - (each.offset or 0) for each in self.outputs]
+        return max([1, self.least_steps or 1, *strides])
+
+    @property
+    def max_sequence(self) -> int | None:
+        """The most time steps of a sequence; None where any number will do, as in a stream."""
+        return None if self.is_streamable else self.most_steps
+
+    @property
     def max_run_steps(self) -> int | None:
-        """The most time steps one run may take: 1 for frames, `run_steps` otherwise."""
-        return 1 if self.is_framed else self.run_steps
+        """The most time steps one run may take: 1 for frames, `run_steps` or as many as the
+        original takes otherwise; a sequence that is no stream runs in one.
+        """
+        if self.is_framed:
+            return 1
+        return self.most_steps if self.run_steps is None and self.is_streamable else self.run_steps
 
     def wire_shape(self, tensor: TensorSpec) -> tuple[Axis, ...]:
         """The shape of an input or output on the wire; a framed model's tensors gain a `time` in

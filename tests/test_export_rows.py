@@ -68,3 +68,27 @@ def test_a_loud_stranger_moves_no_bit_of_a_plain_network() -> None:
     module = nn.LSTM(6, 8, 2, batch_first=True)
     made = proven(module, _example())
     assert (made.manifest.spec.has_batch, made.manifest.spec.streaming) == (True, "step")
+
+
+class Careful(nn.Module):
+    """Refuses what is louder than it knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.GRU(6, 5, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (B, T, 6) -> (B, T, 5)."""
+        if x.abs().max() > 20:
+            raise ValueError("the sensor ends at 20")
+        found: torch.Tensor = self.layer(x)[0]
+        return found
+
+
+def test_neighbours_that_forward_refuses_are_told() -> None:
+    """Nothing was compared beside them, and the report says so."""
+    made = proven(Careful(), _example())
+    assert made.manifest.spec.has_batch
+    notes = [each for each in made.manifest.parity.skipped if "not compared with loud" in each]
+    assert notes
+    assert "the sensor ends at 20" in notes[0]

@@ -140,7 +140,7 @@ def _judge(name: str, folder: Path) -> str:
     torch.set_num_threads(1)
     try:
         artifact = Artifact.open(folder, name, 1)
-        artifact.verify()
+        artifact.initial()  # the only file that the replay does not read
         with legacy_quiet():
             return "; ".join(replay(artifact)) or _SOUND
     except Exception as error:  # whatever a runtime says to a program that it does not know

@@ -35,7 +35,7 @@ def describe(
                 dtype=_dtype(name, layout.probes[0].seen.outputs[leaf]),
                 axes=layout.outputs[leaf].axes,
                 per="step" if framed or TIME in layout.outputs[leaf].axes else "sequence",
-                stride=layout.outputs[leaf].stride if layout.outputs[leaf].stride > 1 else None,
+                stride=layout.outputs[leaf].interval,
                 offset=layout.outputs[leaf].offset or None,
             )
             for leaf, name in outputs.items()

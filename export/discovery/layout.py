@@ -11,7 +11,7 @@ from carousel.export.discovery.hypotheses import Guesses, Hypothesis
 from carousel.export.discovery.probes import Probe, Rejected, check_layers, fit_probes, listed
 from carousel.export.errors import ExportRefused, ForwardFailed, InvalidRequest, told
 from carousel.export.measured.axes import Fitted
-from carousel.export.measured.rows import ROWS, Placed, coupled, unusual
+from carousel.export.measured.rows import ROWS, Company, Placed, coupled, unusual
 from carousel.export.measured.sampling import Axes, Sampler, Span
 from carousel.export.measured.subject import size
 from carousel.export.measured.tolerance import HALF, USUAL
@@ -148,7 +148,7 @@ class Discovery:
         outputs = self._fit_outputs(probes, hypothesis, sampler)
         notes: tuple[str, ...] = ()
         if hypothesis.batch:
-            self._check_rows(sampler, outputs, hypothesis)
+            notes = self._check_rows(sampler, outputs, hypothesis)
         elif self.coupled and hypothesis.pinned:
             notes = (f"one row at a time: {self.coupled[0][1]}",)
         carried = {each.output: each.leaf for each in self.carried if each.output is not None}
@@ -179,7 +179,8 @@ class Discovery:
 
     def _check_rows(
         self, sampler: Sampler, outputs: Mapping[str, Fitted], hypothesis: Hypothesis
-    ) -> None:
+    ) -> tuple[str, ...]:
+        """Raises Rejected where rows are not independent; notes what could not be compared."""
         given = {
             name: Placed(axes, sampler.folds.get(name, 1)) for name, axes in sampler.axes.items()
         }
@@ -188,19 +189,24 @@ class Discovery:
         held = [] if self.lengths is None else [self.lengths]
         half = any(each.dtype == torch.float16 for each in self.original.module.parameters())
         try:
-            fault = coupled(
+            company = coupled(
                 lambda values: self.original.run(values).outputs,
                 given,
                 found,
                 own,
                 strangers,
-                list(unusual(strangers, sampler.spans, held)),
+                unusual(strangers, sampler.spans, held),
                 HALF if half else USUAL,
             )
         except Exception as error:  # whatever the user's code says to other rows, or to one
-            fault = f"it does not run with other rows ({told(error)})"
-        if fault is not None:
-            raise Rejected("rows", fault)
+            company = Company(f"it does not run with other rows ({told(error)})")
+        if company.mixed is not None:
+            raise Rejected("rows", company.mixed)
+        if company.failed is None:
+            return ()
+        words, failed = company.failed
+        text = f"rows were not compared with {words} ones, for which forward fails: {told(failed)}"
+        return (text,)
 
     def _probe(self, sampler: Sampler, hypothesis: Hypothesis) -> Iterator[Probe]:
         batch, time = hypothesis.batch, hypothesis.time

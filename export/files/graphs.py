@@ -14,7 +14,7 @@ _PASSING = {
 }
 # Operators whose output is their first input, at most with its axes in another order.
 _TURNING = {"Cast", "Identity", "Transpose"}
-_RECURRENT = {"LSTM", "GRU", "RNN"}
+RECURRENT = {"LSTM", "GRU", "RNN"}
 _LENGTHS = 4  # where each of them is told how long its rows are,
 _STARTS = (5, 6)  # and where its rows start
 _RESIZING = {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "Slice", "Reshape", "Resize"}
@@ -95,8 +95,8 @@ def counting(model: onnx.ModelProto) -> dict[str, str]:
     read: list[str] = []
     for node in _nodes(model):
         places = list(node.input)
-        if node.op_type in _RECURRENT and "".join(places[_LENGTHS : _LENGTHS + 1]):
-            found[places.pop(_LENGTHS)] = _origin(places[0], makers)
+        if node.op_type in RECURRENT and "".join(places[_LENGTHS : _LENGTHS + 1]):
+            found[places.pop(_LENGTHS)] = origin(places[0], makers)
         read += places
     return {name: source for name, source in found.items() if source and name not in read}
 
@@ -107,7 +107,7 @@ def both_ways(model: onnx.ModelProto) -> set[str]:
     return {
         _source(node.input[place], makers)
         for node in _nodes(model)
-        if node.op_type in _RECURRENT
+        if node.op_type in RECURRENT
         and any(each.name == "direction" and each.s != b"forward" for each in node.attribute)
         for place in _STARTS
         if place < len(node.input)
@@ -163,13 +163,19 @@ def _source(name: str, makers: dict[str, onnx.NodeProto]) -> str:
     return name
 
 
-def _origin(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
+def origin(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
     """The input that `name` is made of step by step; empty where another has its time steps."""
     while name in makers:
         if makers[name].op_type in _RESIZING or not makers[name].input:
             return ""
         name = makers[name].input[0]
     return name
+
+
+def reads(node: onnx.NodeProto) -> set[str]:
+    """What a node reads, in its subgraphs as well."""
+    inner = (each for attribute in node.attribute for each in (attribute.g, *attribute.graphs))
+    return {*node.input, *(name for graph in inner for each in graph.node for name in reads(each))}
 
 
 def _refuse_halves(model: onnx.ModelProto) -> None:
@@ -181,7 +187,7 @@ def _refuse_halves(model: onnx.ModelProto) -> None:
         if each.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
     }
     for node in _nodes(model):
-        if node.op_type in _RECURRENT and halves & set(node.input):
+        if node.op_type in RECURRENT and halves & set(node.input):
             raise ExportRefused(
                 f"{node.op_type} {node.name!r} computes in float16, which ONNX Runtime cannot do "
                 "on the CPU",

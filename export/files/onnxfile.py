@@ -19,6 +19,7 @@ from carousel.export.files.graphs import (
     vocabulary,
 )
 from carousel.export.files.program import OPEN, Port, check_defaults, check_ports, constants
+from carousel.export.files.steps import Counter
 from carousel.export.options import Options
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.programs.runtime import Tensors, open_session, run_session
@@ -43,6 +44,7 @@ class OnnxProgram:
         self.num_bytes = len(data)
         self._model = parse(data)
         self._session = self._load()
+        self._steps = Counter(self._model)
         given, found = self._session.get_inputs(), self._session.get_outputs()
         known = [each.name for each in found if each.type in _DTYPES]
         inside = [each.name for each in self._session.get_overridable_initializers()]
@@ -71,6 +73,7 @@ class OnnxProgram:
         """One run of the file; raises RunFailed."""
         given = [each.name for each in self.inputs]
         try:
+            self._steps.check(values)
             return run_session(self._session, given, self.outputs, values)
         except Exception as error:  # a runtime's own error: whatever it says to these values
             raise RunFailed(error) from error

@@ -24,6 +24,11 @@ class Fitted:
     stride: int = 1
     offset: int = 0
 
+    @property
+    def interval(self) -> int | None:
+        """The stride as a spec has it: None where there is an output for every step."""
+        return self.stride if self.offset or self.stride > 1 else None
+
 
 def fit_axes(
     shapes: Sequence[Sequence[int]],
@@ -34,8 +39,8 @@ def fit_axes(
     """The axes that explain the shapes; None where none do.
 
     `batches` and `times` are the sizes of the runs, 0 where the model has no such axis. `shape_at`
-    gives the shape at another length, None where the model does not take it: an axis that is
-    shorter than time is measured by it.
+    gives the shape at another length, None where the model does not take it: an axis that grows
+    with time and is not as long is measured by it.
     """
     if len({len(shape) for shape in shapes}) > 1:
         return None
@@ -78,7 +83,7 @@ def _stride(
     start = times[0]
     edge = _next_edge(count, start, sizes[0])
     later = None if edge is None else _next_edge(count, edge, sizes[0] + 1)
-    if edge is None or later is None or later - edge < 2:
+    if edge is None or later is None:
         return None
     stride, offset = later - edge, (later - edge) * (sizes[0] + 1) - edge
     fits = [(time + offset) // stride for time in times] == list(sizes)

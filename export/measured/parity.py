@@ -1,20 +1,21 @@
 """A program beside the subject: sizes, rows alone, frames, chunks, padded batches."""
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
 from carousel.export.measured import lengths, streaming
 from carousel.export.measured.cases import Cases, FallsShort, flat
 from carousel.export.measured.rows import ROWS, added_rounding, own_rounding, places, take, unusual
+from carousel.export.measured.span import Span
 from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only, size
 from carousel.export.measured.tolerance import Scale, Tensors
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.threads import LARGE
-from carousel.models.spec import Streaming
+from carousel.models.spec import ModelSpec, Streaming
 
 BATCHES = (1, 3, 33)
 TIMES = (1, 2, 7, 100)
@@ -33,8 +34,19 @@ class Measured:
 
     cases: Cases
     step_us: float | None
+    span: Span
     streaming: Streaming = "none"
     reason: str | None = None
+
+    def told(self, spec: ModelSpec) -> ModelSpec:
+        """The spec with what was measured."""
+        return replace(
+            spec,
+            streaming=self.streaming,
+            streaming_reason=self.reason,
+            least_steps=self.span.least,
+            most_steps=self.span.most,
+        )
 
 
 class Meter:
@@ -65,7 +77,7 @@ class Meter:
         if wired and padded is None:
             raise FallsShort(f"{self._candidate.kind}: padded batches differ from rows alone")
         self._candidate.ragged = "exact" if padded is not None else "equal_length"
-        self._whole()
+        self._whole(self._grid())
         self._sizes()
         if self._spec.has_batch:
             self._tell("rows alone and beside others")
@@ -73,16 +85,26 @@ class Meter:
         if self._spec.is_framed and self._subject.starts_anywhere:
             self._tell("frames one after the other")
             self._frames()
+        span = Span()
+        if self._spec.has_time:
+            self._tell("the shortest and the longest sequence")
+            span = Span.of(self._reference, self._times())
         self._tell("chunks beside the whole")
-        streams = streaming.measure(self._candidate, self._reference)
+        streams = streaming.measure(self._candidate, self._reference, span.least)
         for cases in (streams.cases, padded):
             if cases is not None:
                 self._cases.merge(cases)
-        return Measured(self._cases, self._step_us(), streams.kind, streams.reason)
+        if self._spec.has_time and streams.kind == "none":
+            span = span.far(self._reference)
+        batch = int(self._spec.has_batch)
+        self._whole(self._reference.at(batch, time) for time in span.ends())
+        return Measured(self._cases, self._step_us(), span, streams.kind, streams.reason)
 
-    def _whole(self) -> None:
-        """Whole sequences over the grid."""
-        for expected in self._grid():
+    def _whole(self, sizes: Iterable[Expected | None]) -> None:
+        """Whole sequences of these sizes."""
+        for expected in sizes:
+            if expected is None:
+                continue
             self._tell(f"whole sequences at {size(expected.batch, expected.time)}")
             try:
                 result = self._stepper.run_whole(expected.inputs, expected.states, expected.time)
@@ -101,11 +123,18 @@ class Meter:
                 f"({refused})"
             )
 
-    def _grid(self) -> Iterator[Expected]:
+    def _times(self) -> tuple[int, ...]:
+        """The lengths to try."""
+        if not self._spec.has_time:
+            return (0,)
         batch = int(self._spec.has_batch)
-        times: Sequence[int] = TIMES if self._spec.has_time else (0,)
-        if self._spec.has_time and not any(self._reference.at(batch, time) for time in times):
-            times = tuple(dict.fromkeys(self._subject.lengths_that_run()))
+        if any(self._reference.at(batch, time) is not None for time in TIMES):
+            return TIMES
+        return tuple(sorted({*TIMES, *self._subject.lengths_that_run()}))
+
+    def _grid(self) -> Iterator[Expected]:
+        one = int(self._spec.has_batch)
+        times = [time for time in self._times() if self._reference.at(one, time) is not None]
         for batch in BATCHES if self._spec.has_batch else (0,):
             for time in times:
                 small = max(batch, 1) * max(time, 1) <= _SMALL
@@ -120,7 +149,7 @@ class Meter:
         batch = ROWS if self._spec.has_batch else 0
         time = self._some_time()
         usual = self._subject.draw(batch, time, 81, anywhere=True)
-        for values in unusual({**usual.inputs, **usual.states}, self._subject.spans):
+        for values in unusual({**usual.inputs, **usual.states}, self._subject.spans).values():
             given = Given(only(values, usual.inputs), only(values, usual.states))
             try:
                 found = self._subject.run(given).outputs

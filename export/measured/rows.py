@@ -5,7 +5,7 @@ alone.
 follows the loudest of a batch mixes rows only where one is loud.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,9 +17,20 @@ from carousel.models.spec import BATCH, ModelSpec, StateSpec, TensorSpec
 
 ROWS = 3
 LOUD = 100  # how many times as large as the others
+ANY = "loud in integers too"  # which may be none that the model takes
 _COPIES = 5  # of one row, beside which the rounding of its arithmetic is seen
 
 Run = Callable[[Tensors], Tensors]
+
+
+@dataclass(slots=True)
+class Company:
+    """What rows are to each other: `mixed` says what shows that they are not independent, `failed`
+    what the model said to rows of that word, beside which nothing could be compared.
+    """
+
+    mixed: str | None = None
+    failed: tuple[str, Exception] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +65,34 @@ def take(values: Tensors, where: Places, rows: Sequence[int]) -> Tensors:
     return {name: where[name].take(each, rows) for name, each in values.items()}
 
 
+def joined(where: Places, several: Sequence[Tensors]) -> Tensors:
+    """The rows of all of them as one batch; what has no batch axis as the first has it."""
+    return {
+        name: torch.cat([each[name] for each in several], where[name].axes.index(BATCH))
+        if BATCH in where[name].axes
+        else first
+        for name, first in several[0].items()
+    }
+
+
 def unusual(
     values: Tensors, spans: Mapping[str, tuple[int, int]], held: Collection[str] = ()
-) -> Iterator[Tensors]:
-    """The same rows many times as loud, and silent; what is `held` stays as it is.
-
-    Loud integers may be none that the model takes: then the floats alone are loud.
-    """
+) -> dict[str, Tensors]:
+    """The same rows many times as loud, and silent, with a word for each; what is `held` stays."""
     kept = {*spans, *held}
-    yield {name: each if name in kept else _loud(each) for name, each in values.items()}
-    yield {name: each if name in kept else louder(each, LOUD) for name, each in values.items()}
-    yield {
-        name: each
-        if name in held
-        else torch.zeros_like(each).clamp(*spans[name]).to(each.dtype)
-        if name in spans
-        else torch.zeros_like(each)
-        for name, each in values.items()
+    return {
+        ANY: {name: each if name in kept else _loud(each) for name, each in values.items()},
+        "loud": {
+            name: each if name in kept else louder(each, LOUD) for name, each in values.items()
+        },
+        "silent": {
+            name: each
+            if name in held
+            else torch.zeros_like(each).clamp(*spans[name]).to(each.dtype)
+            if name in spans
+            else torch.zeros_like(each)
+            for name, each in values.items()
+        },
     }
 
 
@@ -80,38 +102,42 @@ def coupled(
     found: Places,
     own: Tensors,
     strangers: Tensors,
-    others: Sequence[Tensors],
+    others: Mapping[str, Tensors],
     tolerance: Tolerance,
-) -> str | None:
-    """What shows that rows are not independent; None if nothing does.
+) -> Company:
+    """Row 1 of `own` is compared among `strangers`, alone, and among `others`, whose runs may fail.
 
-    Row 1 of `own` is compared among `strangers`, alone, and among `others`, whose runs may fail.
     Raises what `run` raises where the model does not take such rows.
     """
     whole, among = run(own), run(_between(given, own, strangers))
     alone = run(take(own, given, (1,)))
     for name, place in found.items():
         if alone[name].dim() != len(place.axes):
-            return f"{name} loses an axis at one row"
+            return Company(f"{name} loses an axis at one row")
 
     rounding = partial(own_rounding, run, given, found, own, 1)
     wanted = take(whole, found, (1,))
-    mixed = _heard(tolerance, wanted, take(among, found, (1,)))
-    if mixed is None:
+    company = Company(_heard(tolerance, wanted, take(among, found, (1,))))
+    if company.mixed is None:
         far = tolerance.compare(wanted, take(alone, found, (0,)), Scale.SMALL, [rounding])
         if not far.passes:
-            mixed = f"a row alone is {far.error:.1e} off, more than may be rounding"
-    if mixed is None:
-        mixed = _lifted(run, given, found, own, strangers, tolerance)
-    for crowd in others:
-        if mixed is not None:
+            company.mixed = f"a row alone is {far.error:.1e} off, more than may be rounding"
+    if company.mixed is None:
+        try:
+            company.mixed = _lifted(run, given, found, own, strangers, tolerance)
+        except Exception as error:  # whatever the model says to so quiet a row
+            company.failed = "quiet", error
+    for words, crowd in others.items():
+        if company.mixed is not None:
             break
         try:
             beside = run(_between(given, own, crowd))
-        except Exception:  # whatever the model says: a run that fails mixes nothing
+        except Exception as error:  # whatever the model says to such neighbours
+            if words != ANY:
+                company.failed = company.failed or (words, error)
             continue
-        mixed = _heard(tolerance, wanted, take(beside, found, (1,)))
-    return mixed
+        company.mixed = _heard(tolerance, wanted, take(beside, found, (1,)))
+    return company
 
 
 def _lifted(
@@ -119,10 +145,7 @@ def _lifted(
 ) -> str | None:
     """Whether a quiet row is another where it is the loudest: alone, and among louder ones."""
     quiet = {name: louder(each, 1 / LOUD) for name, each in own.items()}
-    try:
-        alone, among = run(take(quiet, given, (1,))), run(_between(given, quiet, strangers))
-    except Exception:  # whatever the model says: a run that fails mixes nothing
-        return None
+    alone, among = run(take(quiet, given, (1,))), run(_between(given, quiet, strangers))
     rounding = partial(own_rounding, run, given, found, quiet, 1)
     far = tolerance.compare(alone, take(among, found, (1,)), Scale.SMALL, [rounding])
     return None if far.passes else f"a quiet row is {far.error:.1e} off among louder ones"

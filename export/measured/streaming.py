@@ -4,6 +4,7 @@ Halves would hide a seam: a convolution before an LSTM passes 50|50 at 3e-8 and 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,10 +12,10 @@ import torch
 
 from carousel.export.errors import ExportRefused
 from carousel.export.measured.cases import Cases, flat
-from carousel.export.measured.rows import LOUD, own_rounding, places
+from carousel.export.measured.rows import LOUD, joined, own_rounding, places, take
 from carousel.export.measured.sampling import take_steps
-from carousel.export.measured.stepper import Stepper
-from carousel.export.measured.subject import Expected, NotAccepted, Reference, only
+from carousel.export.measured.stepper import Result, Stepper
+from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only
 from carousel.export.measured.tolerance import (
     FAR,
     Difference,
@@ -25,7 +26,7 @@ from carousel.export.measured.tolerance import (
 )
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import RunFailed, fault
-from carousel.models.spec import InputSpec, ModelSpec, Streaming
+from carousel.models.spec import BATCH, InputSpec, ModelSpec, Streaming
 
 _TIMES = ((7, 100), (2,))  # where neither of the first is accepted, the second
 _BATCH = 3
@@ -50,8 +51,19 @@ class Held:
     text: str
 
 
-def measure(candidate: Candidate, reference: Reference) -> Streams:
-    """The streaming kind of one program; outputs and final states both count."""
+@dataclass(frozen=True, slots=True)
+class Unusual:
+    """Inputs with a word for them, and how many times as loud they are."""
+
+    words: str
+    inputs: Tensors
+    loud: float
+
+
+def measure(candidate: Candidate, reference: Reference, least: int | None) -> Streams:
+    """The streaming kind of one program that takes `least` steps; outputs and final states both
+    count.
+    """
     subject = reference.subject
     spec, never = subject.spec, subject.never_streams()
     if never is not None:
@@ -61,7 +73,12 @@ def measure(candidate: Candidate, reference: Reference) -> Streams:
     if spec.is_framed:
         return Streams("step", None)
     if any(each.stride is not None for each in spec.outputs):
-        return Streams("none", "outputs come at longer intervals than inputs")
+        longer = any((each.stride or 1) > 1 for each in spec.outputs)
+        how = "at longer intervals than inputs" if longer else "for other time steps than inputs"
+        return Streams("none", f"outputs come {how}")
+    if least is not None:
+        few = f"the {subject.noun} takes no sequence of fewer than {least} steps"
+        return Streams("none", subject.explain(few))
     cases, sizes = Cases(candidate.kind), _sizes(reference)
     for expected in sizes:
         for check, chunks in _chunkings(spec, expected.time).items():
@@ -122,34 +139,59 @@ def chunked(
 def _remembers(candidate: Candidate, expected: Expected, reference: Reference) -> str | None:
     """Whether unusual steps show more memory than the states have: loud ones, silent ones, and
     integers anywhere that they may be.
-
-    What is so many times as loud is off so many times as far.
     """
     if expected.time > _LONGEST_UNUSUAL:
         return None
-    subject = expected.subject
-    usual = subject.tolerance
-    for words, inputs, loud in _unusual(candidate.stepper.spec, expected):
-        tolerance = Tolerance(usual.relative * loud, usual.ceiling * loud)
+    spec = candidate.stepper.spec
+    unusual = list(_unusual(spec, expected))
+    if all(BATCH in each.axes for each in spec.inputs):
+        with suppress(NotAccepted, ExportRefused):  # then each by itself
+            return _differs(candidate, expected, reference, unusual)
+    for each in unusual:
         try:
-            given = replace(expected.given, inputs=inputs)
-            whole = reference.run(given, expected.batch, expected.time)
+            differs = _differs(candidate, expected, reference, [each])
+        except RunFailed as error:
+            return f"{each.words}: a chunk fails where the whole does not ({fault(error)})"
         except (NotAccepted, ExportRefused):  # whatever it says to such values
             continue
-        try:
-            chunks = [1] * expected.time
-            result = candidate.stepper.run_chunks(inputs, expected.states, chunks)
-        except RunFailed as error:
-            return f"{words}: a chunk fails where the whole does not ({fault(error)})"
-        wanted = whole.tensors()
-        found = tolerance.compare(wanted, only(result.all(), wanted), roundings=[whole.rounding])
-        if not found.passes:
-            return f"{words}: chunks differ from the whole by {found.error:.1e}"
+        if differs is not None:
+            return differs
     return None
 
 
-def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[tuple[str, Tensors, float]]:
-    """Inputs with a word for each, and how many times as loud they are."""
+def _differs(
+    candidate: Candidate, expected: Expected, reference: Reference, unusual: Sequence[Unusual]
+) -> str | None:
+    """Single steps beside the whole, all of `unusual` as rows of one batch."""
+    subject, batch, time = expected.subject, expected.batch, expected.time
+    before, after = places(candidate.stepper.spec)
+    inputs = joined(before, [each.inputs for each in unusual])
+    given = joined(before, [expected.given.states] * len(unusual))
+    states = joined(before, [expected.states] * len(unusual))
+    whole = reference.run(Given(inputs, given), batch * len(unusual), time)
+    chunks = candidate.stepper.run_chunks(inputs, states, [1] * time)
+    for index, each in enumerate(unusual):
+        rows = range(batch * index, batch * (index + 1))
+        # What is so many times as loud is off so many times as far.
+        usual = subject.tolerance
+        tolerance = Tolerance(usual.relative * each.loud, usual.ceiling * each.loud)
+        alone = replace(
+            expected,
+            given=replace(expected.given, inputs=each.inputs),
+            result=Result(
+                take(whole.result.outputs, after, rows), take(whole.result.states, before, rows)
+            ),
+        )
+        wanted = alone.tensors()
+        found = tolerance.compare(
+            wanted, take(only(chunks.all(), wanted), after, rows), roundings=[alone.rounding]
+        )
+        if not found.passes:
+            return f"{each.words}: chunks differ from the whole by {found.error:.1e}"
+    return None
+
+
+def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
     last, middle = expected.time - 1, expected.time // 2
     for words, times, loud in (
         ("a loud last step", {last: LOUD}, LOUD),
@@ -162,13 +204,13 @@ def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[tuple[str, Tensors
             each.name: _scaled(expected.inputs[each.name], each.time_axis, times)
             for each in spec.inputs
         }
-        yield words, inputs, loud
+        yield Unusual(words, inputs, loud)
     if any(each.low is not None and each.high is not None for each in spec.inputs):
         for turn in (*range(_TURNS), -1):
             inputs = {
                 each.name: _counted(expected.inputs[each.name], each, turn) for each in spec.inputs
             }
-            yield "other integers", inputs, 1.0
+            yield Unusual("other integers", inputs, 1.0)
 
 
 def _counted(tensor: torch.Tensor, spec: InputSpec, turn: int) -> torch.Tensor:

@@ -156,6 +156,21 @@ class Reference:
                 self._known[key] = None
         return self._known[key]
 
+    def takes(self, time: int) -> bool:
+        """Whether one row of so many steps is accepted; also where it would cost too much to
+        tell. Nothing is listed.
+        """
+        batch = int(self.subject.spec.has_batch)
+        if self._costs_too_much(batch, time):
+            return True
+        key = batch, time, 0
+        if key not in self._known:
+            try:
+                self._known[key] = self.run(self.subject.draw(batch, time, time), batch, time)
+            except (NotAccepted, ExportRefused):  # an answer of another size is none
+                self._known[key] = None
+        return self._known[key] is not None
+
     def _costs_too_much(self, batch: int, time: int) -> bool:
         """Whether a run would take seconds: eight rows cost about as much as one."""
         return self.subject.num_weights() * max(time, 1) * max(batch / 8, 1) > _MOST_WORK

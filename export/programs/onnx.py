@@ -1,8 +1,10 @@
 """The ONNX program, made from the trace: native recurrent nodes, names asserted afterwards."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 import torch
@@ -12,6 +14,8 @@ from carousel.export.legacy import unlogged
 from carousel.export.measured.sampling import Axes
 from carousel.export.programs import projection, ragged
 from carousel.models.spec import BATCH, TIME
+
+_LARGE = 100_000  # numbers in a weight; shapes are made of far fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ def export_graph(
     dynamic: Mapping[str, dict[int, str]] = {
         port.name: port.dynamic() for port in (*inputs, *outputs)
     }
-    with torch.no_grad(), projection.placeholders(module), unlogged():
+    with torch.no_grad(), projection.placeholders(module), unlogged(), _light_inference():
         torch.onnx.export(
             traced,
             tuple(example),
@@ -56,6 +60,24 @@ def export_graph(
     model = onnx.load_model_from_string(buffer.getvalue())
     _restore_unused(model, inputs, example)
     return model
+
+
+@contextmanager
+def _light_inference() -> Iterator[None]:
+    """Have shapes inferred without the large weights, whose sizes are known without their values:
+    torch would write each of them out for every node that reads it.
+    """
+    native: Any = torch._C
+    infer = native._jit_pass_onnx_graph_shape_type_inference
+
+    def light(graph: Any, weights: Mapping[str, torch.Tensor], opset: int) -> None:
+        infer(graph, {name: w for name, w in weights.items() if w.numel() < _LARGE}, opset)
+
+    native._jit_pass_onnx_graph_shape_type_inference = light
+    try:
+        yield
+    finally:
+        native._jit_pass_onnx_graph_shape_type_inference = infer
 
 
 def finish(

@@ -7,6 +7,7 @@ import onnxruntime as ort
 import torch
 
 from carousel.export.legacy import legacy_quiet
+from carousel.export.threads import onednn
 from carousel.models.manifest import ProgramKind
 from carousel.models.spec import ModelSpec
 
@@ -36,7 +37,7 @@ def load_call(kind: ProgramKind, data: bytes, spec: ModelSpec, lengths: str | No
     def call(values: Tensors) -> Tensors:
         # Copies: a program that writes into its input must not spoil the expected values.
         copies = [values[name].clone(memory_format=torch.contiguous_format) for name in given]
-        with torch.no_grad():
+        with torch.no_grad(), onednn(True):
             return dict(zip(wanted, module(*copies), strict=True))
 
     return call

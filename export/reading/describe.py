@@ -131,7 +131,7 @@ def _outputs(
             dtype=_dtype(name, fit),
             axes=axes,
             per="step" if step else "sequence",
-            stride=fitted.stride if fitted.stride > 1 else None,
+            stride=fitted.interval,
             offset=fitted.offset or None,
         )
 

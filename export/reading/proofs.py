@@ -6,7 +6,7 @@ import math
 
 from carousel.export.errors import ExportRefused
 from carousel.export.measured.cases import flat
-from carousel.export.measured.rows import ROWS, coupled, places, unusual
+from carousel.export.measured.rows import ROWS, Company, coupled, places, unusual
 from carousel.export.measured.streaming import Held, chunked, foreseen
 from carousel.export.measured.subject import Expected, NotAccepted
 from carousel.export.measured.tolerance import FAR, largest
@@ -46,21 +46,21 @@ def holds(subject: FileSubject, swap: dict[str, str] | None = None) -> Held:
     return Held(found, f"a step knows what comes after it, by {found.error:.1e}")
 
 
-def mixed_rows(subject: FileSubject, time: int) -> str | None:
-    """What shows that rows are not independent; None if nothing does."""
+def compare_rows(subject: FileSubject, time: int) -> Company:
+    """What its rows are to each other."""
     own, strangers = (subject.draw(ROWS, time, seed, anywhere=True) for seed in (11, 13))
     given, found = places(subject.spec)
     values = {**own.inputs, **own.states}
     others = {**strangers.inputs, **strangers.states}
-    crowds = list(unusual(others, subject.spans))
+    crowds = unusual(others, subject.spans)
     # Silence is that of a session that has just begun.
-    crowds[-1] |= subject.start(strangers, ROWS)
+    crowds["silent"] |= subject.start(strangers, ROWS)
     try:
         return coupled(
             flat(subject.stepper, 0), given, found, values, others, crowds, subject.tolerance
         )
     except Exception as error:  # whatever the runtime says to other rows, or to one
-        return f"it does not run with other rows ({fault(error)})"
+        return Company(f"it does not run with other rows ({fault(error)})")
 
 
 def evidence(subject: FileSubject) -> dict[str, str]:

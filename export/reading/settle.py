@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 
 from carousel.export.errors import ExportError, ExportRefused
 from carousel.export.files.program import Program
+from carousel.export.measured.rows import Company
 from carousel.export.measured.tolerance import Tolerance
 from carousel.export.options import Options
+from carousel.export.programs.faults import fault
 from carousel.export.reading.ambiguity import Doubt, several
 from carousel.export.reading.describe import describe, without_batch
 from carousel.export.reading.fitting import Fit, Fitter, Rejected, open_ports
 from carousel.export.reading.guesses import Guess, guesses, is_kept
-from carousel.export.reading.proofs import evidence, holds, mixed_rows
+from carousel.export.reading.proofs import compare_rows, evidence, holds
 from carousel.export.reading.refusals import ONE_BY_ONE, Refusals
 from carousel.export.reading.roles import Candidates, Roles
 from carousel.export.reading.sizes import Sizes
@@ -131,6 +133,7 @@ class Settler:
             why = subject.why.get(name)
             subject.why[name] = text if why is None else f"{why}; {text}"
         subject.notes = (
+            *subject.notes,
             *self._notes(fit.guess, found),
             *(
                 f"{name} is sent by clients, and {output} has its shape: --state {name}={output} "
@@ -143,9 +146,13 @@ class Settler:
     def _apart(self, fit: Fit, spec: ModelSpec) -> FileSubject:
         """The model by this spec; raises Rejected where its rows are no strangers."""
         subject = self._subject(fit, spec)
-        reason = mixed_rows(subject, fit.time) if fit.guess.batch else None
-        if reason is not None:
-            raise Rejected("rows", reason)
+        company = compare_rows(subject, fit.time) if fit.guess.batch else Company()
+        if company.mixed is not None:
+            raise Rejected("rows", company.mixed)
+        if company.failed is not None:
+            words, error = company.failed
+            text = f"rows were not compared with {words} ones, for which it fails: {fault(error)}"
+            subject.notes = (text,)
         return subject
 
     def _subject(self, fit: Fit, spec: ModelSpec) -> FileSubject:

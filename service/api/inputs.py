@@ -8,7 +8,13 @@ from carousel.models.spec import ModelSpec
 from carousel.service.api.explain import Shape, kind_of
 from carousel.service.api.tensor import Tensor
 from carousel.service.api.tensorfile import Entry
-from carousel.service.errors import InvalidRequest, OutOfRange, ShapeMismatch, UnsupportedMediaType
+from carousel.service.errors import (
+    InvalidRequest,
+    OutOfRange,
+    SequenceTooLong,
+    ShapeMismatch,
+    UnsupportedMediaType,
+)
 
 
 @dataclass(slots=True)
@@ -24,24 +30,26 @@ class StepRules:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._counting = [each.name for each in spec.sent_inputs if each.counts_steps]
-        strides = [(each.stride or 1) - (each.offset or 0) for each in spec.outputs]
-        self._least = max([1, *strides])
-        self._none = not self._counting and self._least == 1
+        self._least, self._most = spec.min_sequence, spec.max_sequence
+        self._none = not self._counting and self._least == 1 and self._most is None
 
     def __repr__(self) -> str:
-        return f"<StepRules least={self._least} counting={self._counting}>"
+        return f"<StepRules least={self._least} most={self._most} counting={self._counting}>"
 
     def check(self, sequence: Sequence, where: str) -> Sequence:
-        """The sequence; raises ShapeMismatch where it gives no output, OutOfRange where an input
-        counts more steps than there are.
+        """The sequence; raises ShapeMismatch where the model takes none so short, SequenceTooLong
+        where it takes none so long, OutOfRange where an input counts more steps than there are.
         """
         if self._none:
             return sequence
         num_steps = sequence.num_steps
         if num_steps < self._least:
             raise ShapeMismatch(
-                f"{where}: {num_steps} time steps given; expected {self._least} or more, of which "
-                "the first output comes"
+                f"{where}: {num_steps} time steps given; the model takes {self._least} or more"
+            )
+        if self._most is not None and num_steps > self._most:
+            raise SequenceTooLong(
+                f"{where}: {num_steps} time steps given; the model takes {self._most} at most"
             )
         for name in self._counting:
             count = int(sequence.inputs[name].max())

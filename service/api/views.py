@@ -48,7 +48,9 @@ class OutputView(TensorView):
 
     per: Literal["step", "sequence"]
     stride: int | None = Field(
-        None, description="Of T time steps come (T + offset) // stride. Said where it is not 1."
+        None,
+        description="Of T time steps come (T + offset) // stride. Left out where there is one for "
+        "every step.",
     )
     offset: int | None = Field(None, description="Said beside `stride` where it is not 0.")
 
@@ -76,6 +78,9 @@ class ModelInfo(BaseModel):
     outputs: list[OutputView]
     states: list[StateTensorView]
     parity: ParityView
+    min_steps: int | None = Field(
+        None, description="Time steps that a sequence has at least. Said where it is not 1."
+    )
     max_steps: int = Field(description="Time steps that one request may have.")
 
 
@@ -156,7 +161,8 @@ def show_model(loaded: Loaded, catalog: Catalog, max_steps: int) -> dict[str, An
         **reason,
         **_show_tensors(spec),
         "parity": _show_parity(loaded),
-        "max_steps": max_steps,
+        **({} if spec.min_sequence == 1 else {"min_steps": spec.min_sequence}),
+        "max_steps": min(max_steps, spec.max_sequence or max_steps),
     }
 
 
