@@ -111,7 +111,7 @@ class OutputSpec(TensorSpec):
 
     def num_steps(self, time: int) -> int:
         """How many outputs come of `time` steps."""
-        return (time + (self.offset or 0)) // (self.stride or 1)
+        return max(0, (time + (self.offset or 0)) // (self.stride or 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,3 +158,14 @@ class Trims(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.gru(x)[0][:, 4:]
+
+
+class Doubles(nn.Module):
+    """Answers each step twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gru(x)[0].repeat_interleave(2, 1)

@@ -115,19 +115,6 @@ class LookAhead(nn.Module):
         return out
 
 
-class ShortensTime(nn.Module):
-    """A convolution without padding: two steps fewer come out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(6, 6, 3)
-        self.lstm = nn.LSTM(6, 8, batch_first=True)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out, _ = self.lstm(self.conv(x.transpose(1, 2)).transpose(1, 2))
-        return out
-
-
 class CoupledRows(LastStep):
     """Subtracts the batch's mean."""
 

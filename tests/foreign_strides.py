@@ -89,8 +89,3 @@ def rounded_up() -> bytes:
 def longer() -> bytes:
     """Two outputs for every step."""
     return _file(lambda: Pooled(nn.ConvTranspose1d(3, 3, 2, stride=2)), ["y", "last"])
-
-
-def shorter_by_two() -> bytes:
-    """Two steps less than came in, however many."""
-    return _file(lambda: Pooled(nn.Conv1d(3, 3, 3)), ["y", "last"])

@@ -1,5 +1,6 @@
 """What a module answers is what is described: nothing dropped, and as many steps as are said."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -196,7 +197,7 @@ def test_strides_are_measured_where_they_begin(steps: int) -> None:
 def test_a_length_that_nothing_describes_can_be_fixed_as_the_refusal_says() -> None:
     """With the axes that it prints the same module is served at the example's length."""
     torch.manual_seed(3)
-    module = answers.Trims()
+    module = answers.Doubles()
     with pytest.raises(ExportRefused, match="output") as refused:
         proven(module, X)
     assert "axes={'x': ('batch', 16, 6)} (--axes x=batch,16,6)" in refused.value.way_out
@@ -205,3 +206,17 @@ def test_a_length_that_nothing_describes_can_be_fixed_as_the_refusal_says() -> N
         with torch.no_grad():
             expected = module(X)
         torch.testing.assert_close(whole(made, kind, X), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_steps_that_are_left_off_are_described() -> None:
+    """Of T steps come T - 4, at every length that gives any."""
+    torch.manual_seed(3)
+    module = answers.Trims()
+    made = proven(module, X)
+    spec = made.manifest.spec
+    assert (spec.outputs[0].stride, spec.outputs[0].offset, spec.min_sequence) == (1, -4, 5)
+    for kind, steps in itertools.product(made.manifest.programs, (5, 6, 30)):
+        x = torch.randn(2, steps, 6)
+        with torch.no_grad():
+            expected = module(x)
+        torch.testing.assert_close(whole(made, kind, x), expected, atol=1e-5, rtol=1e-5)

@@ -34,7 +34,6 @@ REFUSED = {name: each.make for name, each in DOUBTFUL.items()} | {
     "lengths": lambda: Layer("LSTM", states=True).data(),
     "lengths, both ways": lambda: Layer("GRU", states=True, directions=2).data(),
     "swappable": lambda: swappable("p", "q"),
-    "fewer steps": foreign_strides.shorter_by_two,
     "more steps": foreign_strides.longer,
     "half the steps, and one": foreign_strides.rounded_up,
 }

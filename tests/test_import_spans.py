@@ -57,6 +57,8 @@ def test_the_fewest_steps_are_found_and_held(tmp_path: Path, op: str) -> None:
     """Three are answered as the file answers them; two are the client's mistake."""
     made = run_import(tmp_path, cut(op)).artifact
     assert made.manifest.spec.least_steps == CUT + 1
+    output = made.manifest.spec.outputs[0]
+    assert (output.stride, output.offset) == (1, -CUT)  # of T steps come T - 2
     x = np.random.default_rng(6).standard_normal((CUT + 1, FEATURES)).astype(np.float32)
     wanted = (
         Foreign(op, cut(op), {}, (), {}, {}).run({"x": x[:, None]})["y"][:, 0].astype(np.float32)
