@@ -21,7 +21,11 @@ def legacy_quiet() -> Iterator[None]:
             "ignore", category=DeprecationWarning, module=r"torch\.|carousel\.export\."
         )
         warnings.filterwarnings("ignore", category=TracerWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.(onnx|jit)\.")
+        warnings.filterwarnings(
+            "ignore",
+            category=UserWarning,
+            module=r"torch\.(onnx|jit)\.|carousel\.export\.programs\.onnx",
+        )
         warnings.filterwarnings("ignore", message="LSTM with projections is not supported with one")
         yield
 

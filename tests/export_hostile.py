@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from tests.export_models import Pair
-
 
 class Net(nn.Module):
     """The plain one that the others bend."""
@@ -174,13 +172,6 @@ class OnlyOutput(nn.LSTM):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         return super().forward(input)[0]
-
-
-class NoState(nn.GRU):
-    """A layer of one's own that takes no state."""
-
-    def forward(self, input: torch.Tensor) -> Pair:  # type: ignore[override]
-        return super().forward(input)
 
 
 class Uses(nn.Module):

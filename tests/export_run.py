@@ -9,13 +9,16 @@ from typing import Any
 
 import onnxruntime as ort
 import torch
+from safetensors.torch import load
 from torch import nn
 
-from carousel.export.artifact.record import Proven
+from carousel.export.artifact.record import INITIAL_FILE, Proven
 from carousel.export.options import Options, Stated
 from carousel.export.progress import Progress
 from carousel.export.prove import prove
 from carousel.models.manifest import ProgramKind
+
+_NOTHING = b"\x02\x00\x00\x00\x00\x00\x00\x00{}"  # a safetensors file without tensors
 
 torch.set_num_threads(1)  # the models are small and the cores are shared
 
@@ -73,10 +76,25 @@ def zeros(made: Proven, batch: int) -> Tensors:
     """Every state at zeros, for `batch` rows."""
     return {
         each.name: torch.zeros(
-            [batch * each.fold if axis == "batch" else int(axis) for axis in each.axes]
+            [batch * each.fold if axis == "batch" else int(axis) for axis in each.axes],
+            dtype=getattr(torch, each.dtype),
         )
         for each in made.manifest.spec.states
     }
+
+
+def start(made: Proven, batch: int) -> Tensors:
+    """Where `batch` sessions start."""
+    found, stored = zeros(made, batch), load(made.files.get(INITIAL_FILE, _NOTHING))
+    for each in made.manifest.spec.states:
+        if each.has_initial:
+            value = stored[each.name]
+            if each.batch_axis is not None and each.fold == 1:
+                value = torch.stack([value] * batch, each.batch_axis)
+            elif each.batch_axis is not None:
+                value = torch.cat([value] * batch, each.batch_axis)
+            found[each.name] = value
+    return found
 
 
 @cache

@@ -8,7 +8,8 @@ from torch import nn
 
 import tests.export_history as history
 from carousel.export.errors import ExportError
-from tests.export_served import attempt
+from tests.export_run import start
+from tests.export_served import attempt, whole
 
 X = torch.rand(4, 9, 6, generator=torch.Generator().manual_seed(1))
 WORDS = torch.randint(4, 20, (4, 9), generator=torch.Generator().manual_seed(1))
@@ -19,8 +20,6 @@ WORDS = torch.randint(4, 20, (4, 9), generator=torch.Generator().manual_seed(1))
     [
         (history.LoudestSoFar, (X,)),
         (history.Triggered, (X,)),
-        (history.Hears, (X,)),
-        (history.Best, (X,)),
         (history.CountsWords, (WORDS,)),
         (history.AfterEnd, (WORDS,)),
         (history.Masked, (X, torch.ones(4, 9, dtype=torch.int64))),
@@ -40,6 +39,26 @@ def test_what_no_state_holds_is_no_stream(
         return
     assert made.manifest.spec.streaming == "none"
     assert made.manifest.spec.streaming_reason
+
+
+@pytest.mark.parametrize("make", [history.Hears, history.Best])
+def test_what_forward_keeps_by_itself_is_among_the_states(make: Callable[[], nn.Module]) -> None:
+    """A count and a maximum, both beside a layer: every step is what the whole answers, loud and
+    silent ones too.
+    """
+    torch.manual_seed(2)
+    module = make().eval()
+    made = attempt(module, (X,))
+    assert not isinstance(made, ExportError)
+    assert made.manifest.spec.streaming == "step"
+    x = torch.randn(1, 30, 6)
+    x[:, 7] *= 100
+    x[:, [3, 9, 20]] = 0
+    batch = 1 if made.manifest.spec.has_batch else 0
+    for kind in made.manifest.programs:
+        found = whole(made, kind, x, states=start(made, max(batch, 1)))
+        with torch.no_grad():
+            torch.testing.assert_close(found, module(x), atol=1e-4, rtol=1e-5)
 
 
 def test_a_plain_layer_streams_under_the_same_looks() -> None:

@@ -50,10 +50,8 @@ def scripted() -> nn.Module:
         (hostile.RewritesWeights(), (X,), "rewrites its own weight 'fc.weight'"),
         (hostile.Uses(nn.Embedding(9, 8, max_norm=1.0)), (ONES,), "has max_norm"),
         (hostile.Uses(hostile.OnlyOutput(6, 8)), (X,), "does not return its final state"),
-        (hostile.Uses(hostile.NoState(6, 8)), (X,), "unexpected keyword argument 'hx'"),
         (hostile.Packs(), (X,), "returns a PackedSequence"),
         (hostile.Uses(nn.LSTM(6, 8)), (PACKED,), "takes a PackedSequence"),
-        (hostile.LastFive(), (X,), "loses, merges or cuts an axis"),
     ],
 )
 def test_what_cannot_be_proven_is_refused(

@@ -17,6 +17,8 @@ from carousel.models.spec import TIME, Dtype, InputSpec, ModelSpec, OutputSpec, 
 
 Ranges = Mapping[str, tuple[int, int]]
 
+_MOST_IDS = 2**24  # no vocabulary has more
+
 
 def describe(
     original: Original,
@@ -41,7 +43,7 @@ def describe(
             for leaf, name in outputs.items()
         ),
         states=tuple(_state(each, layout) for each in states.variables),
-        run_steps=1 if states.looped and layout.time else None,
+        run_steps=1 if states.step is not None or (states.looped and layout.time) else None,
     )
 
 
@@ -83,7 +85,8 @@ def _names(state: StateVar) -> tuple[str, ...]:
 
 
 def _state(state: StateVar, layout: Layout) -> StateSpec:
-    seen = [_value(state, probe) for probe in layout.probes]
+    known = state.fixed or state.is_told
+    seen = [_value(state, probe) for probe in layout.probes] if known else [_start(state)]
     return StateSpec(
         name=state.name,
         dtype=_named_dtype(state.name, state.dtype),
@@ -94,6 +97,11 @@ def _state(state: StateVar, layout: Layout) -> StateSpec:
         fixed=state.fixed,
         has_initial=state.initial is not None,
     )
+
+
+def _start(state: StateVar) -> torch.Tensor:
+    """What a state holds that no run tells: where it starts."""
+    return torch.zeros(()) if state.initial is None else state.initial
 
 
 def _value(state: StateVar, probe: Probe) -> torch.Tensor:
@@ -142,7 +150,29 @@ def _tokens(original: Original, layout: Layout, name: str) -> tuple[int | None, 
     known = vocabulary(value, probe.seen.calls)
     if known is not None:
         return 0, known - 1
-    return (None if _takes_negative(original, probe, name) else 0), None
+    return (None if _takes_negative(original, probe, name) else 0), _highest(original, probe, name)
+
+
+def _highest(original: Original, probe: Probe, name: str) -> int | None:
+    """The highest integer that forward takes (classes of a one-hot code), None where any is."""
+
+    def takes(number: int) -> bool:
+        value = probe.values[name].clone()
+        value.view(-1)[0] = number
+        try:
+            original.run({**probe.values, name: value})
+        except Exception:  # an index that forward refuses
+            return False
+        return True
+
+    info = torch.iinfo(probe.values[name].dtype)
+    low, high = int(probe.values[name].max()), min(_MOST_IDS, info.max)
+    if low >= high or takes(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if takes(middle) else (low, middle)
+    return low
 
 
 def _takes_negative(original: Original, probe: Probe, name: str) -> bool:

@@ -19,10 +19,16 @@ _AFFIX = re.compile(r"^(new|next|prev|last)_|_?(new|next|prev|last|out|in|0|1|n|
 
 
 def pair_by_name(leaf: str, alike: Sequence[str], short: Mapping[str, str]) -> str | None:
-    """The one output whose name is that of the state, `new_` and `_out` and the like left off."""
-    wanted = _plain(leaf.replace(".", "_"))
-    named = [name for name in alike if name in short and _plain(short[name]) == wanted]
-    return named[0] if len(named) == 1 else None
+    """The one output whose name is that of the state, `new_` and `_out` and the like left off: of
+    one inside of others the whole name, or its own.
+    """
+    parts = leaf.split(".")
+    for name in ("_".join(parts), parts[-1]):
+        wanted = _plain(name)
+        named = [each for each in alike if each in short and _plain(short[each]) == wanted]
+        if len(named) == 1 and wanted:
+            return named[0]
+    return None
 
 
 def pair_by_place(

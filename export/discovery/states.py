@@ -4,7 +4,7 @@ A hidden state is lifted only where the layer's own initial state is zero, or th
 run (learned). One that is computed from the input, or whose shape varies with T, is left alone.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 from carousel.export.discovery.carried import Carried, shaken
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.probes import Probe, fit_probes
+from carousel.export.discovery.windows import Window, find_windows
 from carousel.export.errors import ExportRefused
 from carousel.export.measured.sampling import Axes
 from carousel.export.measured.tolerance import difference
@@ -26,8 +27,9 @@ class StateVar:
     """One state tensor: where it goes in, where it comes out, and where it starts.
 
     `argument` and `output` name tensors of `forward`; without them the state goes into `layer` as
-    its initial state and comes out as its final one (`part`: 0 for h, 1 for c). `initial` is in
-    session shape, None for zeros. A `fixed` state goes in as `argument` and never comes out.
+    its initial state and comes out as its final one (`part`: 0 for h, 1 for c). Without a layer
+    too it is kept by forward's own code, `part` among others. `initial` is in session shape, None
+    for zeros. A `fixed` state goes in as `argument` and never comes out.
     """
 
     name: str
@@ -41,23 +43,18 @@ class StateVar:
     initial: torch.Tensor | None
     fixed: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A layer that runs `steps` steps in every call of a forward without time axis, or from both
-    ends: what it ends a call with is not where the next call starts. `fed`: from outside.
-    """
-
-    path: str
-    steps: int
-    bidirectional: bool
-    fed: bool
+    @property
+    def is_told(self) -> bool:
+        """Whether a run of the original tells its new value."""
+        return not self.fixed and (self.output is not None or self.layer is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class States:
     """All states, the layers left alone that start at zeros, those that start at something made
     from the input, those stepped over T in a loop, and those that run a window in every call.
+
+    `step` runs one time step with the states explicit, where forward's own code hides them.
     """
 
     variables: tuple[StateVar, ...]
@@ -65,6 +62,7 @@ class States:
     computed: tuple[str, ...]
     looped: tuple[str, ...]
     windows: tuple[Window, ...] = ()
+    step: nn.Module | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def find_states(original: Original, layout: Layout, carried: Sequence[Carried]) 
     _refuse_bypassed(layout.probes)
     layers = dict(original.module.named_modules())
     fed = {(each.layer, each.part) for each in carried if each.layer is not None}
-    windows = {} if layout.time else dict(_windows(layers, calls, {path for path, _ in fed}))
+    windows = {} if layout.time else dict(find_windows(layers, calls, {path for path, _ in fed}))
     looped = tuple(
         path
         for path, each in calls.items()
@@ -121,20 +119,6 @@ def find_states(original: Original, layout: Layout, carried: Sequence[Carried]) 
         looped,
         tuple(windows.values()),
     )
-
-
-def _windows(
-    layers: Mapping[str, nn.Module],
-    calls: Mapping[str, list[list[LayerCall]]],
-    fed: Collection[str | None],
-) -> Iterator[tuple[str, Window]]:
-    for path, ((first, *more), *_) in calls.items():
-        if any((call.steps or 1) > 1 for call in more):
-            continue  # no loop over a window: one layer for several inputs, which has no one state
-        steps = (first.steps or 1) if not more else 1 + len(more)
-        bidirectional = bool(getattr(layers[path], "bidirectional", False))
-        if steps > 1 or bidirectional:
-            yield path, Window(path, steps, bidirectional, path in fed)
 
 
 def _driven(original: Original, calls: dict[str, list[list[LayerCall]]]) -> set[tuple[str, int]]:
@@ -202,11 +186,11 @@ def _fate(calls: list[LayerCall], part: int, probes: tuple[Probe, ...]) -> _Fate
     axes, fold = fitted.axes, fitted.fold
     if zero:
         return _Fate("lift", axes, fold)
-    initial = _constant(firsts, axes, fold)
+    initial = session_value(firsts, axes, fold)
     return _Fate("computed") if initial is None else _Fate("lift", axes, fold, initial)
 
 
-def _constant(firsts: list[torch.Tensor], axes: Axes, fold: int) -> torch.Tensor | None:
+def session_value(firsts: list[torch.Tensor], axes: Axes, fold: int) -> torch.Tensor | None:
     """The one session's value that every row of every run starts from; None if there is none."""
     if BATCH not in axes:
         return firsts[0] if all(torch.equal(firsts[0], each) for each in firsts) else None

@@ -1,6 +1,6 @@
 """A module as the source of expected values: run as it is, its tensors by the names of the spec."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +42,7 @@ class ModuleSubject:
     tolerance: Tolerance
     noun: str = "original"
     must_be_finite: bool = True
+    marks: Collection[float] = ()
 
     @property
     def spans(self) -> Mapping[str, tuple[int, int]]:
@@ -52,6 +53,11 @@ class ModuleSubject:
     def states(self) -> tuple[StateVar, ...]:
         """What a session keeps."""
         return self.found.variables
+
+    @property
+    def tells_states(self) -> bool:
+        """Whether a run tells the new value of every state."""
+        return all(each.is_told or each.fixed for each in self.states)
 
     @property
     def starts_anywhere(self) -> bool:
@@ -211,7 +217,7 @@ class ModuleSubject:
     def _result(self, seen: Observation) -> Result:
         outputs = {name: seen.outputs[leaf].contiguous() for leaf, name in self.outputs.items()}
         return Result(
-            outputs, {each.name: final(each, seen) for each in self.states if not each.fixed}
+            outputs, {each.name: final(each, seen) for each in self.states if each.is_told}
         )
 
 
@@ -226,7 +232,8 @@ def _origin(state: StateVar, layers: Mapping[str, nn.Module]) -> str:
         back = "" if state.output is None else f", returned as {state.output}"
         start = "what is given" if state.fixed else start
         return f"forward's {state.argument}{back}; starts at {start}"
-    assert state.layer is not None
+    if state.layer is None:
+        return f"{state.name}, kept by forward's own code; starts at {start}"
     part = "hc"[state.part]
     layer = layers.get(state.layer)
     called = f"{state.layer!r} " if state.layer else ""

@@ -9,9 +9,10 @@ from carousel.export.measured.rows import own_rounding, places, take
 from carousel.export.measured.sampling import take_steps
 from carousel.export.measured.subject import Given, NotAccepted, Reference, only
 from carousel.export.programs.candidate import Candidate
-from carousel.models.spec import BATCH, TIME
+from carousel.models.spec import BATCH, TIME, ModelSpec
 
 _LENGTHS = ((7, 1, 4, 2, 7), (5, 6, 33))
+_LOUDNESS = (1.0, 1e-2, 1e-2, 0.0, 1e2)  # of the rows in another run of the first
 _GARBAGE = 1e3
 
 
@@ -23,20 +24,29 @@ def measure(candidate: Candidate, reference: Reference) -> Cases | None:
     if any(each.stride is not None for each in spec.outputs):
         return None
     cases = Cases(candidate.kind)
-    for lengths in _LENGTHS:
+    alike = tuple((lengths, (1.0,) * len(lengths)) for lengths in _LENGTHS)
+    for lengths, loudness in (*alike, (_LENGTHS[0], _LOUDNESS)):
         try:
-            _compare(candidate, reference, lengths, cases)
+            _compare(candidate, reference, lengths, loudness, cases)
         except (FallsShort, NotAccepted):
             return None
     return cases
 
 
 def _compare(
-    candidate: Candidate, reference: Reference, lengths: tuple[int, ...], cases: Cases
+    candidate: Candidate,
+    reference: Reference,
+    lengths: tuple[int, ...],
+    loudness: tuple[float, ...],
+    cases: Cases,
 ) -> None:
     """Every row; raises FallsShort where one differs."""
     subject, spec = reference.subject, reference.subject.spec
     given = subject.draw(len(lengths), max(lengths), seed=77)
+    given = Given(
+        {name: _as_loud(given.inputs[name], name, spec, loudness) for name in given.inputs},
+        given.states,
+    )
     states = {**subject.start(given, len(lengths)), **given.states}
     padded = {
         each.name: _padded(given.inputs[each.name], each.axes, lengths) for each in spec.inputs
@@ -64,6 +74,18 @@ def _compare(
         rounding = partial(own_rounding, flat(candidate.stepper, length), before, after, values, 0)
         far = subject.tolerance.compare(alone.tensors(), own, roundings=[alone.rounding, rounding])
         cases.add("ragged", len(lengths), max(lengths), far)
+
+
+def _as_loud(
+    tensor: torch.Tensor, name: str, spec: ModelSpec, loudness: tuple[float, ...]
+) -> torch.Tensor:
+    """Each row so many times as loud; what is no float as it is."""
+    batch = next(each.batch_axis for each in spec.inputs if each.name == name)
+    if batch is None or not tensor.is_floating_point():
+        return tensor
+    sizes = [1] * tensor.dim()
+    sizes[batch] = len(loudness)
+    return tensor * torch.tensor(loudness, dtype=tensor.dtype).reshape(sizes)
 
 
 def _padded(

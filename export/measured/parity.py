@@ -8,8 +8,17 @@ from time import perf_counter
 
 from carousel.export.measured import lengths, streaming
 from carousel.export.measured.cases import Cases, FallsShort, flat
-from carousel.export.measured.rows import ROWS, added_rounding, own_rounding, places, take, unusual
-from carousel.export.measured.span import Span
+from carousel.export.measured.memory import drift
+from carousel.export.measured.rows import (
+    ROWS,
+    added_rounding,
+    around,
+    own_rounding,
+    places,
+    take,
+    unusual,
+)
+from carousel.export.measured.span import LONG, Span
 from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only, size
 from carousel.export.measured.tolerance import Scale, Tensors
 from carousel.export.programs.candidate import Candidate
@@ -89,16 +98,35 @@ class Meter:
         if self._spec.has_time:
             self._tell("the shortest and the longest sequence")
             span = Span.of(self._reference, self._times())
+            span = span.far(self._reference, max(TIMES), LONG[0])
         self._tell("chunks beside the whole")
         streams = streaming.measure(self._candidate, self._reference, span.least)
         for cases in (streams.cases, padded):
             if cases is not None:
                 self._cases.merge(cases)
-        if self._spec.has_time and streams.kind == "none":
-            span = span.far(self._reference)
+        if self._spec.has_time and streams.kind == "none":  # a stream may run in pieces
+            span = span.far(self._reference, *LONG)
+        self._far(span)
+        return Measured(self._cases, self._step_us(), span, streams.kind, streams.reason)
+
+    def _far(self, span: Span) -> None:
+        """The shortest, the longest, and a long sequence, in which rounding may add up."""
         batch = int(self._spec.has_batch)
         self._whole(self._reference.at(batch, time) for time in span.ends())
-        return Measured(self._cases, self._step_us(), span, streams.kind, streams.reason)
+        long = None
+        if self._spec.has_time and self._reference.takes(LONG[0]):
+            long = self._reference.at(batch, LONG[0])
+        if long is None:
+            return
+        try:
+            self._whole([long])
+        except FallsShort:
+            found = self._stepper.run_whole(long.inputs, long.states, long.time)
+            error = drift(long, found)
+            if error is None:
+                raise
+            note = f"rounding adds up: {error:.0e} off after {long.time:,} steps"
+            self._reference.skipped.append(f"{note} ({self._candidate.kind})")
 
     def _whole(self, sizes: Iterable[Expected | None]) -> None:
         """Whole sequences of these sizes."""
@@ -168,13 +196,20 @@ class Meter:
         """A full batch beside rows of it alone; of few steps too, where integers may count."""
         time = self._some_time()
         self._rows_at(time)
+        if time < self._longest() and self._subject.num_weights() < LARGE:
+            self._rows_at(self._longest())
+        for mark in self._subject.marks:
+            if abs(mark) > 1:
+                self._rows_at(time, 53, peak=abs(mark))
         if self._subject.spans and time > _FEW:
             for seed in range(_SEEDS):
                 self._rows_at(_FEW, 52 + seed)
 
-    def _rows_at(self, time: int, seed: int = 51) -> None:
+    def _rows_at(self, time: int, seed: int = 51, peak: float | None = None) -> None:
         batch = max(BATCHES)
         given = self._subject.draw(batch, time, seed, anywhere=True)
+        if peak is not None:
+            given = Given(around(given.inputs, places(self._spec)[0], peak), given.states)
         states = {**self._subject.start(given, batch), **given.states}
         try:
             found = self._stepper.run_whole(given.inputs, states, time).all()
@@ -248,6 +283,9 @@ class Meter:
             self._stepper.run(expected.inputs, expected.states)
             took.append(perf_counter() - start)
         return round(1e6 * statistics.median(took), 1)
+
+    def _longest(self) -> int:
+        return max(each.time for each in self._cases.all() if each.check == "whole")
 
     def _some_time(self) -> int:
         """A length that runs: a moderate one, if there is a choice."""

@@ -17,6 +17,7 @@ from carousel.models.spec import BATCH, ModelSpec, StateSpec, TensorSpec
 
 ROWS = 3
 LOUD = 100  # how many times as large as the others
+VERY_LOUD = 1_000_000  # far above what samples of 16 bits are beside such below one
 ANY = "loud in integers too"  # which may be none that the model takes
 _COPIES = 5  # of one row, beside which the rounding of its arithmetic is seen
 
@@ -82,8 +83,11 @@ def unusual(
     kept = {*spans, *held}
     return {
         ANY: {name: each if name in kept else _loud(each) for name, each in values.items()},
-        "loud": {
-            name: each if name in kept else louder(each, LOUD) for name, each in values.items()
+        **{
+            words: {
+                name: each if name in kept else louder(each, times) for name, each in values.items()
+            }
+            for words, times in (("loud", LOUD), ("very loud", VERY_LOUD))
         },
         "silent": {
             name: each
@@ -195,6 +199,20 @@ def _between(given: Places, own: Tensors, others: Tensors) -> Tensors:
         else each
         for name, each in own.items()
     }
+
+
+def around(values: Tensors, where: Places, peak: float) -> Tensors:
+    """Floats whose rows are some below `peak` and some far above, in turns."""
+    found = dict(values)
+    for name, each in values.items():
+        if each.is_floating_point() and BATCH in where[name].axes:
+            axis = where[name].axes.index(BATCH)
+            sizes = [1] * each.dim()
+            sizes[axis] = each.shape[axis]
+            rows = torch.arange(each.shape[axis]) % 2
+            scale = peak * torch.where(rows > 0, 30.0, 0.3) / max(each.abs().max().item(), 1e-9)
+            found[name] = each * scale.reshape(sizes).to(each.dtype)
+    return found
 
 
 def louder(tensor: torch.Tensor, times: float) -> torch.Tensor:

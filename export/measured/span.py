@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from carousel.export.measured.subject import Reference
 
-_NEAR, _FAR = 100, 1000  # steps: tables of positions and the like end before
+LONG = (1000, 5000)  # steps: tables of positions and the like end before
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Span:
             _edge(high, min(above), reference.takes) if above else None,
         )
 
-    def far(self, reference: Reference) -> "Span":
-        """With a sequence tried that is far longer, unless one has been too long before."""
-        if self.most is not None or not reference.takes(_NEAR) or reference.takes(_FAR):
+    def far(self, reference: Reference, longest: int, further: int) -> "Span":
+        """With a sequence of `further` steps tried, unless the `longest` before was too long."""
+        if self.most is not None or not reference.takes(longest) or reference.takes(further):
             return self
-        return Span(self.least, _edge(_NEAR, _FAR, reference.takes))
+        return Span(self.least, _edge(longest, further, reference.takes))
 
     def ends(self) -> tuple[int, ...]:
         """The bounds that there are."""

@@ -36,10 +36,15 @@ class Subject(Protocol):
     noun: str
     tolerance: Tolerance
     must_be_finite: bool  # whether NaN in an output is a fault of it
+    marks: Collection[float]  # the numbers that it compares values with; NaN if it asks for that
 
     @property
     def spans(self) -> Mapping[str, tuple[int, int]]:
         """The values that integer inputs may have."""
+
+    @property
+    def tells_states(self) -> bool:
+        """Whether a run tells the new value of every state."""
 
     @property
     def starts_anywhere(self) -> bool:
@@ -192,11 +197,15 @@ class Reference:
     def _check(self, expected: Expected) -> None:
         spec = self.subject.spec
         at = size(expected.batch, expected.time)
+        # Of fewer steps than it is known to answer, another answer is none.
+        short = 0 < expected.time < self.subject.lengths_that_run()[-1]
         for each in spec.outputs:
             output = expected.result.outputs[each.name]
             wanted = each.model_shape(expected.batch, each.num_steps(expected.time))
             if each.stride is not None and 0 in wanted:
                 raise NotAccepted(f"too few steps for one of the output {each.name}")
+            if tuple(output.shape) != wanted and short:
+                raise NotAccepted(f"the output {each.name} is {tuple(output.shape)}")
             if tuple(output.shape) != wanted or 0 in output.shape:
                 raise self.subject.refusal(
                     "shape",
@@ -204,7 +213,7 @@ class Reference:
                     "expected: it loses, merges or cuts an axis",
                 )
             if self.subject.must_be_finite and not bool(torch.isfinite(output).all()):
-                if any(map(_is_mask, expected.inputs.values())):  # which may have covered all
+                if short or any(map(_is_mask, expected.inputs.values())):  # which may cover all
                     raise NotAccepted(f"the output {each.name} is not finite")
                 raise self.subject.refusal(
                     "finite", f"the output {each.name} is not finite at {at}"

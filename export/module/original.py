@@ -97,7 +97,7 @@ class Original:
             for name, each in values.items()
         }
         call = self.signature.call(given, omitted)
-        with self.restored() as snapshot, self._doubled() if exact else nullcontext():
+        with self.restored() as snapshot, self.doubled() if exact else nullcontext():
             hooks = Hooks(self.module, zero=self.zero, attributes=snapshot.storages())
             with hooks, decisions or nullcontext():
                 if decisions is not None:
@@ -116,10 +116,11 @@ class Original:
             raise ForwardFailed(error) from error
 
     @contextmanager
-    def _doubled(self) -> Iterator[None]:
+    def doubled(self) -> Iterator[None]:
         """All the module's own numbers in float64, in the very tensors that it has."""
         assert self._inside is not None
-        tensors = [*self.module.parameters(), *self._inside.tensors()]
+        others = (each for _, each in self.plain_tensors())
+        tensors = [*self.module.parameters(), *others]
         before = [(each, each.data) for each in tensors if each.is_floating_point()]
         default = torch.get_default_dtype()
         try:
@@ -131,6 +132,11 @@ class Original:
             torch.set_default_dtype(default)
             for each, data in before:
                 each.data = data
+
+    def plain_tensors(self) -> list[tuple[str, torch.Tensor]]:
+        """The buffers, and the tensors in attributes, by name."""
+        assert self._inside is not None
+        return self._inside.named_tensors()
 
     def rewritten(self) -> list[str]:
         """Names of the weights that forward has changed."""

@@ -58,9 +58,9 @@ class Snapshot:
         """Names of the plain tensors and buffers by the address of their storage."""
         return {tensor.untyped_storage().data_ptr(): name for name, tensor, _, _ in self._tensors}
 
-    def tensors(self) -> list[torch.Tensor]:
-        """The plain tensors and buffers."""
-        return [tensor for _, tensor, _, _ in self._tensors if not tensor.is_inference()]
+    def named_tensors(self) -> list[tuple[str, torch.Tensor]]:
+        """The plain tensors and buffers, by name."""
+        return [(name, each) for name, each, _, _ in self._tensors if not each.is_inference()]
 
     def restore(self) -> None:
         """Put everything back."""

@@ -19,7 +19,7 @@ from carousel.export.programs.faults import fault
 from carousel.export.programs.lift import Lifted
 from carousel.export.programs.onnx import Port, export_graph, finish
 from carousel.export.programs.runtime import load_call
-from carousel.export.programs.trace import Traced, script_bytes, trace
+from carousel.export.programs.trace import Traced, compared_with, script_bytes, trace
 from carousel.export.progress import Progress
 from carousel.models.manifest import ProgramKind
 
@@ -69,6 +69,7 @@ class Builder:
         example = self._example()
         made = self._trace(lifted, example)
         traced, kept = made.module, made.kept
+        self._subject.marks = compared_with(traced)
         self._progress.stage("proving the TorchScript program")
         self._keep(built, self._scripts(traced))
         self._progress.stage("making and proving the ONNX program")
@@ -85,7 +86,7 @@ class Builder:
             )
         return built
 
-    def _trace(self, lifted: Lifted, example: list[torch.Tensor]) -> Traced:
+    def _trace(self, lifted: torch.nn.Module, example: list[torch.Tensor]) -> Traced:
         try:
             with self._original.restored():
                 self._check_leaks(lifted, example)
@@ -99,8 +100,10 @@ class Builder:
                 "let recurrent layers take their initial state as torch's own do (input, hx=None)",
             ) from error
 
-    def _lifted(self) -> Lifted:
+    def _lifted(self) -> torch.nn.Module:
         states = self._subject.found
+        if states.step is not None:
+            return states.step
         return Lifted(
             self._traced,
             self._original.signature,
@@ -134,8 +137,10 @@ class Builder:
             tensors.append(torch.full((max(batch, 1),), time, dtype=torch.int32))
         return tensors
 
-    def _check_leaks(self, lifted: Lifted, example: list[torch.Tensor]) -> None:
+    def _check_leaks(self, lifted: torch.nn.Module, example: list[torch.Tensor]) -> None:
         """State in attributes may feed nothing but recurrent layers, which are fed from outside."""
+        if self._subject.found.step is not None:
+            return  # what it keeps in attributes is among its states
         if not any(probe.seen.changed for probe in self._layout.probes):
             return
         clean = lifted(*example)
@@ -222,7 +227,7 @@ class Builder:
     def _agree(self, built: Built, candidate: Candidate, measured: Measured) -> None:
         """The programs of one artifact stream alike; a loop is served frame by frame or not."""
         if self._spec.run_steps is not None and measured.streaming == "none":
-            raise ExportRefused(f"{_LOOP}{measured.reason}", _NO_LOOP)
+            raise FallsShort(f"{candidate.kind}: {measured.reason}")
         if built.programs and built.programs[0][1].streaming != measured.streaming:
             raise FallsShort(
                 f"{candidate.kind}: streams as {measured.streaming}, the other program as "

@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch.jit._trace import TracerWarning
 
-from carousel.export.programs.lift import Lifted
-
 _INTERNAL: Any = torch._jit_internal
 _OURS = tuple(
     str(each)
@@ -23,6 +21,7 @@ _OURS = tuple(
         Path(__file__).resolve().parents[1],
     )
 )
+_COMPARING = ("eq", "ne", "gt", "ge", "lt", "le", "clamp", "clamp_min", "clamp_max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Traced:
     kept: tuple[str, ...]
 
 
-def trace(lifted: Lifted, example: Sequence[torch.Tensor]) -> Traced:
+def trace(lifted: torch.nn.Module, example: Sequence[torch.Tensor]) -> Traced:
     """Record one run of `lifted` on `example`."""
     lifted.training = False  # not eval(): that would run the user's own train()
     with ExitStack() as stack:
@@ -131,3 +130,24 @@ def script_bytes(traced: torch.jit.ScriptModule, freeze: bool) -> bytes:
         traced = torch.jit.freeze(traced.eval(), optimize_numerics=False)
     torch.jit.save(traced, buffer)
     return buffer.getvalue()
+
+
+def compared_with(traced: torch.jit.ScriptModule) -> frozenset[float]:
+    """The numbers that forward compares values with; NaN where it asks what is a number.
+
+    A sentinel that no example has (a padding of -1, the id that ends a sentence) is among them.
+    """
+    found: set[float] = set()
+    graph: Any = traced.inlined_graph
+    for node in graph.findAllNodes("aten::isnan") + graph.findAllNodes("aten::nan_to_num"):
+        found.add(float("nan"))
+        del node
+    for kind in _COMPARING:
+        for node in graph.findAllNodes(f"aten::{kind}"):
+            values = (each.toIValue() for each in node.inputs())
+            for value in values:
+                if isinstance(value, torch.Tensor) and value.numel() == 1:
+                    value = value.item()
+                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    found.add(float(value))
+    return frozenset(found)

@@ -6,8 +6,9 @@ import math
 
 from carousel.export.errors import ExportRefused
 from carousel.export.measured.cases import flat
+from carousel.export.measured.chunks import Held, chunked
+from carousel.export.measured.memory import foreseen
 from carousel.export.measured.rows import ROWS, Company, coupled, places, unusual
-from carousel.export.measured.streaming import Held, chunked, foreseen
 from carousel.export.measured.subject import Expected, NotAccepted
 from carousel.export.measured.tolerance import FAR, largest
 from carousel.export.programs.faults import fault

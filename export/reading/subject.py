@@ -1,6 +1,6 @@
 """A foreign file, read in one way, as the source of expected values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -34,11 +34,17 @@ class FileSubject:
     notes: tuple[str, ...] = ()
     noun: str = "file"
     must_be_finite: bool = False
+    marks: Collection[float] = ()
 
     @property
     def stepper(self) -> Stepper:
         """The file itself, run as a session runs it."""
         return Stepper(self.spec, self.program.run, self.program.lengths)
+
+    @property
+    def tells_states(self) -> bool:
+        """A file answers with every state that it has."""
+        return True
 
     @property
     def starts_anywhere(self) -> bool:

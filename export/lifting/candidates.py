@@ -1,0 +1,213 @@
+"""What may be a state: what a run of one step starts from, and what the second step of two has in
+its place.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import torch
+
+from carousel.export.lifting.plan import Start
+from carousel.export.lifting.recording import LAYERS, Call, Recording, Use
+from carousel.export.lifting.sites import Key, Site
+
+Options = dict[Start, list[Key]]  # for each start the new values that it may have
+
+_HELD = "held"
+_INPUT = "input"
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two values are the same but for rounding."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    relative = 1e-7 if one.dtype == torch.float64 else 1e-4
+    return torch.allclose(one, other, rtol=relative, atol=relative / 10, equal_nan=True)
+
+
+class Candidates:
+    """Pairs of a start and a new value, from runs of one step, of another one step, and of two."""
+
+    def __init__(self, one: Recording, another: Recording, two: Recording) -> None:
+        self._one = one
+        self._two = two
+        # By value, and exactly: what only looks constant is no start.
+        self._starts = [
+            key
+            for key, value in one.values.items()
+            if key.site.function != _INPUT
+            and (key.site.function == _HELD or _unmoved(value, another.values.get(key)))
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Candidates starts={len(self._starts)}>"
+
+    def options(self) -> tuple[Options, Options]:
+        """Those made at the site of what stands in their place, and those that equal it only."""
+        alike: dict[tuple[Site, int], list[Key]] = {}
+        for key in self._one.made():
+            alike.setdefault((key.site, key.place), []).append(key)
+        second = self._second_step()
+        certain, likely = Options(), Options()
+        for key in self._starts:
+            made, made_again = (run.made_from(*self._roots(key)) for run in (self._one, self._two))
+            for start, other in self._groups(key, second, made_again):
+                taken = self._taken_at(start.uses)
+                for tier, keys in (
+                    (certain, alike.get((other.site, other.place), [])),
+                    (likely, list(self._one.values)),
+                ):
+                    tier[start] = [
+                        each
+                        for each in keys
+                        if (each in made or each == other)
+                        and each not in taken
+                        and each != key
+                        and self._fits(key, each, other)
+                    ]
+        for call in self._one.calls:
+            certain |= self._layer(call)
+        for key, after in self._shifts():
+            certain.setdefault(Start(key), []).append(after)
+        return _filled(certain), _filled(likely)
+
+    def _second_step(self) -> dict[Use, Key]:
+        """What the second step has, where the first one has a use."""
+        one, two = self._one.counts(), self._two.counts()
+        blocks = {
+            site: self._block(site, count)
+            for site, count in one.items()
+            if two.get(site) == 2 * count
+        }
+        found: dict[Use, Key] = {}
+        for call in self._two.calls:
+            size = blocks.get(call.site)
+            if size is None:
+                continue
+            outer, inner = divmod(call.occurrence, 2 * size)
+            if inner >= size:
+                occurrence = outer * size + inner - size
+                for each in call.taken:
+                    if each.key in self._two.values:
+                        found[Use(call.site, occurrence, each.place)] = each.key
+        return found
+
+    def _block(self, site: Site, count: int) -> int | None:
+        """How many calls of a site are of one step before those of the next come: all, or fewer
+        where the loop over time is inside of another. The first step shows it by its values.
+        """
+        for size in range(count, 0, -1):
+            if count % size == 0 and all(
+                same(
+                    self._one.values[Key(site, call)],
+                    self._two.values[Key(site, call // size * 2 * size + call % size)],
+                )
+                for call in range(count)
+            ):
+                return size
+        return None
+
+    def _groups(
+        self, key: Key, second: Mapping[Use, Key], made_again: Collection[Key]
+    ) -> Iterator[tuple[Start, Key]]:
+        """The places where a start is taken, by what stands there in the second step: one value
+        may be the start of several states.
+        """
+        groups: dict[Key, list[Use]] = {}
+        for use in self._one.uses(key):
+            other = second.get(use)
+            # What another state starts from is the new value of a state that comes later.
+            moves = other in made_again or other in self._starts
+            if other is not None and other != key and moves:
+                groups.setdefault(other, []).append(use)
+        for other, uses in groups.items():
+            yield Start(key, tuple(uses), alone=len(groups) == 1), other
+
+    def _roots(self, start: Key) -> list[Key]:
+        """What a new value must be computed from: the inputs, or what it is the new value of."""
+        return [start, *(key for key in self._one.values if key.site.function == _INPUT)]
+
+    def _taken_at(self, uses: Collection[Use]) -> set[Key]:
+        """What stands at these places in any call of the first step: none of it is a new value."""
+        places = {(use.site, use.place) for use in uses}
+        return {
+            each.key
+            for call in self._one.calls
+            for each in call.taken
+            if (call.site, each.place) in places
+        }
+
+    def _fits(self, start: Key, key: Key, other: Key) -> bool:
+        """Whether `key` is what the second step has as `other`, and as large as `start` may be."""
+        first, value = self._one.values[start], self._one.values[key]
+        if first.dtype != value.dtype or not same(value, self._two.values[other]):
+            return False
+        try:
+            first.expand(value.shape)
+        except RuntimeError:
+            return False
+        return True
+
+    def _layer(self, call: Call) -> Options:
+        """One of torch's own layers goes on with the state that it has left."""
+        places = LAYERS.get(call.site.function, 0)
+        starts = set(self._starts)
+        return {
+            Start(each.key, (Use(call.site, call.occurrence, each.place),)): [call.made[each.place]]
+            for each in call.taken
+            if 1 <= each.place <= places and each.key in starts and each.place < len(call.made)
+        }
+
+    def _shifts(self) -> Iterator[tuple[Key, Key]]:
+        """What is one step late: the start alone in a run of one step, and with the value of the
+        first step behind it in a run of two.
+        """
+        for start in self._starts:
+            first, second = self._one.values[start], self._two.values.get(start)
+            if second is None or first.dim() != second.dim() or not self._one.uses(start):
+                continue
+            grown = [axis for axis in range(first.dim()) if first.shape[axis] != second.shape[axis]]
+            if len(grown) != 1 or (first.shape[grown[0]], second.shape[grown[0]]) != (1, 2):
+                continue
+            if not same(second.narrow(grown[0], 0, 1), first):
+                continue
+            behind = second.narrow(grown[0], 1, 1)
+            made, above = self._one.made_from(*self._roots(start)), self._two.made_into(start)
+            near = [
+                key
+                for key, value in self._one.values.items()
+                if key in made and key in above and key != start and same(value, behind)
+            ]
+            if near:
+                yield start, near[-1]
+
+
+def assignments(options: Mapping[Start, Sequence[Key]]) -> Iterator[list[tuple[Start, Key]]]:
+    """Every way to give each start a new value of its own, in the order of the recording."""
+
+    def assign(
+        left: list[Start], chosen: list[tuple[Start, Key]]
+    ) -> Iterator[list[tuple[Start, Key]]]:
+        if not left:
+            yield chosen
+            return
+        taken = {after for _, after in chosen}
+        for after in options[left[0]]:
+            if after not in taken:
+                yield from assign(left[1:], [*chosen, (left[0], after)])
+
+    return assign(list(options), [])
+
+
+def _filled(options: Options) -> Options:
+    return {start: keys for start, keys in options.items() if keys}
+
+
+def _unmoved(one: torch.Tensor, other: torch.Tensor | None) -> bool:
+    return (
+        other is not None
+        and one.shape == other.shape
+        and one.dtype == other.dtype
+        and bool(torch.equal(one, other))
+    )

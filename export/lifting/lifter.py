@@ -1,0 +1,227 @@
+"""Finds the states that a forward written by hand hides, by running it; and proves them.
+
+Calls of torch are matched between a run of one step and one of two: what the second step has where
+the first one starts is the new value of a state. What is found counts only if step by step it gives
+what the original gives to whole sequences.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+import torch
+
+from carousel.export.discovery.layout import Layout
+from carousel.export.errors import told
+from carousel.export.lifting.candidates import Candidates, Options, assignments, same
+from carousel.export.lifting.cut import cut
+from carousel.export.lifting.plan import Pair, Plan
+from carousel.export.lifting.recording import Recording
+from carousel.export.lifting.scans import Scan, find_late, find_scans
+from carousel.export.lifting.step import Step, Tensors
+from carousel.export.lifting.trial import Trial
+from carousel.export.module.original import Original
+
+_SHORT, _STEPS, _LONG = 4, 12, 96  # steps of a trial, of the proof, and of the loud proof
+_MOST_COPIES = 3
+_PATIENCE_S = 4.0  # for trials of a forward that has many candidates
+
+
+class NotLifted(Exception):
+    """No set of states was found that holds; the message says what is in the way."""
+
+
+class _TooShort(Exception):
+    """Forward does not take a sequence of one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """A plan that holds, and where sessions start by it, for a batch of rows."""
+
+    plan: Plan
+    trial: Trial
+    batch: int
+
+    def step(self) -> Step:
+        """The forward with its states explicit."""
+        return self.trial.step(self.plan)
+
+    def names(self) -> list[str]:
+        """What forward calls each state, or what is done with it."""
+        keys = {key for pair in self.plan.pairs for key in (pair.start.key, pair.after)}
+        # The next step takes what this one leaves by the name that forward has for it.
+        values = self.trial.draw(self.batch, self.plan.copies + 1, 5)
+        called = self.trial.record(values, keys).names
+        pairs = [
+            called.get(pair.after) or called.get(pair.start.key, "state")
+            for pair in self.plan.pairs
+        ]
+        return [*pairs, *(name for scan in self.plan.scans for name in scan.names())]
+
+    def start(self, batch: int) -> tuple[torch.Tensor, ...]:
+        """The states of `batch` rows before the first step."""
+        found = start_of(self.plan, self.trial.record(self.trial.draw(batch, self.plan.copies, 5)))
+        assert found is not None, "the plan held at other batch sizes"
+        return found
+
+
+class Lifter:
+    """Looks for a plan."""
+
+    def __init__(self, original: Original, layout: Layout) -> None:
+        self._trial = Trial(original, layout)
+        self._batch = layout.batch
+
+    def __repr__(self) -> str:
+        return f"<Lifter {self._trial!r}>"
+
+    def lift(self) -> Lifted:
+        """The plan that holds; raises NotLifted."""
+        trial = self._trial
+        with ExitStack() as stack:
+            if self._runs_in_double():
+                stack.enter_context(trial.precise())
+            try:
+                values = trial.draw(self._batch, _LONG, 1)
+                self._check(values)
+                plan = self._find(values)
+                self._prove(plan)
+            except NotLifted:
+                raise
+            except Exception as error:  # whatever the user's code says to short or loud sequences
+                raise NotLifted(f"forward fails: {told(error)}") from error
+            return Lifted(plan, trial, self._batch)
+
+    def _runs_in_double(self) -> bool:
+        try:
+            with self._trial.precise():
+                found = self._trial.whole(self._trial.draw(self._batch, 2, 1))
+        except Exception:  # forward makes numbers of one precision by itself
+            return False
+        return all(each.dtype != torch.float32 for each in found.values())
+
+    def _check(self, values: Tensors) -> None:
+        """Raise NotLifted for what no set of states can answer."""
+        trial = self._trial
+        part = trial.part
+        first, again = trial.whole(part(values, 0, 6)), trial.whole(part(values, 0, 6))
+        short = trial.whole(part(values, 0, 3))
+        if not all(torch.equal(first[name], again[name]) for name in first):
+            raise NotLifted("forward answers the same inputs differently")
+        if not self._goes_on(values, first):
+            raise NotLifted("what forward keeps from call to call is not what a sequence needs")
+        for name, axis in trial.outputs.items():
+            if axis is not None and not same(short[name], first[name].narrow(axis, 0, 3)):
+                raise NotLifted("an output depends on later steps")
+
+    def _goes_on(self, values: Tensors, whole: Tensors) -> bool:
+        """Whether calls have nothing to do with each other, or go on where the last one ended."""
+        trial, part = self._trial, self._trial.part
+        twice = trial.in_turn([part(values, 0, 6)] * 2)
+        if all(same(twice[0][name], twice[1][name]) for name in whole):
+            return True
+        pieces = trial.in_turn([part(values, 0, 3), part(values, 3, 6)])
+        return all(
+            same(
+                pieces[1][name] if axis is None else torch.cat([p[name] for p in pieces], axis),
+                whole[name],
+            )
+            for name, axis in trial.outputs.items()
+        )
+
+    def _find(self, values: Tensors) -> Plan:
+        trial = self._trial
+        expected = trial.expected(values, _SHORT)
+        until = time.monotonic() + _PATIENCE_S
+        for plan, start in self._ways(values):
+            if time.monotonic() > until:
+                raise NotLifted("there are too many candidates for its states")
+            if start is not None and trial.holds(plan, values, start, expected):
+                return plan
+        raise NotLifted("no set of states gives the second step")
+
+    def _ways(self, values: Tensors) -> Iterator[tuple[Plan, tuple[torch.Tensor, ...] | None]]:
+        """Plans with where they start, the likeliest first: from one step, then by a cut."""
+        trial, part = self._trial, self._trial.part
+        other = trial.draw(self._batch, _MOST_COPIES, 2)
+        two, three = (trial.record(part(values, 0, steps)) for steps in (2, 3))
+        with suppress(_TooShort):
+            one, another = self._one_step(values), self._one_step(other)
+            certain, likely = Candidates(one, another, two).options()
+            for plan in _plans(certain, likely, tuple(find_scans(one, two)), 1):
+                yield plan, start_of(plan, one)
+        for copies, run, more in ((2, two, three), (3, three, trial.record(part(values, 0, 4)))):
+            ends = [part(values, 0, copies - 1), part(other, copies - 1, copies)]
+            seconds = [
+                part(values, 0, copies - 2),
+                part(other, copies - 2, copies - 1),
+                part(values, copies - 1, copies),
+            ]
+            last, before = (trial.record(trial.joined(parts)) for parts in (ends, seconds))
+            scans = (*find_scans(run, more), *find_late(run, more))
+            for plan in _plans(cut(run, last, before), Options(), scans, copies):
+                yield plan, start_of(plan, run)
+
+    def _one_step(self, values: Tensors) -> Recording:
+        try:
+            return self._trial.record(self._trial.part(values, 0, 1))
+        except Exception as error:  # whatever the user's code says to a lone step
+            raise _TooShort from error
+
+    def _prove(self, plan: Plan) -> None:
+        """Raise NotLifted unless it holds for other inputs, other batches, long and loud."""
+        trial = self._trial
+        batches = (self._batch, 1, 5) if self._batch else (0,)
+        for index, batch in enumerate(batches):
+            for steps, loud in ((_STEPS, False), (_LONG, True))[: 2 if index == 0 else 1]:
+                values = trial.draw(batch, steps, 20 + index, loud=loud)
+                start = start_of(plan, trial.record(trial.part(values, 0, plan.copies)))
+                try:
+                    expected = trial.expected(values, steps)
+                except Exception:  # so long or loud a sequence is not accepted
+                    if not loud:
+                        raise NotLifted(f"forward does not take {steps} steps") from None
+                    continue
+                if start is None or not trial.holds(plan, values, start, expected):
+                    raise NotLifted(f"the states that were found do not hold over {steps} steps")
+
+
+def _plans(
+    certain: Options, likely: Options, scans: tuple[Scan, ...], copies: int
+) -> Iterator[Plan]:
+    """All operators along time made stateful before none, pairs by their sites before others."""
+    more = {
+        start: list(dict.fromkeys([*certain.get(start, []), *likely.get(start, [])]))
+        for start in {**certain, **likely}
+    }
+    wide = {**likely, **certain}
+    choices: list[Options] = []
+    for each in (certain, wide, more, Options()):
+        if each not in choices:
+            choices.append(each)
+    for those in [scans, ()] if scans else [()]:
+        for options in choices:
+            for pairs in assignments(options):
+                if pairs or those:
+                    yield Plan(tuple(Pair(*each) for each in pairs), those, copies)
+
+
+def start_of(plan: Plan, one: Recording) -> tuple[torch.Tensor, ...] | None:
+    """The states before the first step, from a run of one; None where it has no such values."""
+    found: list[torch.Tensor] = []
+    for pair in plan.pairs:
+        first, after = one.values.get(pair.start.key), one.values.get(pair.after)
+        if first is None or after is None:
+            return None
+        if plan.copies > 1:
+            found.append(torch.zeros_like(after))
+        else:
+            found.append(first.detach().expand(after.shape).clone())
+    calls = {(call.site, call.occurrence): call for call in one.calls}
+    for scan in plan.scans:
+        if scan.at not in calls:
+            return None
+        found += scan.start(calls[scan.at])
+    return tuple(found)

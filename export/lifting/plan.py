@@ -1,0 +1,149 @@
+"""What a lifted forward keeps between steps, and the forward run one step with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any, NamedTuple
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from carousel.export.lifting.recording import Use, made_by
+from carousel.export.lifting.scans import At, Scan
+from carousel.export.lifting.sites import Key, Site, frames, site_of
+
+
+class Start(NamedTuple):
+    """A value that a run of one step starts from, in the places where it is taken. Where it is not
+    `alone`, the same value is the start of other states in other places.
+    """
+
+    key: Key
+    uses: tuple[Use, ...] = ()
+    alone: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Where a run of one step starts, and the value that the next step starts from."""
+
+    start: Start
+    after: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The states of a forward: of each pair one, then of each scan as many as it keeps.
+
+    With `copies` the forward runs so many steps that are all the same, and only the last counts:
+    what the second last has left is the state, and starts at zeros.
+    """
+
+    pairs: tuple[Pair, ...] = ()
+    scans: tuple[Scan, ...] = ()
+    copies: int = 1
+
+    def __len__(self) -> int:
+        return len(self.pairs) + sum(len(each.names()) for each in self.scans)
+
+    def kept(self, states: Sequence[torch.Tensor]) -> dict[At, tuple[torch.Tensor, ...]]:
+        """The states of each scan, from all."""
+        found: dict[At, tuple[torch.Tensor, ...]] = {}
+        place = len(self.pairs)
+        for each in self.scans:
+            size = len(each.names())
+            found[each.at] = tuple(states[place : place + size])
+            place += size
+        return found
+
+
+class Substitution(TorchFunctionMode):
+    """Puts `states` where a run of one step starts, and takes what the next one starts from.
+
+    `given` are the inputs by key, `held` the keys of the module's own tensors by identity; `end` is
+    the code that the forward is called from.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        states: Sequence[torch.Tensor],
+        given: Mapping[Key, torch.Tensor],
+        held: Mapping[int, Key],
+        end: CodeType,
+    ) -> None:
+        super().__init__()
+        self._end = end
+        pairs = list(zip(plan.pairs, states, strict=False))
+        self._whole = {pair.start.key: each for pair, each in pairs if pair.start.alone}
+        self._placed = {
+            (pair.start.key, use): each
+            for pair, each in pairs
+            if not pair.start.alone
+            for use in pair.start.uses
+        }
+        shared = {key for key, _ in self._placed}
+        self._held = {at: self._whole[key] for at, key in held.items() if key in self._whole}
+        self._shared = {at: key for at, key in held.items() if key in shared}
+        self._alive: list[Any] = []  # an id says nothing of a tensor that is gone
+        self._wanted = {pair.after for pair in plan.pairs}
+        self._found = {key: each for key, each in given.items() if key in self._wanted}
+        self._plan = plan
+        self._scans = {each.at: each for each in plan.scans}
+        self._kept = plan.kept(states)
+        self._counts: dict[Site, int] = {}
+
+    def after(self) -> tuple[torch.Tensor, ...]:
+        """The new states; raises KeyError for one that the run did not make."""
+        new = [self._found[pair.after] for pair in self._plan.pairs]
+        return (*new, *(each for scan in self._plan.scans for each in self._kept[scan.at]))
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
+        site = site_of(name, frames(self._end))
+        if self._held or self._shared:
+            leaves, tree = tree_flatten((args, kwargs))
+            occurrence = self._counts.get(site, 0)
+            put = [
+                self._put(Use(site, occurrence, place), each) for place, each in enumerate(leaves)
+            ]
+            if any(one is not other for one, other in zip(put, leaves, strict=True)):
+                args, kwargs = tree_unflatten(put, tree)
+        at = (site, self._counts.get(site, 0))
+        if at in self._scans:
+            scan, copies = self._scans[at], self._plan.copies
+            out, self._kept[at] = scan.step(self._kept[at], func, args, kwargs, copies)
+        else:
+            out = func(*args, **kwargs)
+        made = made_by(name, args, out)
+        if not any(isinstance(each, torch.Tensor) for each in made):
+            return out
+        self._counts[site] = at[1] + 1
+        replaced = False
+        for index, each in enumerate(made):
+            key = Key(site, at[1], index)
+            if key in self._wanted:
+                self._found[key] = self._whole.get(key, each)
+            if key in self._whole:
+                made[index] = self._whole[key]
+                replaced = True
+            elif any(key == shared for shared, _ in self._placed):
+                self._shared[id(each)] = key
+                self._alive.append(each)
+        if not replaced:
+            return out
+        if name == "__setitem__":
+            args[0].copy_(made[0])
+            return out
+        return tree_unflatten(made, tree_flatten(out)[1])
+
+    def _put(self, use: Use, leaf: Any) -> Any:
+        """What a call gets for one of its arguments."""
+        if id(leaf) in self._held:
+            return self._held[id(leaf)]
+        key = self._shared.get(id(leaf))
+        return leaf if key is None else self._placed.get((key, use), leaf)

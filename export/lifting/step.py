@@ -1,0 +1,86 @@
+"""A forward with its hidden states explicit: one time step in, one out."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from carousel.export.lifting.plan import Plan, Substitution
+from carousel.export.lifting.scripted import watching
+from carousel.export.lifting.sites import Key, given, held
+from carousel.export.module.original import Original
+from carousel.export.module.signature import Call
+from carousel.export.module.tree import Tree, flatten
+
+Tensors = dict[str, torch.Tensor]
+
+
+def called(module: nn.Module, call: Call) -> Tree:
+    """Where every stack ends that tells a site."""
+    return module(*call.args, **call.kwargs)
+
+
+END = called.__code__
+
+
+def tensors_of(module: nn.Module, others: Sequence[tuple[str, torch.Tensor]]) -> dict[int, Key]:
+    """The keys of the weights and other tensors of a module, by identity."""
+    named = {**dict(module.named_parameters()), **dict(others)}
+    return {id(each): held(name) for name, each in named.items()}
+
+
+class Step(nn.Module):
+    """Takes the inputs of one time step, then the states; gives the outputs, then the new states.
+
+    The module inside is the user's own, untouched; `inputs` and `outputs` name tensors of its
+    forward, each with its axis of time.
+    """
+
+    def __init__(
+        self,
+        original: Original,
+        plan: Plan,
+        inputs: Mapping[str, int | None],
+        outputs: Mapping[str, int | None],
+    ) -> None:
+        super().__init__()
+        self.module = original.module
+        self._signature = original.signature
+        self._omit = tuple(original.omit)
+        self._plan = plan
+        self._inputs = tuple(inputs)
+        self._outputs = dict(outputs)
+        self._times = {name: axis for name, axis in inputs.items() if axis is not None}
+        self._others = original.plain_tensors()
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """One step."""
+        count = len(self._inputs)
+        values = dict(zip(self._inputs, tensors[:count], strict=True))
+        states = [each.clone() for each in tensors[count:]]  # forward may write into them
+        found, after = self.run(values, states)
+        return (*(found[name] for name in self._outputs), *after)
+
+    def run(
+        self, values: Mapping[str, torch.Tensor], states: Sequence[torch.Tensor]
+    ) -> tuple[Tensors, tuple[torch.Tensor, ...]]:
+        """Outputs by name, and the new states."""
+        copies = self._plan.copies
+        if copies > 1:
+            values = {
+                name: each
+                if name not in self._times
+                else torch.cat([each] * copies, self._times[name])
+                for name, each in values.items()
+            }
+        call = self._signature.call(values, self._omit)
+        inputs = {given(name): each for name, each in values.items()}
+        keys = tensors_of(self.module, self._others)
+        mode = Substitution(self._plan, states, inputs, keys, END)
+        with watching(mode):
+            tree = called(self.module, call)
+        found = flatten(tree, "output")
+        for name, axis in self._outputs.items():
+            if axis is not None and copies > 1:
+                found[name] = found[name].narrow(axis, found[name].shape[axis] - 1, 1)
+        return found, mode.after()

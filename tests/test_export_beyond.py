@@ -1,0 +1,96 @@
+"""What an example does not show is not claimed: long sequences, loud rows, special values."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+import tests.export_beyond as beyond
+from carousel.export.errors import ExportError
+from tests.export_run import proven
+from tests.export_served import attempt, whole
+
+X = torch.randn(2, 9, 4, generator=torch.Generator().manual_seed(1))
+WORDS = torch.randint(0, 90, (2, 9), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("module", "example"),
+    [
+        (beyond.Around(beyond.at_last_word), X),
+        (beyond.Around(beyond.filled), X),
+        (beyond.Segments(), WORDS),
+    ],
+)
+def test_memory_that_no_state_holds_is_no_stream(module: nn.Module, example: torch.Tensor) -> None:
+    """A padding of -1, what is no number, the word that ends a part."""
+    made = attempt(module, (example,))
+    assert not isinstance(made, ExportError)
+    assert made.manifest.spec.streaming == "none"
+
+
+def test_steps_of_long_ago_are_states() -> None:
+    """Or there is no stream: what is 300 steps old is not seen in a hundred."""
+    torch.manual_seed(2)
+    module = beyond.Around(beyond.far)
+    made = proven(module, X)
+    if made.manifest.spec.streaming == "none":
+        return
+    x = torch.randn(2, 700, 4)
+    for kind in made.manifest.programs:
+        with torch.no_grad():
+            torch.testing.assert_close(whole(made, kind, x), module(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("module", [beyond.Around(beyond.halves), beyond.Resets(128)])
+def test_what_python_decides_by_the_length_is_refused(module: nn.Module) -> None:
+    """Also where it decides far beyond the example."""
+    made = attempt(module, (X,))
+    assert isinstance(made, ExportError)
+    assert "T=1000" in str(made)
+
+
+def test_what_is_cut_off_is_the_longest_sequence() -> None:
+    """And up to there every step is right."""
+    torch.manual_seed(2)
+    module = beyond.Around(beyond.cut)
+    made = proven(module, X)
+    assert made.manifest.spec.most_steps == 500
+    x = torch.randn(2, 500, 4)
+    for kind in made.manifest.programs:
+        with torch.no_grad():
+            torch.testing.assert_close(whole(made, kind, x), module(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("least", [1000.0, 32768.0])
+def test_rows_that_meet_when_they_are_loud_run_alone(least: float) -> None:
+    """Whatever number the module calls loud."""
+    torch.manual_seed(2)
+    made = attempt(beyond.Around(partial(beyond.by_the_loudest, least=least)), (X,))
+    assert not isinstance(made, ExportError)
+    assert not made.manifest.spec.has_batch
+    assert made.manifest.spec.streaming == "none"
+
+
+def test_classes_end_where_the_module_ends_them() -> None:
+    """A class that eager refuses is the client's mistake."""
+    made = proven(beyond.Around(beyond.one_hot, 7), torch.randint(0, 7, (2, 9)))
+    assert (made.manifest.spec.inputs[0].low, made.manifest.spec.inputs[0].high) == (0, 6)
+
+
+def test_states_in_a_dict_are_paired_by_their_own_names() -> None:
+    """Not by what is left over; the rest is answered."""
+    state = {"stoch": torch.zeros(2, 4), "deter": torch.zeros(2, 8)}
+    spec = proven(beyond.Believes(), torch.randn(2, 2), state).manifest.spec
+    assert [each.name for each in spec.outputs] == ["std"]
+    assert {tuple(each.axes[1:]) for each in spec.states} == {(4,), (8,)}
+
+
+def test_a_length_that_answers_nothing_is_too_short() -> None:
+    """A spread of one step is no number; of three last steps one is too few."""
+    spread = beyond.Around(lambda layer, x: layer(x)[0].std(1, correction=0) / (x.shape[1] - 1))
+    made = attempt(spread, (X,))
+    assert isinstance(made, ExportError) or made.manifest.spec.least_steps == 2
+    flat = proven(beyond.Around(lambda layer, x: layer(x)[0][:, -3:].flatten(1)), X)
+    assert flat.manifest.spec.least_steps == 3

@@ -1,0 +1,124 @@
+"""Forwards whose own code hides their state: each is streamed, and every step is what the whole
+module answers; what is no stream is refused or served as a whole.
+"""
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from carousel.export.artifact.record import Proven
+from carousel.export.errors import ExportError
+from carousel.models.manifest import ProgramKind
+from tests import (
+    lifting_attributes,
+    lifting_cells,
+    lifting_gates,
+    lifting_memory,
+    lifting_mixed,
+    lifting_ops,
+    lifting_refused,
+    lifting_writes,
+)
+from tests.export_run import Tensors, run, start
+from tests.export_served import attempt
+from tests.lifting_case import Case
+
+CASES: Mapping[str, Case] = {
+    name: case
+    for group in (
+        lifting_attributes,
+        lifting_cells,
+        lifting_gates,
+        lifting_memory,
+        lifting_mixed,
+        lifting_ops,
+        lifting_refused,
+        lifting_writes,
+    )
+    for name, case in group.CASES.items()
+}
+# What is not lifted yet, and why; each is refused or served whole, as the table says of others.
+NOT_YET = {
+    "step_counter": "divides by a number that Python counts",
+    "diagonal_ssm_complex": "its state is complex",
+    "shift_by_slice_write": "writes all steps but the first at once",
+    "time_aware_lstm": "its example's times rise, and what is drawn from them does not",
+}
+STREAMED = [
+    name for name, case in CASES.items() if case.outcome in ("step", "last") and name not in NOT_YET
+]
+REFUSED = [name for name in CASES if name not in STREAMED]
+STEPS = 40
+TOLERANCE = 2e-5
+
+
+def made_of(name: str) -> tuple[nn.Module, Proven | ExportError]:
+    """The module and what its export gave."""
+    torch.manual_seed(0)
+    module = CASES[name].make().eval()
+    return module, attempt(module, CASES[name].example())
+
+
+def stream(made: Proven, kind: ProgramKind, given: tuple[Tensor, ...], batch: int) -> list[Tensors]:
+    """What each step answers, one step a call."""
+    spec = made.manifest.spec
+    names = [each.name for each in spec.inputs]
+    inputs = dict(zip(names, given, strict=True))
+    axes = {each.name: each.time_axis for each in spec.inputs}
+    states, found = start(made, batch), list[Tensors]()
+    for step in range(STEPS):
+        part = {
+            name: each if axes[name] is None else each.narrow(axes[name] or 0, step, 1)
+            for name, each in inputs.items()
+        }
+        answer = run(made, kind, part, states)
+        found.append(answer.outputs)
+        states = answer.states
+    return found
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_every_step_is_what_the_whole_module_answers(name: str) -> None:
+    """In both programs, for other rows and more steps than the example has."""
+    module, made = made_of(name)
+    assert not isinstance(made, ExportError), str(made)
+    spec, case = made.manifest.spec, CASES[name]
+    assert spec.streaming == case.outcome
+    assert all(
+        "kept by" in why or "hidden" in why for why in (made.manifest.origins or {}).values()
+    )
+    batch = 3 if spec.has_batch else 1
+    given = case.example(batch, STEPS)
+    with torch.no_grad():
+        whole = module(*given)
+    for kind in made.manifest.programs:
+        answers = stream(made, kind, given, batch)
+        output = spec.outputs[0]
+        found = answers[-1][output.name]
+        if output.time_axis is not None:
+            found = torch.cat([each[output.name] for each in answers], output.time_axis)
+        scale = max(1.0, whole.abs().max().item())
+        torch.testing.assert_close(found, whole, atol=TOLERANCE * scale, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_stream_is_not_called_one(name: str) -> None:
+    """Whole sequences as the module answers them, or a refusal with a way out."""
+    module, made = made_of(name)
+    if isinstance(made, ExportError):
+        assert "Way out: " in str(made)
+        return
+    spec, case = made.manifest.spec, CASES[name]
+    assert spec.streaming in ("none", *case.also)
+    given = case.example()
+    with torch.no_grad():
+        whole = module(*given)
+    inputs = dict(zip([each.name for each in spec.inputs], given, strict=True))
+    if not spec.has_batch:
+        return
+    for kind, program in made.manifest.programs.items():
+        lengths = None if program.lengths is None else [given[0].shape[1]] * len(given[0])
+        found = run(made, kind, inputs, start(made, len(given[0])), lengths).outputs
+        torch.testing.assert_close(found[spec.outputs[0].name], whole, atol=1e-5, rtol=1e-5)
