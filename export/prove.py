@@ -1,6 +1,5 @@
 """Everything up to the finished bytes: unwrap, lift, measure, trace, compare."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,8 +25,7 @@ from carousel.export.discovery.states import States, find_states
 from carousel.export.discovery.subject import ModuleSubject
 from carousel.export.errors import ExportRefused, ForwardFailed, InvalidRequest
 from carousel.export.legacy import legacy_quiet
-from carousel.export.lifting.lifter import Lifter, NotLifted
-from carousel.export.lifting.states import SharedState, lifted_states
+from carousel.export.lifting.search import Search
 from carousel.export.measured.subject import Reference
 from carousel.export.measured.tolerance import Tolerance
 from carousel.export.module.cells import SteppedCell, network_of, of_network, sequence_example
@@ -43,7 +41,6 @@ from carousel.export.threads import kernels_for, threads_for
 from carousel.models.spec import TIME
 
 _DRAWS = 3
-_LAYOUTS = 3  # with a time axis, of a forward whose own code may hide states
 
 
 def prove(
@@ -110,41 +107,19 @@ class _Work:
                     return again
                 if reading.plainer and proven is not None:
                     proven = again
-        lifted = None if _is_whole(proven) else self._lifted(found, options)
-        if lifted is not None:
-            return lifted
+        if not _is_whole(proven) and options.states is None and _hides(found):
+            self.progress.stage("looking for states in forward's own code")
+            search = Search(self.original, options)
+            for layout, states in search.found():
+                with suppress(ExportRefused):
+                    return self._programs(_Found(layout, states, (), None), options)
+            if proven is not None and not proven.manifest.spec.has_time and not options.axes:
+                refused = search.refusal()
+                proven = proven if refused is None else None
         if proven is None:
             assert refused is not None
             raise refused
         return proven
-
-    def _lifted(self, found: _Found, options: Options) -> Proven | None:
-        """The programs of a forward whose own code hides its states; None where it is no such."""
-        original, layout = self.original, found.layout
-        explicit = any(each.argument is not None for each in found.states.variables)
-        if options.states is not None or explicit or layout.sampler.lengths is not None:
-            return None
-        original.omit = frozenset(original.signature.absent())
-        self.progress.stage("looking for states in forward's own code")
-        note: tuple[str, ...] = ()
-        for alone in (False, True):
-            seen = original.run(original.signature.tensors())
-            spans = find_spans(original, seen, options.ranges, None, frozenset())
-            discovery = Discovery(original, (), None, options.axes, seen, spans)
-            shared, told = False, note
-            for timed in itertools.islice(discovery.timed(alone=alone), _LAYOUTS):
-                try:
-                    states = lifted_states(Lifter(original, timed).lift(), timed)
-                    timed = replace(timed, notes=(*timed.notes, *told))
-                    return self._programs(_Found(timed, states, (), None), options)
-                except SharedState as error:
-                    shared = True
-                    note = (f"one row at a time: {error}",)
-                except (NotLifted, ExportRefused):
-                    continue
-            if not shared:
-                return None
-        return None
 
     def _programs(self, found: _Found, options: Options) -> Proven:
         """The programs of what was found, measured."""
@@ -167,6 +142,12 @@ def _is_whole(proven: Proven | None) -> bool:
     """Whether sequences of every length are answered as such, with one answer each."""
     spec = None if proven is None else proven.manifest.spec
     return spec is not None and spec.has_time and all(each.per != "step" for each in spec.outputs)
+
+
+def _hides(found: _Found) -> bool:
+    """Whether nothing but forward's own code may have states that are not known."""
+    explicit = any(each.argument is not None for each in found.states.variables)
+    return not explicit and found.layout.sampler.lengths is None
 
 
 def _notes(built: Built, reference: Reference, layout: Layout) -> Iterator[str]:

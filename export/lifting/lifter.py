@@ -94,6 +94,15 @@ class Lifter:
                 raise NotLifted(f"forward fails: {told(error)}") from error
             return Lifted(plan, trial, self._batch)
 
+    def loops(self) -> bool:
+        """Whether forward makes more calls of torch for more steps."""
+        values = self._trial.draw(self._batch, 3, 1)
+        try:
+            few, more = (self._trial.record(self._trial.part(values, 0, n)) for n in (2, 3))
+        except Exception:  # whatever the user's code says to so few steps
+            return False
+        return len(few.calls) < len(more.calls)
+
     def _runs_in_double(self) -> bool:
         try:
             with self._trial.precise():

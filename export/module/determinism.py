@@ -32,6 +32,14 @@ def observe_twice(original: Original) -> Observation:
             "make it deterministic in eval mode (dropout that follows self.training, a state that "
             "starts at zeros or at a parameter)",
         )
+    if not first.changed:
+        once, again = original.twice(values)
+        if not all(_equal(each, again[name]) for name, each in once.items()):
+            raise ExportRefused(
+                "forward answers the same inputs otherwise when it is called again, by something "
+                "that it counts or keeps outside of its tensors",
+                "let its answer depend on its inputs and its state alone",
+            )
     if holds_packed(first.tree):
         raise ExportRefused(
             "forward returns a PackedSequence, which has no batch axis",

@@ -9,7 +9,7 @@ from torch import nn
 
 from carousel.export.errors import ExportError, ForwardFailed
 from carousel.export.module.decisions import Decisions
-from carousel.export.module.layers import Calls, Hooks
+from carousel.export.module.layers import Calls, Hooks, recurrent_layers
 from carousel.export.module.signature import Call, Signature
 from carousel.export.module.snapshot import Snapshot, detach_attributes
 from carousel.export.module.tree import Tree, flatten
@@ -106,6 +106,18 @@ class Original:
             outputs = {name: each.detach() for name, each in flatten(tree, "output").items()}
             written = tuple(name for name, each in given.items() if each._version)
             return Observation(tree, outputs, hooks.calls, snapshot.changed(), written)
+
+    def twice(self, values: Values) -> list[dict[str, torch.Tensor]]:
+        """What forward answers to two calls that are the same, its layers from zeros in both."""
+        found: list[dict[str, torch.Tensor]] = []
+        with self.restored():
+            for _ in range(2):
+                given = {name: each.clone() for name, each in values.items()}
+                with Hooks(self.module, zero=recurrent_layers(self.module)):
+                    tree = self._forward(self.signature.call(given, self.omit))
+                outputs = flatten(tree, "output").items()
+                found.append({name: each.detach().clone() for name, each in outputs})
+        return found
 
     def _forward(self, call: Call) -> Tree:
         try:

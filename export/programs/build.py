@@ -26,7 +26,10 @@ from carousel.models.manifest import ProgramKind
 _TRACE_BATCH = 3
 
 _LOOP = "forward loops over the time steps, and stepping it one at a time does not give the same: "
-_NO_LOOP = "use a recurrent layer instead of the loop, or export the module of a single step"
+_NO_LOOP = (
+    "use a recurrent layer instead of the loop, export the module of a single step, or fix the "
+    "length with `axes`"
+)
 
 
 @dataclass(slots=True)

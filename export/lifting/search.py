@@ -1,0 +1,88 @@
+"""Every way in which forward's own code may hide states, the likeliest first."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from carousel.export.discovery.discover import Discovery
+from carousel.export.discovery.layout import Layout
+from carousel.export.discovery.spans import find_spans
+from carousel.export.discovery.states import States
+from carousel.export.errors import ExportRefused
+from carousel.export.lifting.lifter import Lifter, NotLifted
+from carousel.export.lifting.states import SharedState, lifted_states
+from carousel.export.measured.sampling import Axes
+from carousel.export.module.original import Original
+from carousel.export.options import Options
+from carousel.models.spec import TIME
+
+_LAYOUTS = 3  # with a time axis
+
+
+@dataclass(slots=True)
+class Search:
+    """Looks for them. Afterwards `reason` says why the likeliest axes show none, `loops` whether
+    forward walks over time step by step, and `axes` what those axes are.
+    """
+
+    original: Original
+    options: Options
+    reason: str | None = None
+    loops: bool = False
+    axes: Mapping[str, Axes] = field(default_factory=dict)
+
+    def found(self) -> Iterator[tuple[Layout, States]]:
+        """Axes, and states that hold by them."""
+        self.original.omit = frozenset(self.original.signature.absent())
+        shared: SharedState | None = None
+        for layout in self._layouts(alone=False):
+            found = self._states(layout)
+            if isinstance(found, States):
+                yield layout, found
+            elif isinstance(found, SharedState):
+                shared = shared or found
+        for layout in self._layouts(alone=True) if shared is not None else ():
+            found = self._states(layout)
+            if isinstance(found, States):
+                notes = (*layout.notes, f"one row at a time: {shared}")
+                yield replace(layout, notes=notes), found
+
+    def refusal(self) -> ExportRefused | None:
+        """Why a forward that walks over time is not to be held at one length."""
+        if not self.loops:
+            return None
+        tensors = self.original.signature.tensors()
+        fixed = {
+            name: tuple(
+                size if axis == TIME else axis
+                for axis, size in zip(axes, tensors[name].shape, strict=True)
+            )
+            for name, axes in self.axes.items()
+            if TIME in axes
+        }
+        flags = " ".join(
+            f"--axes {name}={','.join(map(str, each))}" for name, each in fixed.items()
+        )
+        return ExportRefused(
+            f"forward loops over the time steps and keeps its state to itself ({self.reason}), so "
+            "that a program would be of one length",
+            "return the state and take it as an argument of forward, or fix the length: "
+            f"axes={fixed} ({flags})",
+        )
+
+    def _layouts(self, *, alone: bool) -> Iterator[Layout]:
+        original, options = self.original, self.options
+        seen = original.run(original.signature.tensors())
+        spans = find_spans(original, seen, options.ranges, None, frozenset())
+        discovery = Discovery(original, (), None, options.axes, seen, spans)
+        return itertools.islice(discovery.timed(alone=alone), _LAYOUTS)
+
+    def _states(self, layout: Layout) -> States | NotLifted:
+        lifter = Lifter(self.original, layout)
+        try:
+            return lifted_states(lifter.lift(), layout)
+        except NotLifted as error:
+            if self.reason is None:
+                self.reason, self.axes = str(error), layout.sampler.axes
+                self.loops = lifter.loops()
+            return error
