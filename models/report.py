@@ -173,7 +173,10 @@ def _step(spec: ModelSpec) -> str:
     if not spec.has_time:
         return "one call of the program: the model has no time axis"
     if spec.run_steps is not None:
-        return "one time step; the program runs one at a time, the service any number in a request"
+        number = "any number in a request"
+        if spec.max_position is not None:
+            number = f"{spec.max_position} at most in a session"
+        return f"one time step; the program runs one at a time, the service {number}"
     least, most = spec.min_sequence, spec.max_sequence
     if most is not None:
         return f"one time step; a request carries {least} to {most}"

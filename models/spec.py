@@ -219,7 +219,14 @@ class ModelSpec:
     @property
     def max_sequence(self) -> int | None:
         """The most time steps of a sequence; None where any number will do, as in a stream."""
-        return None if self.is_streamable else self.most_steps
+        return None if self.is_streamable and self.max_position is None else self.most_steps
+
+    @property
+    def max_position(self) -> int | None:
+        """The most time steps of a session; None where any number will do. A program of single
+        steps is known for as many as the original takes in one sequence (a table of positions).
+        """
+        return None if self.run_steps is None else self.most_steps
 
     @property
     def max_run_steps(self) -> int | None:

@@ -10,7 +10,7 @@ from carousel.export.artifact.identity import state_id
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.states import States, StateVar, final
 from carousel.export.errors import ExportRefused, told
-from carousel.export.measured.sampling import noise_like
+from carousel.export.measured.sampling import noise_like, take_steps
 from carousel.export.measured.stepper import Result
 from carousel.export.measured.subject import Given, NotAccepted
 from carousel.export.measured.tolerance import Tensors, Tolerance
@@ -55,11 +55,6 @@ class ModuleSubject:
         return self.found.variables
 
     @property
-    def tells_states(self) -> bool:
-        """Whether a run tells the new value of every state."""
-        return all(each.is_told or each.fixed for each in self.states)
-
-    @property
     def starts_anywhere(self) -> bool:
         """Whether forward takes every state: those inside its layers it starts by itself."""
         return all(each.argument is not None for each in self.states)
@@ -95,6 +90,24 @@ class ModuleSubject:
         except Exception as error:  # whatever the user's code says to a size it does not take
             raise NotAccepted(told(error)) from error
         return self._result(seen)
+
+    def after(self, given: Given, batch: int, result: Result) -> Tensors:
+        """What a run tells; of states that forward's own code hides, what stepping it leaves."""
+        step = self.found.step
+        if step is None:
+            return result.states
+        start = self.start(given, batch)
+        states = [start[each.name] for each in self.states]
+        timed = next(each for each in self.spec.inputs if each.time_axis is not None)
+        for index in range(given.inputs[timed.name].shape[timed.time_axis or 0]):
+            part = [
+                take_steps(given.inputs[each.name], each.axes, index, index + 1)
+                for each in self.spec.inputs
+            ]
+            with self.original.restored():
+                found = step(*part, *states)
+                states = [each.detach().clone() for each in found[-len(states) :]]
+        return {each.name: state for each, state in zip(self.states, states, strict=True)}
 
     def exact(self, given: Given) -> Result | None:
         """The same run in float64, where the module has one."""

@@ -43,10 +43,6 @@ class Subject(Protocol):
         """The values that integer inputs may have."""
 
     @property
-    def tells_states(self) -> bool:
-        """Whether a run tells the new value of every state."""
-
-    @property
     def starts_anywhere(self) -> bool:
         """Whether a run may be given every state."""
 
@@ -61,6 +57,9 @@ class Subject(Protocol):
 
     def run(self, given: Given) -> Result:
         """One run; raises NotAccepted with the reason where it takes no such inputs."""
+
+    def after(self, given: Given, batch: int, result: Result) -> Tensors:
+        """Every state after the run that gave `result`."""
 
     def exact(self, given: Given) -> Result | None:
         """The same run in float64; None where there is no such run."""

@@ -42,11 +42,6 @@ class FileSubject:
         return Stepper(self.spec, self.program.run, self.program.lengths)
 
     @property
-    def tells_states(self) -> bool:
-        """A file answers with every state that it has."""
-        return True
-
-    @property
     def starts_anywhere(self) -> bool:
         """A file takes every state that it has."""
         return True
@@ -75,6 +70,10 @@ class FileSubject:
             return self.stepper.run(given.inputs, given.states)
         except RunFailed as error:  # whatever the runtime says to a size that it does not take
             raise NotAccepted(fault(error)) from error
+
+    def after(self, given: Given, batch: int, result: Result) -> Tensors:
+        """A file answers with every state that it has."""
+        return result.states
 
     def exact(self, given: Given) -> Result | None:
         """The file with its weights in float64, where that can be done."""

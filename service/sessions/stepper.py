@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from carousel.models.row import Array
 from carousel.service.engine.loaded import Loaded
 from carousel.service.engine.request import NO_SLOT, Abandoned, Request
-from carousel.service.errors import ModelMismatch, PositionConflict, StateCorrupt, StoreUnavailable
+from carousel.service.errors import (
+    ModelMismatch,
+    PositionConflict,
+    SequenceTooLong,
+    StateCorrupt,
+    StoreUnavailable,
+)
 from carousel.service.sessions.answers import StepReply
 from carousel.service.sessions.commits import Ticket, WriteLost
 from carousel.service.sessions.lookup import Lookup
@@ -60,8 +66,8 @@ class Stepper:
         """Start a step that has nothing to wait for but its run; None where `step` must be awaited.
 
         For a caller without a task, which most of the time of a small step would go into. `done` is
-        called once, later, on the loop, with the reply or the error. Raises QueueFull and
-        ModelUnavailable. The request that comes back may be abandoned.
+        called once, later, on the loop, with the reply or the error. Raises QueueFull,
+        ModelUnavailable and SequenceTooLong. The request that comes back may be abandoned.
         """
         if session.busy or session.dropped or session.loaded.retired:
             return None
@@ -180,6 +186,13 @@ class Stepper:
     def _request(
         self, session: Session, step: Step, done: Callable[[Request], None] | None = None
     ) -> Request:
+        position = session.head.position + step.num_steps
+        longest = session.loaded.spec.max_position
+        if longest is not None and position > longest:
+            raise SequenceTooLong(
+                f"{step.num_steps} time steps given; the session stands at "
+                f"{session.head.position}, and the model takes {longest} in all"
+            )
         return Request(
             step.inputs,
             step.num_steps,
@@ -187,7 +200,7 @@ class Stepper:
             state=session.row,
             source=session.slot,
             commits=step.commit,
-            ticket=Ticket(session, session.head.position + step.num_steps, done, step.ends),
+            ticket=Ticket(session, position, done, step.ends),
             wants_state=step.return_state,
             on_done=self._finished,
         )
