@@ -68,11 +68,12 @@ class Lifted:
 
 
 class Lifter:
-    """Looks for a plan."""
+    """Looks for a plan. `keeps`: forward goes on from call to call, by its attributes."""
 
     def __init__(self, original: Original, layout: Layout) -> None:
         self._trial = Trial(original, layout)
         self._batch = layout.batch
+        self.keeps = False
 
     def __repr__(self) -> str:
         return f"<Lifter {self._trial!r}>"
@@ -119,20 +120,21 @@ class Lifter:
         short = trial.whole(part(values, 0, 3))
         if not all(torch.equal(first[name], again[name]) for name in first):
             raise NotLifted("forward answers the same inputs differently")
-        if not self._goes_on(values, first):
+        self.keeps, goes_on = self._goes_on(values, first)
+        if not goes_on:
             raise NotLifted("what forward keeps from call to call is not what a sequence needs")
         for name, axis in trial.outputs.items():
             if axis is not None and not same(short[name], first[name].narrow(axis, 0, 3)):
                 raise NotLifted("an output depends on later steps")
 
-    def _goes_on(self, values: Tensors, whole: Tensors) -> bool:
-        """Whether calls have nothing to do with each other, or go on where the last one ended."""
+    def _goes_on(self, values: Tensors, whole: Tensors) -> tuple[bool, bool]:
+        """Whether calls have to do with each other, and if so go on where the last one ended."""
         trial, part = self._trial, self._trial.part
         twice = trial.in_turn([part(values, 0, 6)] * 2)
         if all(same(twice[0][name], twice[1][name]) for name in whole):
-            return True
+            return False, True
         pieces = trial.in_turn([part(values, 0, 3), part(values, 3, 6)])
-        return all(
+        return True, all(
             same(
                 pieces[1][name] if axis is None else torch.cat([p[name] for p in pieces], axis),
                 whole[name],

@@ -22,7 +22,7 @@ _LAYOUTS = 3  # with a time axis
 @dataclass(slots=True)
 class Search:
     """Looks for them. Afterwards `reason` says why the likeliest axes show none, `loops` whether
-    forward walks over time step by step, and `axes` what those axes are.
+    forward walks over time step by step, and `axes` what those axes are; `notes` are worth saying.
     """
 
     original: Original
@@ -30,6 +30,7 @@ class Search:
     reason: str | None = None
     loops: bool = False
     axes: Mapping[str, Axes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def found(self) -> Iterator[tuple[Layout, States]]:
         """Axes, and states that hold by them."""
@@ -38,13 +39,13 @@ class Search:
         for layout in self._layouts(alone=False):
             found = self._states(layout)
             if isinstance(found, States):
-                yield layout, found
+                yield replace(layout, notes=(*layout.notes, *self.notes)), found
             elif isinstance(found, SharedState):
                 shared = shared or found
         for layout in self._layouts(alone=True) if shared is not None else ():
             found = self._states(layout)
             if isinstance(found, States):
-                notes = (*layout.notes, f"one row at a time: {shared}")
+                notes = (*layout.notes, f"one row at a time: {shared}", *self.notes)
                 yield replace(layout, notes=notes), found
 
     def refusal(self) -> ExportRefused | None:
@@ -80,7 +81,10 @@ class Search:
     def _states(self, layout: Layout) -> States | NotLifted:
         lifter = Lifter(self.original, layout)
         try:
-            return lifted_states(lifter.lift(), layout)
+            found = lifted_states(lifter.lift(), layout)
+            if lifter.keeps:
+                self.notes.append("what forward keeps from call to call starts anew in a session")
+            return found
         except NotLifted as error:
             if self.reason is None:
                 self.reason, self.axes = str(error), layout.sampler.axes

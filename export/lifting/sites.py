@@ -1,7 +1,7 @@
 """Where in a forward a value is made: what tells one call of torch from another in every run."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -75,31 +75,30 @@ def site_of(function: str, stack: Iterable[FrameType]) -> Site:
 
 
 def name_of(tensor: torch.Tensor, stack: Iterable[FrameType]) -> str | None:
-    """What the forward calls a tensor: a variable, an element of one, an attribute."""
-    for frame in stack:
-        if frame.f_code.co_filename.startswith(_TORCH):
-            continue
-        for name, value in frame.f_locals.items():
-            found = _named(name, value, tensor)
-            if found is not None:
-                return found
-        own = frame.f_locals.get("self")
-        for name, value in vars(own).items() if isinstance(own, nn.Module) else ():
-            found = _named(name, value, tensor)
-            if found is not None:
-                return found
+    """What the forward calls a tensor: a variable or an attribute, else an element of one."""
+    own = [frame for frame in stack if not frame.f_code.co_filename.startswith(_TORCH)]
+    named = [item for frame in own for item in _variables(frame)]
+    for name, value in named:
+        if value is tensor:
+            return name
+    for name, value in named:
+        for key, each in _elements(value):
+            if each is tensor:
+                return f"{name}_{key}"
     return None
 
 
-def _named(name: str, value: Any, tensor: torch.Tensor) -> str | None:
-    if name.startswith("."):  # of a comprehension
-        return None
-    if value is tensor:
-        return name
+def _variables(frame: FrameType) -> Iterator[tuple[str, Any]]:
+    """Those of a function, and the attributes of its module."""
+    for name, value in frame.f_locals.items():
+        if not name.startswith("."):  # of a comprehension
+            yield name, value
+    own = frame.f_locals.get("self")
+    if isinstance(own, nn.Module):
+        yield from vars(own).items()
+
+
+def _elements(value: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, (list, tuple)):
-        items = list(enumerate(value))
-    else:
-        return None
-    return next((f"{name}_{key}" for key, each in items if each is tensor), None)
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else ()
