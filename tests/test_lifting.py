@@ -122,3 +122,50 @@ def test_what_is_no_stream_is_not_called_one(name: str) -> None:
         lengths = None if program.lengths is None else [given[0].shape[1]] * len(given[0])
         found = run(made, kind, inputs, start(made, len(given[0])), lengths).outputs
         torch.testing.assert_close(found[spec.outputs[0].name], whole, atol=1e-5, rtol=1e-5)
+
+
+class Placed(nn.Module):
+    """A layer over its input and a table of places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.layer = nn.Embedding(64, 4), nn.GRU(4, 6, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, 4)."""
+        found: Tensor = self.layer(x + self.table(torch.arange(x.shape[1])))[0]
+        return found
+
+
+def test_rows_of_one_run_stand_at_places_of_their_own() -> None:
+    """A session in its fifth step beside one that begins."""
+    torch.manual_seed(3)
+    module = Placed().eval()
+    made = attempt(module, (torch.randn(3, 9, 4),))
+    assert not isinstance(made, ExportError)
+    spec = made.manifest.spec
+    assert spec.has_batch
+    assert [each.name for each in spec.states] == ["h", "position"]
+    x = torch.randn(2, 8, 4)
+    with torch.no_grad():
+        wanted = module(x)[0, 4:], module(x[:, 4:])[1]
+    for kind in made.manifest.programs:
+        states = start(made, 2)
+        for step in range(8):
+            if step == 4:
+                begun = start(made, 2)
+                states = {
+                    each.name: torch.cat(
+                        [
+                            states[each.name].narrow(each.batch_axis or 0, 0, 1),
+                            begun[each.name].narrow(each.batch_axis or 0, 1, 1),
+                        ],
+                        each.batch_axis or 0,
+                    )
+                    for each in spec.states
+                }
+            answer = run(made, kind, {"x": x[:, step : step + 1]}, states)
+            states = answer.states
+            for row in range(2) if step >= 4 else ():
+                found = answer.outputs[spec.outputs[0].name][row, 0]
+                torch.testing.assert_close(found, wanted[row][step - 4], atol=1e-5, rtol=1e-5)

@@ -8,7 +8,7 @@ what the original gives to whole sequences.
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,8 +17,9 @@ from carousel.export.errors import told
 from carousel.export.lifting.candidates import Candidates, Options, assignments, same
 from carousel.export.lifting.cut import cut
 from carousel.export.lifting.plan import Pair, Plan
-from carousel.export.lifting.recording import Recording
+from carousel.export.lifting.recording import LAYERS, Recording
 from carousel.export.lifting.scans import Scan, find_late, find_scans
+from carousel.export.lifting.sites import Key
 from carousel.export.lifting.step import Step, Tensors
 from carousel.export.lifting.trial import Trial
 from carousel.export.module.original import Original
@@ -55,14 +56,15 @@ class Lifted:
         values = self.trial.draw(self.batch, self.plan.copies + 1, 5)
         called = self.trial.record(values, keys).names
         pairs = [
-            called.get(pair.after) or called.get(pair.start.key, "state")
+            called.get(pair.after) or called.get(pair.start.key) or _layer_name(pair.after)
             for pair in self.plan.pairs
         ]
         return [*pairs, *(name for scan in self.plan.scans for name in scan.names())]
 
     def start(self, batch: int) -> tuple[torch.Tensor, ...]:
         """The states of `batch` rows before the first step."""
-        found = start_of(self.plan, self.trial.record(self.trial.draw(batch, self.plan.copies, 5)))
+        one = self.trial.record(self.trial.draw(batch, self.plan.copies, 5))
+        found = start_of(self.plan, one, batch)
         assert found is not None, "the plan held at other batch sizes"
         return found
 
@@ -149,9 +151,42 @@ class Lifter:
         for plan, start in self._ways(values):
             if time.monotonic() > until:
                 raise NotLifted("there are too many candidates for its states")
-            if start is not None and trial.holds(plan, values, start, expected):
+            holds = start is not None and trial.holds(plan, values, start, expected)
+            if holds and self._apart(plan):
                 return plan
         raise NotLifted("no set of states gives the second step")
+
+    def _apart(self, plan: Plan) -> bool:
+        """Whether rows that count for themselves may stand at different places in one run."""
+        if not any(each.each for each in plan.scans):
+            return True
+        trial, part = self._trial, self._trial.part
+        values = trial.draw(2, _SHORT + 3, 9)
+        start, larger = (
+            start_of(plan, trial.record(part(trial.draw(batch, 1, 9), 0, 1)), batch)
+            for batch in (2, 3)
+        )
+        if start is None or larger is None:
+            return False
+        first, second = trial.rows(values, 0), trial.rows(values, 1)
+        expected = [
+            trial.expected(first, _SHORT + 3)[3:],
+            trial.expected(part(second, 3, _SHORT + 3), _SHORT),
+        ]
+        try:
+            step, states = trial.step(plan), start
+            for index in range(3):
+                _, states = trial.advance(step, part(values, index, index + 1), states)
+            states = tuple(map(_renewed, states, start, larger))
+            for index in range(_SHORT):
+                found, states = trial.advance(step, part(values, index + 3, index + 4), states)
+                for row, wanted in enumerate(expected):
+                    for name, each in wanted[index].items():
+                        if not same(each, trial.row_of(name, found[name], row)):
+                            return False
+        except Exception:  # whatever the user's code says to a count for each row
+            return False
+        return True
 
     def _ways(self, values: Tensors) -> Iterator[tuple[Plan, tuple[torch.Tensor, ...] | None]]:
         """Plans with where they start, the likeliest first: from one step, then by a cut."""
@@ -161,8 +196,13 @@ class Lifter:
         with suppress(_TooShort):
             one, another = self._one_step(values), self._one_step(other)
             certain, likely = Candidates(one, another, two).options()
-            for plan in _plans(certain, likely, tuple(find_scans(one, two)), 1):
-                yield plan, start_of(plan, one)
+            scans = tuple(find_scans(one, two))
+            counts = any(each.kind == "arange" for each in scans) and self._batch
+            for each in (True, False) if counts else (False,):
+                # Sessions that share a run stand at different places: each counts for itself.
+                own = tuple(replace(s, each=each and s.kind == "arange") for s in scans)
+                for plan in _plans(certain, likely, own, 1):
+                    yield plan, start_of(plan, one, self._batch)
         for copies, run, more in ((2, two, three), (3, three, trial.record(part(values, 0, 4)))):
             ends = [part(values, 0, copies - 1), part(other, copies - 1, copies)]
             seconds = [
@@ -173,7 +213,7 @@ class Lifter:
             last, before = (trial.record(trial.joined(parts)) for parts in (ends, seconds))
             scans = (*find_scans(run, more), *find_late(run, more))
             for plan in _plans(cut(run, last, before), Options(), scans, copies):
-                yield plan, start_of(plan, run)
+                yield plan, start_of(plan, run, self._batch)
 
     def _one_step(self, values: Tensors) -> Recording:
         try:
@@ -188,7 +228,7 @@ class Lifter:
         for index, batch in enumerate(batches):
             for steps, loud in ((_STEPS, False), (_LONG, True))[: 2 if index == 0 else 1]:
                 values = trial.draw(batch, steps, 20 + index, loud=loud)
-                start = start_of(plan, trial.record(trial.part(values, 0, plan.copies)))
+                start = start_of(plan, trial.record(trial.part(values, 0, plan.copies)), batch)
                 try:
                     expected = trial.expected(values, steps)
                 except Exception:  # so long or loud a sequence is not accepted
@@ -197,6 +237,20 @@ class Lifter:
                     continue
                 if start is None or not trial.holds(plan, values, start, expected):
                     raise NotLifted(f"the states that were found do not hold over {steps} steps")
+
+
+def _layer_name(after: Key) -> str:
+    """The name of a state that no variable of forward holds: that of one of torch's layers."""
+    return "hc"[after.place - 1] if after.site.function in LAYERS else "state"
+
+
+def _renewed(state: torch.Tensor, start: torch.Tensor, larger: torch.Tensor) -> torch.Tensor:
+    """A state of two rows of which the second starts anew; `larger` is the start of three."""
+    axes = [axis for axis in range(start.dim()) if start.shape[axis] != larger.shape[axis]]
+    if not axes:
+        return state
+    rows = start.shape[axes[0]] // 2
+    return torch.cat([state.narrow(axes[0], 0, rows), start.narrow(axes[0], rows, rows)], axes[0])
 
 
 def _plans(
@@ -219,7 +273,7 @@ def _plans(
                     yield Plan(tuple(Pair(*each) for each in pairs), those, copies)
 
 
-def start_of(plan: Plan, one: Recording) -> tuple[torch.Tensor, ...] | None:
+def start_of(plan: Plan, one: Recording, batch: int) -> tuple[torch.Tensor, ...] | None:
     """The states before the first step, from a run of one; None where it has no such values."""
     found: list[torch.Tensor] = []
     for pair in plan.pairs:
@@ -234,5 +288,5 @@ def start_of(plan: Plan, one: Recording) -> tuple[torch.Tensor, ...] | None:
     for scan in plan.scans:
         if scan.at not in calls:
             return None
-        found += scan.start(calls[scan.at])
+        found += scan.start(calls[scan.at], batch)
     return tuple(found)

@@ -16,6 +16,7 @@ At = tuple[Site, int]  # a site, and which of its calls in a run of one step
 class Scan:
     """One such operator; `kind` is its own name, `dim` its axis of time, `size` how many steps of
     its input it keeps where it keeps any, `value` what stands there first or what a count goes by.
+    A count may be one for `each` row.
     """
 
     at: At
@@ -23,11 +24,12 @@ class Scan:
     dim: int = 0
     size: int = 0
     value: float = 0
+    each: bool = False
 
-    def start(self, call: Call) -> tuple[torch.Tensor, ...]:
-        """What it keeps before the first step, from its call in a run of one step."""
+    def start(self, call: Call, batch: int) -> tuple[torch.Tensor, ...]:
+        """What it keeps before the first step of `batch` rows, from its call in a run of one."""
         if self.kind == "arange":
-            return (torch.zeros((), dtype=torch.int64),)
+            return (torch.zeros((batch, 1) if self.each else (), dtype=torch.int64),)
         x: torch.Tensor = call.args[0]
         if self.kind == "late":
             return (torch.zeros_like(x.narrow(self.dim, 0, 1)),)

@@ -15,7 +15,7 @@ from carousel.export.lifting.step import END, Step, Tensors, called, tensors_of
 from carousel.export.measured.sampling import take_steps
 from carousel.export.module.original import Original
 from carousel.export.module.tree import flatten
-from carousel.models.spec import TIME
+from carousel.models.spec import BATCH, TIME
 
 LOUD = 20  # times as large as the example
 _EACH = 12  # lengths from the first on at which the whole is run, and the distance of later ones
@@ -106,13 +106,25 @@ class Trial:
         """What each step answers; raises whatever a step raises."""
         step, states = self.step(plan), start
         for index in range(steps):
-            with self._original.restored():
-                found, states = step.run(
-                    _copies(self.part(values, index, index + 1)), [each.clone() for each in states]
-                )
-                states = tuple(each.detach().clone() for each in states)
-                found = {name: found[name].detach().clone() for name in self.outputs}
+            found, states = self.advance(step, self.part(values, index, index + 1), states)
             yield found
+
+    def advance(
+        self, step: Step, values: Tensors, states: Sequence[torch.Tensor]
+    ) -> tuple[Tensors, tuple[torch.Tensor, ...]]:
+        """What one step answers, and the states after it."""
+        with self._original.restored():
+            found, after = step.run(_copies(values), [each.clone() for each in states])
+            outputs = {name: found[name].detach().clone() for name in self.outputs}
+            return outputs, tuple(each.detach().clone() for each in after)
+
+    def rows(self, values: Tensors, index: int) -> Tensors:
+        """One row of the inputs."""
+        return self._layout.sampler.rows(values, [index])
+
+    def row_of(self, name: str, output: torch.Tensor, index: int) -> torch.Tensor:
+        """One row of an output."""
+        return output.narrow(self._layout.outputs[name].axes.index(BATCH), index, 1)
 
     def expected(self, values: Tensors, steps: int) -> list[Tensors]:
         """What the original says to each step; of what belongs to the whole, at some lengths."""
