@@ -1,5 +1,6 @@
 """What an example does not show is not claimed: long sequences, loud rows, special values."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -94,3 +95,65 @@ def test_a_length_that_answers_nothing_is_too_short() -> None:
     assert isinstance(made, ExportError) or made.manifest.spec.least_steps == 2
     flat = proven(beyond.Around(lambda layer, x: layer(x)[0][:, -3:].flatten(1)), X)
     assert flat.manifest.spec.least_steps == 3
+
+
+@dataclass
+class Kept:
+    """A layer's state, and the frame before."""
+
+    h: torch.Tensor
+    c: torch.Tensor
+    before: torch.Tensor
+
+
+class Recalls(nn.Module):
+    """Hears each frame beside the one before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(8, 6)
+
+    def forward(self, x: torch.Tensor, kept: Kept) -> tuple[torch.Tensor, Kept]:
+        """x (B, 4)."""
+        h, c = self.cell(torch.cat([x, kept.before], -1), (kept.h, kept.c))
+        return h, Kept(h, c, x)
+
+
+def test_what_comes_back_beside_a_layers_state_under_its_own_name_is_one() -> None:
+    """Nothing has to be asked."""
+    kept = Kept(torch.zeros(2, 6), torch.zeros(2, 6), torch.zeros(2, 4))
+    spec = proven(Recalls(), torch.randn(2, 4), kept).manifest.spec
+    assert len(spec.states) == 3
+    assert spec.streaming == "step"
+
+
+class Decays(nn.Module):
+    """Fills what is missing with what was there last: four inputs of one shape, two states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.rate = nn.GRUCell(8, 6), nn.Linear(4, 6)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        mask: torch.Tensor,
+        delta: torch.Tensor,
+        h: torch.Tensor,
+        last: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """All (B, 4) but h (B, 6)."""
+        last = torch.where(mask > 0, x, last)
+        decay = torch.exp(-torch.relu(self.rate(delta)))
+        return self.cell(torch.cat([last, mask], -1), h * decay), last
+
+
+def test_several_that_may_come_back_are_all_named() -> None:
+    """The likeliest first, and what is proposed works."""
+    x = torch.randn(2, 4)
+    given = (x, torch.ones(2, 4), torch.rand(2, 4), torch.zeros(2, 6), torch.zeros(2, 4))
+    made = attempt(Decays(), given)
+    assert isinstance(made, ExportError)
+    assert "states={'h': None, 'last': '1'}" in str(made)
+    spec = proven(Decays(), *given, states={"h": None, "last": "1"}).manifest.spec
+    assert [each.name for each in spec.states] == ["h", "last"]

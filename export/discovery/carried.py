@@ -107,7 +107,7 @@ def _pair(
     taken = {each.output for each in found}
     sure = declared or _is_surely_named(run, parameter)
     signature = run.original.signature
-    likely = sure or parameter in signature.optional()
+    named = sure or parameter in signature.optional()
     for leaf in signature.leaves(parameter):
         if leaf in run.fixed:
             continue
@@ -116,6 +116,7 @@ def _pair(
                 f"states: {leaf!r} is one number for all rows; take a tensor with one for each row"
             )
         fed = _fed(run.seen, run.values[leaf])
+        likely = named or _comes_back_beside(run, leaf, signature.leaves(parameter))
         output = None if told is None else _named_output(run, leaf, told, taken)
         if told is None and (fed is not None or likely):
             output = _returned(run, leaf, fed, taken, sure)
@@ -128,6 +129,16 @@ def _pair(
                 f"states: {leaf!r} is neither returned by forward in the same shape nor the "
                 "initial state of a recurrent layer"
             )
+
+
+def _comes_back_beside(run: _Run, leaf: str, beside: Sequence[str]) -> bool:
+    """Whether one tensor of a state has its own name among what forward returns, and another of
+    them is the state of a layer.
+    """
+    own = leaf.split(".")[-1]
+    returned = any(name.split(".")[-1] == own for name in run.seen.outputs)
+    others = [each for each in beside if each != leaf and not own.isdigit()]
+    return returned and any(_fed(run.seen, run.values[each]) is not None for each in others)
 
 
 def _named_output(run: _Run, leaf: str, told: str, taken: Collection[str | None]) -> str:

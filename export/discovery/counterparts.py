@@ -178,6 +178,27 @@ def _refuse_counter(leaf: str, value: torch.Tensor, seen: Mapping[str, torch.Ten
             )
 
 
+def _is_like(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype
+
+
+def _which(rivals: Sequence[str], output: str, sent: Sequence[str]) -> ExportRefused:
+    """The question which of several inputs of one shape comes back; those called so first."""
+    ordered = sorted(rivals, key=lambda leaf: not _is_kept(leaf))
+    place = output.removeprefix("output.")
+    ways = [
+        f"states={ ({**dict.fromkeys(sent), _parameter(leaf): place})!r}" for leaf in ordered[:3]
+    ]
+    flags = " ".join([*(f"--state {each}" for each in sent), f"--state {ordered[0]}={place}"])
+    without = " ".join(f"--state {each}" for each in sent) or "--no-states"
+    return ExportRefused(
+        f"{', '.join(map(repr, ordered))} have the shape of {output!r}, and without a time axis no "
+        "run can tell which of them it comes back as",
+        f"say which: {' or '.join(ways)} ({flags}), or states={tuple(sent)!r} ({without}) if each "
+        "is sent with every frame",
+    )
+
+
 def question(original: Original, states: States, maybe: Mapping[str, str]) -> ExportRefused | None:
     """What to ask where frames have such an input, unless it is one of several alike.
 
@@ -191,9 +212,16 @@ def question(original: Original, states: States, maybe: Mapping[str, str]) -> Ex
     asked = [leaf for leaf in maybe if recurrent or values[leaf].shape not in shapes]
     if not asked:
         return None
-    names = list(dict.fromkeys(_parameter(leaf) for leaf in asked))
     kept = [each.argument for each in states.variables if each.argument is not None]
     sent = list(dict.fromkeys(each.split(".", 1)[0] for each in kept))
+    rivals = [
+        leaf
+        for leaf, value in values.items()
+        if len(asked) == 1 and leaf not in (*first, *kept) and _is_like(value, values[asked[0]])
+    ]
+    if len(rivals) > 1:
+        return _which(rivals, maybe[asked[0]], sent)
+    names = list(dict.fromkeys(_parameter(leaf) for leaf in asked))
     every = [*sent, *(each for each in names if each not in sent)]
     places = {_parameter(leaf): maybe[leaf].removeprefix("output.") for leaf in asked}
     several = len(asked) > 1 and not any("." in leaf for leaf in asked)

@@ -62,7 +62,11 @@ class Discovery:
             layout = layout or self._first(guesses.time_only())
         layout = layout or self._first(guesses.static())
         if layout is None:
-            raise InvalidRequest("axes: the module does not run with the axes that were given")
+            rejected = [*self.failed, *(reason for _, reason in self.coupled)]
+            why = f" ({rejected[0]})" if rejected else ""
+            raise InvalidRequest(
+                f"axes: the module does not run with the axes that were given{why}"
+            )
         return replace(layout, notes=(*layout.notes, *self._notes(layout, timed)))
 
     def timed(self, *, alone: bool = False) -> Iterator[Layout]:

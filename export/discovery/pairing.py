@@ -28,7 +28,9 @@ def pair_by_name(leaf: str, alike: Sequence[str], short: Mapping[str, str]) -> s
         named = [each for each in alike if each in short and _plain(short[each]) == wanted]
         if len(named) == 1 and wanted:
             return named[0]
-    return None
+    # One inside of others, as that which comes back inside of others.
+    inside = [each for each in alike if len(parts) > 1 and each.split(".")[-1] == parts[-1]]
+    return inside[0] if len(inside) == 1 and not parts[-1].isdigit() else None
 
 
 def pair_by_place(

@@ -99,14 +99,15 @@ class Candidates:
         """
         for size in range(count, 0, -1):
             if count % size == 0 and all(
-                same(
-                    self._one.values[Key(site, call)],
-                    self._two.values[Key(site, call // size * 2 * size + call % size)],
-                )
+                self._agree(Key(site, call), Key(site, call // size * 2 * size + call % size))
                 for call in range(count)
             ):
                 return size
         return None
+
+    def _agree(self, key: Key, again: Key) -> bool:
+        one, two = self._one.values.get(key), self._two.values.get(again)
+        return one is None if two is None else one is not None and same(one, two)
 
     def _groups(
         self, key: Key, second: Mapping[Use, Key], made_again: Collection[Key]

@@ -19,7 +19,9 @@ def refuse_foreign(module: nn.Module) -> None:
         if weight.device.type != "cpu":
             raise ExportRefused(
                 f"{name} is on {weight.device}, and exports are made on the CPU",
-                "call export_model(module.cpu(), ...) with the example on the CPU",
+                "load the weights first: a module on meta has none"
+                if weight.device.type == "meta"
+                else "call export_model(module.cpu(), ...) with the example on the CPU",
             )
     for path, layer in module.named_modules():
         _refuse_layer(path, layer)
