@@ -14,14 +14,17 @@ import torch
 
 from carousel.export.discovery.layout import Layout
 from carousel.export.errors import told
-from carousel.export.lifting.candidates import Candidates, Options, assignments, same
+from carousel.export.lifting.apart import stand_apart
+from carousel.export.lifting.candidates import Candidates, Options, same
 from carousel.export.lifting.cut import cut
-from carousel.export.lifting.plan import Pair, Plan
+from carousel.export.lifting.idle import without_idle
+from carousel.export.lifting.plan import Plan
 from carousel.export.lifting.recording import LAYERS, Recording
-from carousel.export.lifting.scans import Scan, find_late, find_scans
+from carousel.export.lifting.scans import find_late, find_scans
 from carousel.export.lifting.sites import Key
 from carousel.export.lifting.step import Step, Tensors
 from carousel.export.lifting.trial import Trial
+from carousel.export.lifting.ways import plans_of, start_of
 from carousel.export.module.original import Original
 
 _SHORT, _STEPS, _LONG = 4, 12, 96  # steps of a trial, of the proof, and of the loud proof
@@ -89,7 +92,7 @@ class Lifter:
             try:
                 values = trial.draw(self._batch, _LONG, 1)
                 self._check(values)
-                plan = self._find(values)
+                plan = without_idle(self._find(values), trial, self._batch)
                 self._prove(plan)
             except NotLifted:
                 raise
@@ -152,41 +155,9 @@ class Lifter:
             if time.monotonic() > until:
                 raise NotLifted("there are too many candidates for its states")
             holds = start is not None and trial.holds(plan, values, start, expected)
-            if holds and self._apart(plan):
+            if holds and stand_apart(plan, trial):
                 return plan
         raise NotLifted("no set of states gives the second step")
-
-    def _apart(self, plan: Plan) -> bool:
-        """Whether rows that count for themselves may stand at different places in one run."""
-        if not any(each.each for each in plan.scans):
-            return True
-        trial, part = self._trial, self._trial.part
-        values = trial.draw(2, _SHORT + 3, 9)
-        start, larger = (
-            start_of(plan, trial.record(part(trial.draw(batch, 1, 9), 0, 1)), batch)
-            for batch in (2, 3)
-        )
-        if start is None or larger is None:
-            return False
-        first, second = trial.rows(values, 0), trial.rows(values, 1)
-        expected = [
-            trial.expected(first, _SHORT + 3)[3:],
-            trial.expected(part(second, 3, _SHORT + 3), _SHORT),
-        ]
-        try:
-            step, states = trial.step(plan), start
-            for index in range(3):
-                _, states = trial.advance(step, part(values, index, index + 1), states)
-            states = tuple(map(_renewed, states, start, larger))
-            for index in range(_SHORT):
-                found, states = trial.advance(step, part(values, index + 3, index + 4), states)
-                for row, wanted in enumerate(expected):
-                    for name, each in wanted[index].items():
-                        if not same(each, trial.row_of(name, found[name], row)):
-                            return False
-        except Exception:  # whatever the user's code says to a count for each row
-            return False
-        return True
 
     def _ways(self, values: Tensors) -> Iterator[tuple[Plan, tuple[torch.Tensor, ...] | None]]:
         """Plans with where they start, the likeliest first: from one step, then by a cut."""
@@ -201,7 +172,7 @@ class Lifter:
             for each in (True, False) if counts else (False,):
                 # Sessions that share a run stand at different places: each counts for itself.
                 own = tuple(replace(s, each=each and s.kind == "arange") for s in scans)
-                for plan in _plans(certain, likely, own, 1):
+                for plan in plans_of(certain, likely, own, 1):
                     yield plan, start_of(plan, one, self._batch)
         for copies, run, more in ((2, two, three), (3, three, trial.record(part(values, 0, 4)))):
             ends = [part(values, 0, copies - 1), part(other, copies - 1, copies)]
@@ -212,7 +183,7 @@ class Lifter:
             ]
             last, before = (trial.record(trial.joined(parts)) for parts in (ends, seconds))
             scans = (*find_scans(run, more), *find_late(run, more))
-            for plan in _plans(cut(run, last, before), Options(), scans, copies):
+            for plan in plans_of(cut(run, last, before), Options(), scans, copies):
                 yield plan, start_of(plan, run, self._batch)
 
     def _one_step(self, values: Tensors) -> Recording:
@@ -242,51 +213,3 @@ class Lifter:
 def _layer_name(after: Key) -> str:
     """The name of a state that no variable of forward holds: that of one of torch's layers."""
     return "hc"[after.place - 1] if after.site.function in LAYERS else "state"
-
-
-def _renewed(state: torch.Tensor, start: torch.Tensor, larger: torch.Tensor) -> torch.Tensor:
-    """A state of two rows of which the second starts anew; `larger` is the start of three."""
-    axes = [axis for axis in range(start.dim()) if start.shape[axis] != larger.shape[axis]]
-    if not axes:
-        return state
-    rows = start.shape[axes[0]] // 2
-    return torch.cat([state.narrow(axes[0], 0, rows), start.narrow(axes[0], rows, rows)], axes[0])
-
-
-def _plans(
-    certain: Options, likely: Options, scans: tuple[Scan, ...], copies: int
-) -> Iterator[Plan]:
-    """All operators along time made stateful before none, pairs by their sites before others."""
-    more = {
-        start: list(dict.fromkeys([*certain.get(start, []), *likely.get(start, [])]))
-        for start in {**certain, **likely}
-    }
-    wide = {**likely, **certain}
-    choices: list[Options] = []
-    for each in (certain, wide, more, Options()):
-        if each not in choices:
-            choices.append(each)
-    for those in [scans, ()] if scans else [()]:
-        for options in choices:
-            for pairs in assignments(options):
-                if pairs or those:
-                    yield Plan(tuple(Pair(*each) for each in pairs), those, copies)
-
-
-def start_of(plan: Plan, one: Recording, batch: int) -> tuple[torch.Tensor, ...] | None:
-    """The states before the first step, from a run of one; None where it has no such values."""
-    found: list[torch.Tensor] = []
-    for pair in plan.pairs:
-        first, after = one.values.get(pair.start.key), one.values.get(pair.after)
-        if first is None or after is None:
-            return None
-        if plan.copies > 1:
-            found.append(torch.zeros_like(after))
-        else:
-            found.append(first.detach().expand(after.shape).clone())
-    calls = {(call.site, call.occurrence): call for call in one.calls}
-    for scan in plan.scans:
-        if scan.at not in calls:
-            return None
-        found += scan.start(calls[scan.at], batch)
-    return tuple(found)
