@@ -26,8 +26,10 @@ from carousel.export.lifting.step import Step, Tensors
 from carousel.export.lifting.trial import Trial
 from carousel.export.lifting.ways import plans_of, start_of
 from carousel.export.module.original import Original
+from carousel.export.threads import LARGE
 
-_SHORT, _STEPS, _LONG = 4, 12, 96  # steps of a trial, of the proof, and of the loud proof
+_SHORT, _STEPS, _LONG = 4, 12, 96  # steps of a trial, of the proof, and of the loud proof,
+_LONG_OF_LARGE = 24  # and of that of a model whose steps take long
 _MOST_COPIES = 3
 _PATIENCE_S = 4.0  # for trials of a forward that has many candidates
 
@@ -78,6 +80,8 @@ class Lifter:
     def __init__(self, original: Original, layout: Layout) -> None:
         self._trial = Trial(original, layout)
         self._batch = layout.batch
+        weights = sum(each.numel() for each in original.module.parameters())
+        self._long = _LONG if weights < LARGE else _LONG_OF_LARGE
         self.keeps = False
 
     def __repr__(self) -> str:
@@ -90,7 +94,7 @@ class Lifter:
             if self._runs_in_double():
                 stack.enter_context(trial.precise())
             try:
-                values = trial.draw(self._batch, _LONG, 1)
+                values = trial.draw(self._batch, self._long, 1)
                 self._check(values)
                 plan = without_idle(self._find(values), trial, self._batch)
                 self._prove(plan)
@@ -197,7 +201,7 @@ class Lifter:
         trial = self._trial
         batches = (self._batch, 1, 5) if self._batch else (0,)
         for index, batch in enumerate(batches):
-            for steps, loud in ((_STEPS, False), (_LONG, True))[: 2 if index == 0 else 1]:
+            for steps, loud in ((_STEPS, False), (self._long, True))[: 2 if index == 0 else 1]:
                 values = trial.draw(batch, steps, 20 + index, loud=loud)
                 start = start_of(plan, trial.record(trial.part(values, 0, plan.copies)), batch)
                 try:
