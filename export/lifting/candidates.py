@@ -72,6 +72,26 @@ class Candidates:
             certain.setdefault(Start(key), []).append(after)
         return _filled(certain), _filled(likely)
 
+    def moving(self) -> Options:
+        """Starts that are made from the inputs of the first step: in the second there stands what
+        is made elsewhere.
+        """
+        alike: dict[tuple[Site, int], list[Key]] = {}
+        for key in self._one.made():
+            alike.setdefault((key.site, key.place), []).append(key)
+        second, found = self._second_step(), Options()
+        for key in [*self._one.made()]:
+            groups = self._groups(key, second, self._two.values)
+            for start, other in groups if key not in self._starts else ():
+                if other.site != key.site:
+                    taken = self._taken_at(start.uses)
+                    found[start] = [
+                        each
+                        for each in alike.get((other.site, other.place), [])
+                        if each not in taken and each != key and self._fits(key, each, other)
+                    ]
+        return _filled(found)
+
     def _second_step(self) -> dict[Use, Key]:
         """What the second step has, where the first one has a use."""
         one, two = self._one.counts(), self._two.counts()

@@ -55,6 +55,8 @@ def _is_idle(
 
 
 def _noisy(state: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
+    if state.dtype == torch.bool:
+        return torch.ones_like(state)  # that a state has begun: else it is not read
     if not state.is_floating_point():
         return state
     noise = torch.randn(state.shape, generator=generator, dtype=torch.float64)

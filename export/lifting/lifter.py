@@ -64,7 +64,12 @@ class Lifted:
             called.get(pair.after) or called.get(pair.start.key) or _layer_name(pair.after)
             for pair in self.plan.pairs
         ]
-        return [*pairs, *(name for scan in self.plan.scans for name in scan.names())]
+        begun = [
+            f"{name}_begun"
+            for name, pair in zip(pairs, self.plan.pairs, strict=True)
+            if pair.begins
+        ]
+        return [*pairs, *begun, *(name for scan in self.plan.scans for name in scan.names())]
 
     def start(self, batch: int) -> tuple[torch.Tensor, ...]:
         """The states of `batch` rows before the first step."""
@@ -170,13 +175,15 @@ class Lifter:
         two, three = (trial.record(part(values, 0, steps)) for steps in (2, 3))
         with suppress(_TooShort):
             one, another = self._one_step(values), self._one_step(other)
-            certain, likely = Candidates(one, another, two).options()
+            candidates = Candidates(one, another, two)
+            certain, likely = candidates.options()
+            moving = candidates.moving()
             scans = tuple(find_scans(one, two))
             counts = any(each.kind == "arange" for each in scans) and self._batch
             for each in (True, False) if counts else (False,):
                 # Sessions that share a run stand at different places: each counts for itself.
                 own = tuple(replace(s, each=each and s.kind == "arange") for s in scans)
-                for plan in plans_of(certain, likely, own, 1):
+                for plan in plans_of(certain, likely, moving, own, 1):
                     yield plan, start_of(plan, one, self._batch)
         for copies, run, more in ((2, two, three), (3, three, trial.record(part(values, 0, 4)))):
             ends = [part(values, 0, copies - 1), part(other, copies - 1, copies)]
@@ -187,8 +194,10 @@ class Lifter:
             ]
             last, before = (trial.record(trial.joined(parts)) for parts in (ends, seconds))
             scans = (*find_scans(run, more), *find_late(run, more))
-            for plan in plans_of(cut(run, last, before), Options(), scans, copies):
-                yield plan, start_of(plan, run, self._batch)
+            found, none = cut(run, last, before), Options()
+            for certain, moving in ((found, none), (none, found)):
+                for plan in plans_of(certain, none, moving, scans, copies):
+                    yield plan, start_of(plan, run, self._batch)
 
     def _one_step(self, values: Tensors) -> Recording:
         try:

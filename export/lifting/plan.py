@@ -26,15 +26,20 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Where a run of one step starts, and the value that the next step starts from."""
+    """Where a run of one step starts, and the value that the next step starts from.
+
+    `begins`: the start is made from the inputs of the first step, which a state beside tells.
+    """
 
     start: Start
     after: Key
+    begins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The states of a forward: of each pair one, then of each scan as many as it keeps.
+    """The states of a forward: of each pair one, of each that begins whether it has begun, then of
+    each scan as many as it keeps.
 
     With `copies` the forward runs so many steps that are all the same, and only the last counts:
     what the second last has left is the state, and starts at zeros.
@@ -45,12 +50,20 @@ class Plan:
     copies: int = 1
 
     def __len__(self) -> int:
-        return len(self.pairs) + sum(len(each.names()) for each in self.scans)
+        return self._first_kept() + sum(len(each.names()) for each in self.scans)
+
+    def begun(self, states: Sequence[torch.Tensor]) -> dict[Pair, torch.Tensor]:
+        """Whether each pair that begins has begun, from all states."""
+        pairs = [pair for pair in self.pairs if pair.begins]
+        return dict(zip(pairs, states[len(self.pairs) :], strict=False))
+
+    def _first_kept(self) -> int:
+        return len(self.pairs) + sum(pair.begins for pair in self.pairs)
 
     def kept(self, states: Sequence[torch.Tensor]) -> dict[At, tuple[torch.Tensor, ...]]:
         """The states of each scan, from all."""
         found: dict[At, tuple[torch.Tensor, ...]] = {}
-        place = len(self.pairs)
+        place = self._first_kept()
         for each in self.scans:
             size = len(each.names())
             found[each.at] = tuple(states[place : place + size])
@@ -83,6 +96,8 @@ class Substitution(TorchFunctionMode):
             if not pair.start.alone
             for use in pair.start.uses
         }
+        self._begun = plan.begun(states)
+        self._flags = {pair.start.key: flag for pair, flag in self._begun.items()}
         shared = {key for key, _ in self._placed}
         self._held = {at: self._whole[key] for at, key in held.items() if key in self._whole}
         self._shared = {at: key for at, key in held.items() if key in shared}
@@ -97,7 +112,8 @@ class Substitution(TorchFunctionMode):
     def after(self) -> tuple[torch.Tensor, ...]:
         """The new states; raises KeyError for one that the run did not make."""
         new = [self._found[pair.after] for pair in self._plan.pairs]
-        return (*new, *(each for scan in self._plan.scans for each in self._kept[scan.at]))
+        begun = [torch.ones_like(flag) for flag in self._begun.values()]
+        return (*new, *begun, *(each for scan in self._plan.scans for each in self._kept[scan.at]))
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -129,7 +145,7 @@ class Substitution(TorchFunctionMode):
             if key in self._wanted:
                 self._found[key] = self._whole.get(key, each)
             if key in self._whole:
-                made[index] = self._whole[key]
+                made[index] = self._stead(key, self._whole[key], each)
                 replaced = True
             elif any(key == shared for shared, _ in self._placed):
                 self._shared[id(each)] = key
@@ -146,4 +162,11 @@ class Substitution(TorchFunctionMode):
         if id(leaf) in self._held:
             return self._held[id(leaf)]
         key = self._shared.get(id(leaf))
-        return leaf if key is None else self._placed.get((key, use), leaf)
+        if key is None or (key, use) not in self._placed:
+            return leaf
+        return self._stead(key, self._placed[key, use], leaf)
+
+    def _stead(self, key: Key, state: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        """What stands in the place of a start: the state, or in the first step what it is."""
+        flag = self._flags.get(key)
+        return state if flag is None else torch.where(flag, state, own)

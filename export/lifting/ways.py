@@ -11,9 +11,15 @@ from carousel.export.lifting.scans import Scan
 
 
 def plans_of(
-    certain: Options, likely: Options, scans: tuple[Scan, ...], copies: int
+    certain: Options,
+    likely: Options,
+    moving: Options,
+    scans: tuple[Scan, ...],
+    copies: int,
 ) -> Iterator[Plan]:
-    """All operators along time made stateful before none, pairs by their sites before others."""
+    """All operators along time made stateful before none, pairs by their sites before others, and
+    those that begin by the inputs last.
+    """
     more = {
         start: list(dict.fromkeys([*certain.get(start, []), *likely.get(start, [])]))
         for start in {**certain, **likely}
@@ -28,6 +34,9 @@ def plans_of(
             for pairs in assignments(options):
                 if pairs or those:
                     yield Plan(tuple(Pair(*each) for each in pairs), those, copies)
+    for those in [scans, ()] if scans and moving else [scans] if moving else []:
+        for pairs in assignments({**certain, **moving}):
+            yield Plan(tuple(Pair(*each, each[0] in moving) for each in pairs), those, copies)
 
 
 def start_of(plan: Plan, one: Recording, batch: int) -> tuple[torch.Tensor, ...] | None:
@@ -37,10 +46,15 @@ def start_of(plan: Plan, one: Recording, batch: int) -> tuple[torch.Tensor, ...]
         first, after = one.values.get(pair.start.key), one.values.get(pair.after)
         if first is None or after is None:
             return None
-        if plan.copies > 1:
+        if plan.copies > 1 or pair.begins:
             found.append(torch.zeros_like(after))
         else:
             found.append(first.detach().expand(after.shape).clone())
+    found += [
+        torch.zeros_like(one.values[pair.after], dtype=torch.bool)
+        for pair in plan.pairs
+        if pair.begins
+    ]
     calls = {(call.site, call.occurrence): call for call in one.calls}
     for scan in plan.scans:
         if scan.at not in calls:
