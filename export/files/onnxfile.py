@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from carousel.export.errors import ExportRefused
 from carousel.export.files.graphs import (
+    RECURRENT,
     both_ways,
     counting,
     custom_operators,
@@ -19,7 +20,7 @@ from carousel.export.files.graphs import (
     vocabulary,
 )
 from carousel.export.files.program import OPEN, Port, check_defaults, check_ports, constants
-from carousel.export.files.steps import Counter
+from carousel.export.files.steps import FATAL, guarded, no_step
 from carousel.export.options import Options
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.programs.runtime import Tensors, open_session, run_session
@@ -34,7 +35,7 @@ _DTYPES: Mapping[str, Dtype] = {
 
 
 class OnnxProgram:
-    """An ONNX file as it is: what is served is its bytes."""
+    """An ONNX file: what is served is its bytes, with guards where it could end the process."""
 
     kind: ProgramKind = "onnx"
 
@@ -44,7 +45,9 @@ class OnnxProgram:
         self.num_bytes = len(data)
         self._model = parse(data)
         self._session = self._load()
-        self._steps = Counter(self._model)
+        # Its nodes that could end the process behind guards; what answers of itself is left alone.
+        self._fatal = guarded(self._model, FATAL)
+        self.may_end = self._fatal is not None
         given, found = self._session.get_inputs(), self._session.get_outputs()
         known = [each.name for each in found if each.type in _DTYPES]
         inside = [each.name for each in self._session.get_overridable_initializers()]
@@ -73,10 +76,9 @@ class OnnxProgram:
         """One run of the file; raises RunFailed."""
         given = [each.name for each in self.inputs]
         try:
-            self._steps.check(values)
             return run_session(self._session, given, self.outputs, values)
         except Exception as error:  # a runtime's own error: whatever it says to these values
-            raise RunFailed(error) from error
+            raise no_step(error) or RunFailed(error) from error
 
     def exact(self, values: Tensors) -> None:
         """Its weights are in float32."""
@@ -95,8 +97,8 @@ class OnnxProgram:
         return hashlib.sha256(told.encode()).hexdigest()
 
     def served(self, spec: ModelSpec) -> bytes:
-        """The file: a server finds inputs, outputs and states in it by their names."""
-        return self._data
+        """The file, in which a server finds inputs, outputs and states by their names."""
+        return self._fatal or self._data
 
     def _counting(self, options: Options) -> Iterator[tuple[str, int | None]]:
         """Inputs that count the time steps of rows and that clients send; `lengths` is one that a
@@ -116,7 +118,7 @@ class OnnxProgram:
 
     def _load(self) -> ort.InferenceSession:
         try:
-            return open_session(self._data)
+            return open_session(guarded(self._model, RECURRENT) or self._data)
         except Exception as error:  # a runtime's own error: whatever is wrong with the file
             custom = custom_operators(self._model)
             if custom:

@@ -129,6 +129,7 @@ class Program(Protocol):
     lengths: str | None  # the input that is told each row's time steps, which no client sends
     both_ways: set[str]  # states, if they are any, that a bidirectional layer starts from
     counting: dict[str, int | None]  # such inputs that clients send, and the steps if fixed
+    may_end: bool  # whether some runs would end the process, were no guards in what is served
 
     def run(self, values: Tensors) -> Tensors:
         """One run; raises what the runtime raises."""

@@ -68,6 +68,7 @@ class ScriptProgram:
         self.tools: Mapping[str, str] = {}
         # Of the layers inside nothing is known.
         self.lengths, self.both_ways, self.counting = None, set(), {}
+        self.may_end = False
 
     def __repr__(self) -> str:
         return f"<ScriptProgram {[each.name for each in self.inputs]} -> {list(self.outputs)}>"

@@ -4,11 +4,14 @@ frame where there is none; and what a state is worth: the answers when it is not
 
 import math
 
+import torch
+
 from carousel.export.errors import ExportRefused
+from carousel.export.files.steps import NoStep
 from carousel.export.measured.cases import flat
 from carousel.export.measured.rows import ROWS, Company, coupled, places, unusual
 from carousel.export.measured.streaming import Held, chunked, foreseen
-from carousel.export.measured.subject import Expected, NotAccepted
+from carousel.export.measured.subject import Expected, NotAccepted, only
 from carousel.export.measured.tolerance import FAR, largest
 from carousel.export.programs.faults import fault
 from carousel.export.reading.subject import FileSubject
@@ -16,6 +19,7 @@ from carousel.models.spec import StateSpec
 
 STEPS = 7
 _FRAMES = 16
+_IDS = 4  # of the first that an integer input may have, each by itself: one may stand for padding
 _SWAPS = 2  # of how many others of its shape a state is told apart by running
 
 
@@ -61,6 +65,39 @@ def compare_rows(subject: FileSubject, time: int) -> Company:
         )
     except Exception as error:  # whatever the runtime says to other rows, or to one
         return Company(f"it does not run with other rows ({fault(error)})")
+
+
+def check_steps(subject: FileSubject) -> None:
+    """Raise ExportRefused where values leave a node no step that would end the process: no length
+    that a spec can state keeps them away.
+    """
+    if not subject.program.may_end:
+        return
+    usual = subject.draw(_rows(subject), subject.time, 15)
+    values = {**usual.inputs, **usual.states}
+    constants = [each.name for each in subject.spec.inputs if each.constant is not None]
+    crowds = unusual(values, subject.spans, constants)
+    tried = {f"{words} inputs": each for words, each in crowds.items()}
+    for name, (low, high) in subject.spans.items():
+        for number in {*range(low, min(low + _IDS, high + 1)), high} if name in values else ():
+            same = values | {name: torch.full_like(values[name], number)}
+            tried[f"{name} at {number} throughout"] = same
+    for words, each in tried.items():
+        try:
+            subject.stepper.run(only(each, usual.inputs), only(each, usual.states))
+        except NoStep as error:
+            if error.ends:
+                raise _starving(words, error) from error
+        except Exception:  # whatever else the runtime says to such values
+            continue
+
+
+def _starving(words: str, error: NoStep) -> ExportRefused:
+    return ExportRefused(
+        f"with {words} {fault(error)}, and ONNX Runtime ends the process that runs it so",
+        "export it so that a step is left whatever the values are, or with an LSTM instead, which "
+        "answers there",
+    )
 
 
 def evidence(subject: FileSubject) -> dict[str, str]:

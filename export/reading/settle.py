@@ -13,7 +13,7 @@ from carousel.export.reading.ambiguity import Doubt, several
 from carousel.export.reading.describe import describe, without_batch
 from carousel.export.reading.fitting import Fit, Fitter, Rejected, open_ports
 from carousel.export.reading.guesses import Guess, guesses, is_kept
-from carousel.export.reading.proofs import compare_rows, evidence, holds
+from carousel.export.reading.proofs import check_steps, compare_rows, evidence, holds
 from carousel.export.reading.refusals import ONE_BY_ONE, Refusals
 from carousel.export.reading.roles import Candidates, Roles
 from carousel.export.reading.sizes import Sizes
@@ -126,6 +126,7 @@ class Settler:
         if both_ways is not None:
             raise Rejected("time", both_ways.reason, both_ways)
         subject = self._apart(fit, found.spec)
+        check_steps(subject)
         states = {*found.roles.pairs, *found.roles.fixed}
         self._sizes.check(fit.guess, fit.draws, fit.time, states)
         subject.why = dict(found.roles.why)
