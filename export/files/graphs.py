@@ -1,7 +1,7 @@
 """An ONNX file looked at before it is run: its tensors, its operators, what its inputs look up."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import onnx
 
@@ -12,6 +12,8 @@ _PASSING = {
     *("Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose", "Slice"),
     *("Expand", "Tile", "Clip"),
 }
+# Operators whose output is all of their first input, in another shape or dtype.
+_TURNED = {"Cast", "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"}
 # Operators whose output is their first input, at most with its axes in another order.
 _TURNING = {"Cast", "Identity", "Transpose"}
 RECURRENT = {"LSTM", "GRU", "RNN"}
@@ -101,6 +103,19 @@ def counting(model: onnx.ModelProto) -> dict[str, str]:
     return {name: source for name, source in found.items() if source and name not in read}
 
 
+def wired(model: onnx.ModelProto) -> dict[str, str]:
+    """Inputs that one recurrent node starts from, each with the output that is where it ends."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    ends = {_source(each.name, makers, _TURNED): each.name for each in model.graph.output}
+    found: dict[str, set[str]] = {}
+    for node in model.graph.node:
+        for start, end in zip(node.input[5:7], node.output[1:3], strict=False):
+            if node.op_type in RECURRENT and start:
+                found.setdefault(_source(start, makers, _TURNED), set()).add(ends.get(end, ""))
+    every = {name: next(iter(each)) for name, each in found.items() if len(each) == 1}
+    return {name: output for name, output in every.items() if output}
+
+
 def both_ways(model: onnx.ModelProto) -> set[str]:
     """Inputs that a layer starts from which runs from the last time step to the first as well."""
     makers = {output: node for node in nodes(model) for output in node.output}
@@ -154,10 +169,12 @@ def _axis(node: onnx.NodeProto) -> int:
     return next((each.i for each in node.attribute if each.name == "axis"), 0)
 
 
-def _source(name: str, makers: dict[str, onnx.NodeProto]) -> str:
+def _source(
+    name: str, makers: Mapping[str, onnx.NodeProto], passing: Collection[str] = _PASSING
+) -> str:
     """Where the numbers of `name` come from."""
     seen: set[str] = set()
-    while name in makers and name not in seen and makers[name].op_type in _PASSING:
+    while name in makers and name not in seen and makers[name].op_type in passing:
         seen.add(name)
         name = makers[name].input[0]
     return name

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import get_args
 
@@ -18,6 +18,7 @@ from carousel.export.files.graphs import (
     parse,
     unranked,
     vocabulary,
+    wired,
 )
 from carousel.export.files.program import OPEN, Port, check_defaults, check_ports, constants
 from carousel.export.files.steps import FATAL, guarded, no_step
@@ -25,7 +26,7 @@ from carousel.export.options import Options
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.programs.runtime import Tensors, open_session, run_session
 from carousel.models.manifest import ProgramKind
-from carousel.models.spec import BATCH, Dtype, ModelSpec
+from carousel.models.spec import BATCH, TIME, Dtype, ModelSpec
 
 _DTYPES: Mapping[str, Dtype] = {
     f"tensor({name})": dtype
@@ -60,11 +61,13 @@ class OnnxProgram:
         )
         self.outputs = tuple(known)
         self._unranked = unranked(self._model)
+        self.sized: Mapping[str, Sequence[int]] = {}
         self.inputs = tuple(self._port(each, options) for each in given)
         self._check_ranks(options)
         check_ports(self.inputs, options)
         self.lengths: str | None = None
         self.both_ways = both_ways(self._model)
+        self.wired: Mapping[str, str] = wired(self._model)
         self.counting = dict(self._counting(options))
         producer = f"{self._model.producer_name} {self._model.producer_version}".strip()
         self.tools: Mapping[str, str] = {"producer": producer} if producer else {}
@@ -148,6 +151,9 @@ class OnnxProgram:
         if stated is None:
             return Port(given.name, dtype, axes)
         own = stated.axes if given.name in self._unranked else axes
+        pairs = zip(own, stated.axes, strict=False)  # whose lengths are compared below
+        sized = [place for place, (axis, said) in enumerate(pairs) if said not in (axis, BATCH, TIME)]
+        self.sized = {**self.sized, given.name: sized} if sized else self.sized
         return Port(given.name, dtype, own).stated(stated)
 
     def _check_ranks(self, options: Options) -> None:

@@ -62,15 +62,28 @@ def _too_few(doubtful: Mapping[str, Sequence[str]]) -> Doubt:
 
 def several(readings: Sequence[Mapping[str, str]]) -> ExportRefused:
     """More than one way to pair holds when run."""
-    found = " or ".join(
-        ", ".join(f"{name}={output}" for name, output in each.items()) for each in readings[:6]
-    )
+    found = " or ".join(listed(each) for each in readings[:6])
     name, output = next(iter(readings[0].items()))
     return ExportRefused(
         f"which output is the new value of which state cannot be told by names, and more than one "
         f"way holds when run: {found}",
         f"say it: --state {name}={output}",
     )
+
+
+def contradicted(pairs: Mapping[str, str], others: Mapping[str, str]) -> ExportRefused:
+    """As frames of one size anything runs; as a sequence other pairs hold, and these do not."""
+    flags = " ".join(f"--state {name}={output}" for name, output in others.items())
+    return ExportRefused(
+        f"{listed(pairs)} does not hold: frames one after the other answer otherwise than at once, "
+        f"and with {listed(others)} they answer the same",
+        f"say {flags}",
+    )
+
+
+def listed(pairs: Mapping[str, str]) -> str:
+    """The pairs in a sentence."""
+    return ", ".join(f"{name}={output}" for name, output in pairs.items())
 
 
 def served(name: str, output: str) -> ExportRefused:

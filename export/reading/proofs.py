@@ -23,13 +23,13 @@ _IDS = 4  # of the first that an integer input may have, each by itself: one may
 _SWAPS = 2  # of how many others of its shape a state is told apart by running
 
 
-def holds(subject: FileSubject, swap: dict[str, str] | None = None) -> Held:
+def holds(subject: FileSubject, swap: dict[str, str] | None = None, unit: int = 1) -> Held:
     """Chunks of one step, and a last chunk of one: halves would hide a seam. Then the future.
 
-    Where outputs come every few steps, so many are one chunk. `swap`: which states are handed on
-    for which.
+    Where outputs come every few steps, so many are one chunk; `unit` steps anyway. `swap`: which
+    states are handed on for which.
     """
-    rows, unit = _rows(subject), _unit(subject)
+    rows, unit = _rows(subject), math.lcm(unit, _unit(subject))
     given = subject.draw(rows, STEPS * unit, 5, anywhere=True)
     others = subject.draw(rows, STEPS * unit, 7).inputs
     try:

@@ -81,15 +81,17 @@ class Refusals:
         """What is wrong with states that chunks do not bear out."""
         kept = [each.name for each in self._ports if is_kept(each.name, self._options)]
         sent = " ".join(f"--sent {name}" for name in kept if name not in self._options.pairs)
+        costs = " (so many steps are then one frame, and answer otherwise than the whole sequence)"
+        whole = f", or {sent} to send it with each whole sequence" if sent else ""
         return (
             self.both_ways(kept)
-            or self._of_axes(reason, guess)
+            or self._of_axes(reason, guess, costs + whole)
             or ExportRefused(
                 f"the pairs do not hold when run: {reason}",
                 f"{sent and f'say {sent} if clients send it, or '}name other outputs with --state",
             )
         )
 
-    def _of_axes(self, reason: str, guess: Guess) -> ExportRefused | None:
+    def _of_axes(self, reason: str, guess: Guess, instead: str = "") -> ExportRefused | None:
         open_ones = any(port.open_axes for port in self._ports)
-        return self._sizes.unread(guess, reason) if open_ones else None
+        return self._sizes.unread(guess, reason, instead) if open_ones else None

@@ -10,11 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from carousel.export.errors import ExportRefused, InvalidRequest
-from carousel.export.files.program import Port
-from carousel.export.measured.axes import Fitted
+from carousel.export.files.program import Program
 from carousel.export.options import Options
-from carousel.export.reading.ambiguity import choices, served, undecided, unmatched
-from carousel.export.reading.fitting import Fit
+from carousel.export.reading.ambiguity import choices, listed, served, undecided, unmatched
+from carousel.export.reading.fitting import Fit, open_ports
 from carousel.export.reading.names import (
     is_heard,
     is_state,
@@ -24,7 +23,7 @@ from carousel.export.reading.names import (
     pair_by_name,
     says_nothing,
 )
-from carousel.models.spec import TIME
+from carousel.export.reading.shapes import Shapes
 
 _Alike = Mapping[str, Sequence[str]]
 
@@ -41,15 +40,15 @@ class Roles:
 class Candidates:
     """The inputs and outputs of one fit that could be pairs."""
 
-    def __init__(self, ports: Sequence[Port], outputs: Sequence[str], fit: Fit, options: Options):
-        self._ports = ports
-        self._outputs = outputs
+    def __init__(self, program: Program, fit: Fit, options: Options) -> None:
+        self._ports = ports = open_ports(program, options)
+        self._outputs = outputs = program.outputs
+        self._wired = program.wired
         self._options = options
         self._fit = fit
         self._timed = fit.guess.time
-        self._alike = {
-            port.name: [name for name in outputs if self._same(port, name)] for port in ports
-        }
+        self._shapes = Shapes(ports, outputs, fit)
+        self._alike = self._shapes.alike()
         named = pair_by_name(self._alike)
         self._called = {
             port.name
@@ -74,17 +73,37 @@ class Candidates:
         doubtful = self._doubtful(free, pairs, begun)
         self._refuse_unmatched(pairs, doubtful)
         if doubtful and not self._timed:
-            raise undecided(doubtful, self._misfits(doubtful, pairs))
+            raise undecided(doubtful, self._shapes.misfits(doubtful, pairs))
         if wide:
             doubtful = self._left(free, pairs) if self._timed else {}
+        return self._roles(pairs, why, choices(doubtful))
+
+    def anew(self) -> list[Roles]:
+        """The states that names and shapes tell, paired in every other way that flags leave; raises
+        Doubt where there are too many.
+        """
+        told = self.readings()[0].pairs
+        pairs, why = self._said()
+        free = self._free(pairs)
+        every = choices({name: free[name] for name in told if name not in pairs})
+        ways = [each for each in every if {*pairs, *each} == set(told) and pairs | each != told]
+        return self._roles(pairs, why, ways)
+
+    def _roles(
+        self, pairs: dict[str, str], why: dict[str, str], ways: Sequence[dict[str, str]]
+    ) -> list[Roles]:
         fixed = tuple(dict.fromkeys(self._options.fixed))
         readings = [
             Roles({**pairs, **more}, fixed, {**why, **dict.fromkeys(more, "by running")})
-            for more in choices(doubtful)
+            for more in ways
         ]
         for each in readings:
             self._check_sent(each)
         return readings
+
+    def may_pair(self, pairs: Mapping[str, str]) -> bool:
+        """Whether the output of each pair has the shape and dtype of its state."""
+        return all(output in self._alike[name] for name, output in pairs.items())
 
     def overlooked(self, roles: Roles) -> dict[str, str]:
         """Beside states, what clients send though an output has its shape and dtype, each with that
@@ -135,19 +154,6 @@ class Candidates:
         if len(self._ports) == len(kept) or len(self._outputs) == len(pairs) + len(named):
             return {}
         return {name: [output] for name, output in named.items()}
-
-    def _same(self, port: Port, output: str) -> bool:
-        return self._alike_but_dtype(port, output) and self._dtype(output) == port.dtype
-
-    def _alike_but_dtype(self, port: Port, output: str) -> bool:
-        mine = self._shape(port)
-        return self._fit.outputs[output] == mine and TIME not in mine.axes
-
-    def _shape(self, port: Port) -> Fitted:
-        return Fitted(self._fit.guess.axes[port.name], self._fit.guess.folds[port.name])
-
-    def _dtype(self, output: str) -> str:
-        return str(self._fit.dtypes[output]).removeprefix("torch.")
 
     def _said(self) -> tuple[dict[str, str], dict[str, str]]:
         """The pairs that flags name, which must fit."""
@@ -206,28 +212,41 @@ class Candidates:
         What is not called a state is one by its name only where running shows it, where nothing is
         called so, and where something is left to send and to answer with.
         """
+        wired = self._by_layer(free)
         named = pair_by_name(free)
         called = [port for port in self._ports if free.get(port.name) and port.name in self._called]
         partly = {
             port.name
             for port in called
-            if any(self._rivals(port, each) and each.name not in named for each in called)
+            if any(self._shapes.rivals(port, each) and each.name not in named for each in called)
         }
         rest = len(self._ports) > len(named) and len(self._outputs) > len(named)
         plain = rest and not (pairs or called) and self._timed
+        taken = wired.values()
         for name in named if plain else [each.name for each in called]:
-            if name in named and name not in partly:
+            if name in named and name not in (*partly, *wired) and named[name] not in taken:
                 pairs[name], why[name] = named[name], "by name"
+        for name, output in wired.items():
+            told = named.get(name)
+            pairs[name] = output
+            why[name] = "by name" if told == output else "by its layer"
+            if told not in (output, None):
+                why[name] += f", though names tell {told}"
+        partly -= set(wired)
         return frozenset(partly) if partly & set(named) else frozenset()
 
-    def _rivals(self, port: Port, other: Port) -> bool:
-        """Whether two inputs have one shape and dtype."""
-        return port.dtype == other.dtype and self._shape(port) == self._shape(other)
+    def _by_layer(self, free: _Alike) -> dict[str, str]:
+        """The outputs that a recurrent layer itself hands on of what is called a state."""
+        return {
+            name: output
+            for name, output in self._wired.items()
+            if name in self._called and output in free.get(name, ())
+        }
 
     def _by_shape(self, free: _Alike, pairs: dict[str, str], why: dict[str, str]) -> None:
         called = {name: outputs for name, outputs in free.items() if name in self._called}
         left = self._left(called, pairs)
-        misfits = self._misfits(left, pairs)
+        misfits = self._shapes.misfits(left, pairs)
         for name, outputs in left.items():
             rivals = [other for other, theirs in left.items() if set(theirs) & set(outputs)]
             if len(outputs) > 1 or rivals != [name]:
@@ -246,21 +265,6 @@ class Candidates:
             return True
         return is_state(name) and says_nothing(output) and output != self._outputs[0]
 
-    def _misfits(self, names: Collection[str], pairs: Mapping[str, str]) -> dict[str, str]:
-        """Outputs that have all that a state has but its dtype, and what is said of them."""
-        found: dict[str, str] = {}
-        for port in self._ports:
-            others = [
-                f"{each} has its axes and is {self._dtype(each)}, not {port.dtype}"
-                for each in self._outputs
-                if each not in pairs.values()
-                and self._alike_but_dtype(port, each)
-                and self._dtype(each) != port.dtype
-            ]
-            if port.name in names and others:
-                found[port.name] = "; ".join(others)
-        return found
-
     def _refuse_unmatched(self, pairs: Mapping[str, str], doubtful: Collection[str]) -> None:
         """An input that is called a state and comes back as nothing is not sent by accident."""
         options = self._options
@@ -268,30 +272,20 @@ class Candidates:
         lone = [port.name for port in self._ports if port.name not in said]
         outputs = [each for each in self._outputs if each not in pairs.values()]
         named = pair_by_name(dict.fromkeys(lone, outputs))
-        misfits = self._misfits(lone, pairs)
+        misfits = self._shapes.misfits(lone, pairs)
         for name in lone:
             taken = [each for each in self._alike[name] if each in options.outputs]
             if name in self._called and taken and name not in misfits:
                 raise served(name, taken[0])
             if is_state(name) or (name in self._called and (name in named or name in misfits)):
-                misfit = misfits.get(name) or self._misshapen(named.get(name))
+                misfit = misfits.get(name) or self._shapes.misshapen(named.get(name))
                 raise unmatched(name, self._fit.guess.axes[name], misfit)
-
-    def _misshapen(self, output: str | None) -> str:
-        """What is wrong with the output of a state's own name, if there is one."""
-        grows = "a state that grows is no stream state"
-        if output is None:
-            return grows
-        fitted = self._fit.outputs[output]
-        axes = "of no such axes" if fitted is None else fitted.axes
-        return f"{output} is {self._dtype(output)} {axes}; {grows}"
 
     def _check_sent(self, roles: Roles) -> None:
         kept = {*roles.pairs, *roles.fixed}
         if all(port.name in kept for port in self._ports):
-            listed = ", ".join(f"{name}={output}" for name, output in roles.pairs.items())
             raise ExportRefused(
-                f"every input would be a state ({listed}), and none is left for clients to send",
+                f"every input would be a state ({listed(roles.pairs)}), and none is left for clients to send",
                 f"name what clients send: --sent {self._ports[0].name}",
             )
         kept |= {f"{name}.context" for name in self._options.contexts}

@@ -85,8 +85,10 @@ class Sizes:
             f"say what they are: --input {port.name}:{port.dtype}:{axes}",
         )
 
-    def unread(self, guess: Guess, reason: str) -> ExportRefused:
-        """The refusal of the likeliest reading of the open axes; `reason` is why it fails."""
+    def unread(self, guess: Guess, reason: str, instead: str = "") -> ExportRefused:
+        """The refusal of the likeliest reading of the open axes; `reason` is why it fails, and
+        `instead` what else may be said where its chunks have differed.
+        """
         places = [_Place(port, axis) for port in self._ports for axis in _open_times(port, guess)]
         if not places:
             port = next(each for each in self._ports if each.open_axes)
@@ -109,7 +111,8 @@ class Sizes:
         return ExportRefused(
             f"the file leaves axis {axis} of {port.name} open, and nothing settles its size: "
             f"{ran}; as a time axis {reason}",
-            f"say its size, context included: --input {port.name}:{port.dtype}:{','.join(said)}",
+            f"say its size, context included: --input {port.name}:{port.dtype}:{','.join(said)}"
+            + instead,
         )
 
     def _crowd(self, port: Port) -> int:
