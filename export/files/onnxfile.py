@@ -8,6 +8,7 @@ from typing import get_args
 
 import onnxruntime as ort
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused
 from carousel.export.files.graphs import (
     RECURRENT,
@@ -159,9 +160,9 @@ class OnnxProgram:
     def _check_ranks(self, options: Options) -> None:
         """Raise ExportRefused for inputs whose axes neither the file nor the caller counts."""
         unknown = self._unranked - set(options.shapes)
-        flags = [f"--input {e.name}:{e.dtype}:AXES" for e in self.inputs if e.name in unknown]
-        if flags:
+        told = [flags.axes(e.name, e.dtype, "AXES") for e in self.inputs if e.name in unknown]
+        if told:
             raise ExportRefused(
                 f"the file does not say how many axes {', '.join(sorted(unknown))} has",
-                f"say what they are: {' '.join(flags)}",
+                f"say what they are: {' '.join(told)}",
             )

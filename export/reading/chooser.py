@@ -65,7 +65,7 @@ class Chooser:
 
         Raises ExportRefused where other pairs of the same states answer as the whole does.
         """
-        taken = {*choice.roles.pairs, *self._options.contexts}
+        taken = {*choice.roles.pairs, *choice.roles.fixed, *self._options.contexts}
         sized = {name: at for name, at in self._program.sized.items() if name not in taken}
         if fit.guess.time or not choice.roles.pairs:
             return None

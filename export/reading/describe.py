@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.files.program import Port, Program
 from carousel.export.measured.sampling import Axes
@@ -138,8 +139,8 @@ def _outputs(
 
 def _left_out(reason: str, wanted: Sequence[str], fit: Fit) -> ExportRefused | None:
     """The refusal that names the outputs which can be served, if any can."""
-    others = [f"--output {each}" for each in wanted if fit.outputs[each] is not None]
-    return ExportRefused(reason, f"leave it out: {' '.join(others)}") if others else None
+    others = [each for each in wanted if fit.outputs[each] is not None]
+    return ExportRefused(reason, f"leave it out: {flags.outputs(others)}") if others else None
 
 
 def _dtype(name: str, fit: Fit) -> Dtype:

@@ -9,6 +9,7 @@ from functools import cache, partial
 
 import torch
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.files.program import Port, Program
 from carousel.export.measured.axes import Fitted, fit_axes
@@ -145,7 +146,7 @@ class Fitter:
         lengths = self._program.lengths
         if lengths is not None and not timed:
             reason = f"{lengths} counts time steps, and nothing has a time axis"
-            raise Rejected("run", reason, ExportRefused(reason, f"say --sent {lengths}"))
+            raise Rejected("run", reason, ExportRefused(reason, f"say {flags.sent([lengths])}"))
 
     def _kept(self) -> frozenset[str]:
         """Inputs that may be states."""

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused
 from carousel.export.files.steps import NoStep
 from carousel.export.measured.cases import flat
@@ -14,7 +15,7 @@ from carousel.export.measured.streaming import Held, chunked, foreseen
 from carousel.export.measured.subject import Expected, NotAccepted, only
 from carousel.export.measured.tolerance import FAR, largest
 from carousel.export.programs.faults import fault
-from carousel.export.reading.subject import FileSubject
+from carousel.export.reading.subject import BY_FLAG, FileSubject
 from carousel.models.spec import StateSpec
 
 STEPS = 7
@@ -143,11 +144,13 @@ def _in_frames(subject: FileSubject, state: StateSpec) -> str:
             f"what stands in front of {state.context_of} changes nothing in {_FRAMES} frames",
             "leave out --context, or name more samples",
         )
+    said = subject.why.get(state.name) == BY_FLAG
+    sent = flags.sent([state.name])
     raise ExportRefused(
         f"the pair does not hold: handing on {state.output} back at {state.name} changes nothing "
         f"in {_FRAMES} frames",
-        f"say --sent {state.name} if clients send it, or --state {state.name}=OUTPUT with another "
-        "output",
+        f"{'in place of the pair that was said, ' if said else ''}say {sent} if clients send it, or "
+        f"{flags.states({state.name: 'OUTPUT'})} with another output",
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 
+from carousel.export import flags
 from carousel.export.errors import ExportError, ExportRefused, InvalidRequest
 from carousel.export.files.program import Program
 from carousel.export.options import Options
@@ -41,7 +42,7 @@ class Refusals:
             return None
         return ExportRefused(
             f"{', '.join(names)} start a layer that runs both ways, which needs whole sequences",
-            f"say {' '.join(f'--sent {name}' for name in names)} and send them with each",
+            f"say {flags.sent(names)} and send them with each",
         )
 
     def of(self, rejected: Rejected, guess: Guess) -> ExportError:
@@ -71,16 +72,17 @@ class Refusals:
         if unbound and self._sizes.runs_together(guess):
             return ExportRefused(
                 f"the model fails with some values of its integers: {reason}",
-                f"say which they may have: --range {unbound[0]}=LOW..HIGH",
+                f"say which they may have: {flags.span(unbound[0])}",
             )
-        if self._sizes.runs_alone(guess):
+        alone = self._options.batch and self._sizes.runs_alone(guess)
+        if alone and not self._sizes.runs_together(guess):
             return ExportRefused(f"the model runs with one row only: {reason}", ONE_BY_ONE)
         return None
 
     def _of_time(self, reason: str, guess: Guess) -> ExportRefused | None:
         """What is wrong with states that chunks do not bear out."""
         kept = [each.name for each in self._ports if is_kept(each.name, self._options)]
-        sent = " ".join(f"--sent {name}" for name in kept if name not in self._options.pairs)
+        sent = flags.sent(name for name in kept if name not in self._options.pairs)
         costs = " (so many steps are then one frame, and answer otherwise than the whole sequence)"
         whole = f", or {sent} to send it with each whole sequence" if sent else ""
         return (

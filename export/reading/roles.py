@@ -9,10 +9,11 @@ axis, and by nobody but the caller where there is none.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.files.program import Program
 from carousel.export.options import Options
-from carousel.export.reading.ambiguity import choices, listed, served, undecided, unmatched
+from carousel.export.reading.ambiguity import choices, listed, served, undecided
 from carousel.export.reading.fitting import Fit, open_ports
 from carousel.export.reading.names import (
     is_heard,
@@ -20,10 +21,12 @@ from carousel.export.reading.names import (
     may_be_kept,
     may_be_new_state,
     may_be_state,
+    likeliest,
     pair_by_name,
     says_nothing,
 )
 from carousel.export.reading.shapes import Shapes
+from carousel.export.reading.subject import BY_FLAG
 
 _Alike = Mapping[str, Sequence[str]]
 
@@ -71,9 +74,12 @@ class Candidates:
         begun = self._by_name(free, pairs, why)
         self._by_shape(free, pairs, why)
         doubtful = self._doubtful(free, pairs, begun)
-        self._refuse_unmatched(pairs, doubtful)
+        self._shapes.check_called(self._called, pairs, doubtful, self._options)
         if doubtful and not self._timed:
-            raise undecided(doubtful, self._shapes.misfits(doubtful, pairs))
+            kept = {*pairs, *doubtful, *self._options.fixed}
+            everything = all(port.name in kept for port in self._ports)
+            misfits = self._shapes.misfits(doubtful, pairs)
+            raise undecided(doubtful, misfits, everything=everything)
         if wide:
             doubtful = self._left(free, pairs) if self._timed else {}
         return self._roles(pairs, why, choices(doubtful))
@@ -114,7 +120,8 @@ class Candidates:
         if not (roles.pairs and others):
             return {}
         left = self._left(self._free(roles.pairs), roles.pairs)
-        return {name: outputs[0] for name, outputs in left.items() if name not in kept}
+        told = likeliest(left)
+        return {name: told.get(name, left[name][0]) for name in left if name not in kept}
 
     def _left(self, free: _Alike, pairs: Mapping[str, str]) -> dict[str, list[str]]:
         """Inputs without a pair that could come back as something."""
@@ -139,9 +146,13 @@ class Candidates:
         }
         if called:
             return called
-        if pairs:
+        if set(pairs) - set(self._options.pairs):
             return {} if self._timed else self._suspects(left, pairs)
-        return {} if len(self._ports) < 2 else left
+        if pairs and self._timed:
+            return {}
+        # What one flag leaves in doubt is in doubt still, but for what must be sent.
+        others = [port for port in self._ports if port.name not in {*pairs, *self._options.fixed}]
+        return {} if len(others) < 2 else left
 
     def _suspects(
         self, left: Mapping[str, list[str]], pairs: Mapping[str, str]
@@ -166,7 +177,7 @@ class Candidates:
                     f"state {name} that it should be the new value of has the axes {axes}",
                     "name another output with --state, or the right axes with --input",
                 )
-        return dict(self._options.pairs), dict.fromkeys(self._options.pairs, "by flag")
+        return dict(self._options.pairs), dict.fromkeys(self._options.pairs, BY_FLAG)
 
     def _free(self, pairs: Mapping[str, str]) -> dict[str, list[str]]:
         """Inputs that nothing has been said about, and the outputs they could come back as.
@@ -265,28 +276,19 @@ class Candidates:
             return True
         return is_state(name) and says_nothing(output) and output != self._outputs[0]
 
-    def _refuse_unmatched(self, pairs: Mapping[str, str], doubtful: Collection[str]) -> None:
-        """An input that is called a state and comes back as nothing is not sent by accident."""
-        options = self._options
-        said = {*pairs, *doubtful, *options.fixed, *options.sent, *options.contexts}
-        lone = [port.name for port in self._ports if port.name not in said]
-        outputs = [each for each in self._outputs if each not in pairs.values()]
-        named = pair_by_name(dict.fromkeys(lone, outputs))
-        misfits = self._shapes.misfits(lone, pairs)
-        for name in lone:
-            taken = [each for each in self._alike[name] if each in options.outputs]
-            if name in self._called and taken and name not in misfits:
-                raise served(name, taken[0])
-            if is_state(name) or (name in self._called and (name in named or name in misfits)):
-                misfit = misfits.get(name) or self._shapes.misshapen(named.get(name))
-                raise unmatched(name, self._fit.guess.axes[name], misfit)
+    def _heard(self) -> str:
+        """What is likeliest to be sent where everything could be kept."""
+        said = {*self._options.pairs, *self._options.fixed}
+        names = [port.name for port in self._ports]
+        free = [name for name in names if name not in said]
+        return next((name for name in free if name not in self._called), (free or names)[0])
 
     def _check_sent(self, roles: Roles) -> None:
         kept = {*roles.pairs, *roles.fixed}
         if all(port.name in kept for port in self._ports):
             raise ExportRefused(
                 f"every input would be a state ({listed(roles.pairs)}), and none is left for clients to send",
-                f"name what clients send: --sent {self._ports[0].name}",
+                f"name what clients send: {flags.sent([self._heard()])}",
             )
         kept |= {f"{name}.context" for name in self._options.contexts}
         for name in self._options.initial:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from carousel.export import flags
 from carousel.export.errors import ExportError, ExportRefused
 from carousel.export.files.program import Program
 from carousel.export.measured.rows import Company
@@ -162,13 +163,11 @@ class Settler:
             for each in spec.sent_inputs
             if each.dtype.startswith(("int", "uint")) and each.low is None
         ]
-        notes += [
-            f"nothing bounds {each}: --range {each}=LOW..HIGH has it checked" for each in unbound
-        ]
+        notes += [f"nothing bounds {each}: {flags.span(each)} has it checked" for each in unbound]
         overlooked = Candidates(self._program, fit, self._options).overlooked(found.roles)
         notes += [
-            f"{name} is sent by clients, and {output} has its shape: --state {name}={output} if it "
-            "is a state"
+            f"{name} is sent by clients, and {output} has its shape: "
+            f"{flags.states({name: output})} if it is a state"
             for name, output in overlooked.items()
         ]
         return tuple(notes)

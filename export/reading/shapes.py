@@ -6,7 +6,10 @@ import torch
 
 from carousel.export.files.program import Port
 from carousel.export.measured.axes import Fitted
+from carousel.export.options import Options
+from carousel.export.reading.ambiguity import served, unmatched
 from carousel.export.reading.fitting import Fit
+from carousel.export.reading.names import is_state, pair_by_name
 from carousel.models.spec import TIME
 
 
@@ -51,7 +54,30 @@ class Shapes:
                 found[port.name] = "; ".join(others)
         return found
 
-    def misshapen(self, output: str | None) -> str:
+    def check_called(
+        self,
+        called: Collection[str],
+        pairs: Mapping[str, str],
+        doubtful: Collection[str],
+        options: Options,
+    ) -> None:
+        """Raise ExportRefused for an input that is called a state and comes back as nothing: it is
+        not sent by accident.
+        """
+        said = {*pairs, *doubtful, *options.fixed, *options.sent, *options.contexts}
+        lone = [port.name for port in self._ports if port.name not in said]
+        outputs = [each for each in self._outputs if each not in pairs.values()]
+        named = pair_by_name(dict.fromkeys(lone, outputs))
+        misfits, alike = self.misfits(lone, pairs), self.alike()
+        for name in lone:
+            taken = [each for each in alike[name] if each in options.outputs]
+            if name in called and taken and name not in misfits:
+                raise served(name, taken[0])
+            if is_state(name) or (name in called and (name in named or name in misfits)):
+                misfit = misfits.get(name) or self._misshapen(named.get(name))
+                raise unmatched(name, self._fit.guess.axes[name], misfit)
+
+    def _misshapen(self, output: str | None) -> str:
         """What is wrong with the output of a state's own name, if there is one."""
         grows = "a state that grows is no stream state"
         if output is None:
