@@ -90,16 +90,18 @@ def digest(model: onnx.ModelProto) -> str:
 
 def counting(model: onnx.ModelProto) -> dict[str, str]:
     """Inputs that say how many time steps each row has, and nothing else, each with the input whose
-    steps they are.
+    steps they are; at most cast on the way.
     """
     makers = {output: node for node in nodes(model) for output in node.output}
     found: dict[str, str] = {}
-    read: list[str] = []
-    for node in nodes(model):
+    read: set[str] = set()
+    for node in reversed(list(nodes(model))):  # who reads before who makes
         places = list(node.input)
         if node.op_type in RECURRENT and "".join(places[_LENGTHS : _LENGTHS + 1]):
             found[places.pop(_LENGTHS)] = origin(places[0], makers)
-        read += places
+        elif node.op_type == "Cast" and node.output[0] in found and node.output[0] not in read:
+            found[places.pop(0)] = found[node.output[0]]
+        read |= {*places}
     return {name: source for name, source in found.items() if source and name not in read}
 
 

@@ -79,6 +79,8 @@ class OnnxProgram:
     def run(self, values: Tensors) -> Tensors:
         """One run of the file; raises RunFailed."""
         given = [each.name for each in self.inputs]
+        wide = [e.name for e in self.inputs if e.name == self.lengths and e.dtype == "int64"]
+        values = values | {name: values[name].long() for name in wide}
         try:
             return run_session(self._session, given, self.outputs, values)
         except Exception as error:  # a runtime's own error: whatever it says to these values
