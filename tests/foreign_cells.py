@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from onnx import helper
+import onnx
+from onnx import helper, numpy_helper
 
 from tests.foreign_graphs import onnx_graph
 from tests.foreign_pairs import weights
@@ -74,3 +75,40 @@ def fours(*, state: bool) -> bytes:
         {"y": ["N", "Q", 16], **dict.fromkeys(["h_out"] * state, row)},
         {"four": np.array([4]), "all": np.array([16])} | ({"one": np.array([1])} if state else {}),
     )
+
+
+def mean() -> bytes:
+    """The mean of whole numbers x (B, 4), whose sum and count are kept: none may be counted."""
+    row: list[int | str] = ["N", 4]
+    given, found = ("x", "total", "count"), ("y", "total_out", "count_out")
+    return onnx_graph(
+        [
+            helper.make_node("Add", ["total", "x"], ["total_out"]),
+            helper.make_node("Div", ["total_out", "count"], ["y"]),
+            helper.make_node("Add", ["count", "one"], ["count_out"]),
+        ],
+        dict.fromkeys(given, row),
+        dict.fromkeys(found, row),
+        {"one": np.array([1], np.int32)},
+        dict.fromkeys((*given, *found), "int32"),
+    )
+
+
+def beside_a_version(*, rate: bool = False) -> bytes:
+    """A cell whose version comes first and never varies; `rate`: times a number sent instead."""
+    data = cells({"h": "hn"})
+    model = onnx.load_model_from_string(data)
+    graph = model.graph
+    if rate:
+        graph.input.append(helper.make_tensor_value_info("sr", onnx.TensorProto.INT64, []))
+        graph.node[-1].output[0] = "plain"
+        graph.node.append(helper.make_node("Cast", ["sr"], ["scale"], to=onnx.TensorProto.FLOAT))
+        graph.node.append(helper.make_node("Mul", ["plain", "scale"], ["y"]))
+        return bytes(model.SerializeToString())
+    graph.initializer.append(numpy_helper.from_array(np.array([3], np.float32), "three"))
+    graph.node.append(helper.make_node("Identity", ["three"], ["version"]))
+    told = helper.make_tensor_value_info("version", onnx.TensorProto.FLOAT, [1])
+    outputs = [told, *graph.output]
+    del graph.output[:]
+    graph.output.extend(outputs)
+    return bytes(model.SerializeToString())

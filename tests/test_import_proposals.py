@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.advice import first_advice, follow, reason, way_out
-from tests.foreign_cells import cells, decoder, fours
+from tests.foreign_cells import beside_a_version, cells, decoder, fours
 from tests.foreign_doubtful import DOUBTFUL
 from tests.importing import Outcome, run_import
 
@@ -90,3 +90,22 @@ def test_flags_are_quoted_for_a_shell(tmp_path: Path) -> None:
     words = shlex.split(way_out(run_import(tmp_path, data).said).partition(",")[0])
     states = {"left hand=left hand out", "right hand=right hand out"}
     assert {*words[2:]} == {"--state", *states}
+
+
+def test_an_output_that_never_varies_is_named_for_what_it_costs(tmp_path: Path) -> None:
+    """Rows run one by one for its sake, beside the flag that has them share runs."""
+    found = run_import(tmp_path, beside_a_version())
+    if found.code == 0:
+        assert "one row at a time: the output version has no batch axis of its own" in found.said
+    assert "for rows to share runs: --output y" in found.said
+    assert run_import(
+        tmp_path, beside_a_version(), "--output", "y"
+    ).artifact.manifest.spec.has_batch
+
+
+def test_a_rate_is_proposed_as_a_constant(tmp_path: Path) -> None:
+    """A number without axes, which every row would have to share."""
+    found = run_import(tmp_path, beside_a_version(rate=True))
+    assert "--constant sr=VALUE" in found.said
+    said = run_import(tmp_path, beside_a_version(rate=True), "--constant", "sr=2")
+    assert said.artifact.manifest.spec.has_batch

@@ -67,3 +67,14 @@ def test_whole_sequences_are_the_other_way_out(tmp_path: Path) -> None:
     spec = run_import(tmp_path, scan(backwards=True), *sent).artifact.manifest.spec
     assert spec.states == ()
     assert spec.streaming == "none"
+
+
+def test_frames_of_several_steps_are_held_to_the_sequence_too(tmp_path: Path) -> None:
+    """Six at a time, as six times as many at once."""
+    found = run_import(tmp_path, scan(), "--input", "x:float32:6,batch,4")
+    assert found.code == 1
+    assert "state_a=state_a_out, state_b=state_b_out does not hold" in reason(found.said)
+    said = ("--input", "x:float32:6,batch,4", *first_advice(found.said))
+    followed = run_import(tmp_path, scan(), *said)
+    assert pairs(followed) == TRUTH
+    assert "together are not the whole sequence" not in followed.said

@@ -1,9 +1,11 @@
 """Which of several readings of the same axes holds when it is run."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused
 from carousel.export.files.program import Program
 from carousel.export.measured.tolerance import Tolerance
@@ -15,6 +17,9 @@ from carousel.export.reading.proofs import holds
 from carousel.export.reading.roles import Candidates, Roles
 from carousel.export.reading.subject import FileSubject
 from carousel.models.spec import TIME, ModelSpec
+
+
+_LEAST = 4  # steps of a sequence that frames are compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,10 @@ class Chooser:
         spec = describe(self._program, fit, roles, self._options)
         lone = without_batch(spec)
         if lone is not None and fit.guess.batch:
-            raise Rejected("rows", f"{lone} has no batch axis")
+            reason = f"{lone} has no batch axis"
+            scalar = any(each.name == lone and not each.axes for each in spec.sent_inputs)
+            way_out = f"say {flags.constant(lone)} if it is the same for all"
+            raise Rejected("rows", reason, ExportRefused(reason, way_out) if scalar else None)
         return spec
 
     def subject(self, fit: Fit, spec: ModelSpec) -> FileSubject:
@@ -103,21 +111,27 @@ class Chooser:
         if not isinstance(unit, int):
             return None
         try:
-            whole = self._fitter.fit(replace(fit.guess, axes=axes), search=False)
+            guess = replace(fit.guess, axes=axes)
+            whole = self._fitter.fit(guess, search=False, least=max(unit, _LEAST))
             candidates = Candidates(self._program, whole, self._options)
             if candidates.may_pair(roles.pairs):
                 self._holding(whole, [roles], unit)
         except Rejected as rejected:
             if rejected.kind != "time":
                 return None
-            for readings in self._others(candidates):
-                try:
-                    held = self._holding(whole, readings, unit)
-                except Rejected:
-                    continue
-                if held.roles.pairs:
-                    raise contradicted(roles.pairs, held.roles.pairs) from None
+            held = self._other(whole, candidates, unit)
+            if held is not None and held.roles.pairs:
+                raise contradicted(roles.pairs, held.roles.pairs) from None
             return f"frames of {unit} together are not the whole sequence: {rejected.reason}"
+        return None
+
+    def _other(self, whole: Fit, candidates: Candidates, unit: int) -> Choice | None:
+        try:
+            for readings in self._others(candidates):
+                with suppress(Rejected):
+                    return self._holding(whole, readings, unit)
+        except ExportRefused:  # as a sequence there is more to be said, which nobody asked for
+            return None
         return None
 
     def _others(self, candidates: Candidates) -> Iterator[list[Roles]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from carousel.export import flags
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.files.program import Port, Program
+from carousel.export.measured.axes import Fitted
 from carousel.export.measured.sampling import Axes
 from carousel.export.options import Options
 from carousel.export.reading.fitting import Fit, Rejected
@@ -125,7 +126,10 @@ def _outputs(
                 "shape", f"the output {name} has {fitted.fold} rows for each row of the batch"
             )
         if fit.guess.batch and BATCH not in axes:
-            raise Rejected("rows", f"the output {name} has no batch axis of its own")
+            reason = f"the output {name} has no batch axis of its own"
+            others = [each for each in wanted if _has_batch(fit.outputs[each])]
+            way_out = f"leave it out, for rows to share runs: {flags.outputs(others)}"
+            raise Rejected("rows", reason, ExportRefused(reason, way_out) if others else None)
         step = TIME in axes or (framed and not fit.guess.time)
         yield OutputSpec(
             name=name,
@@ -135,6 +139,10 @@ def _outputs(
             stride=fitted.interval,
             offset=fitted.offset or None,
         )
+
+
+def _has_batch(fitted: Fitted | None) -> bool:
+    return fitted is not None and BATCH in fitted.axes
 
 
 def _left_out(reason: str, wanted: Sequence[str], fit: Fit) -> ExportRefused | None:

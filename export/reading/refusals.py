@@ -11,6 +11,7 @@ from carousel.export.reading.fitting import Fitter, Rejected, open_ports
 from carousel.export.reading.guesses import Guess, guesses, is_kept
 from carousel.export.reading.sizes import Sizes
 
+_ROWS, _TIME, _SEEDS = 33, 4, 8  # of runs that would meet a wrong value, if there is one
 ONE_BY_ONE = "say --no-batch, and rows run one by one"
 
 
@@ -53,6 +54,7 @@ class Refusals:
             return InvalidRequest(rejected.reason)
         return (
             self._program.keeps_state()
+            or (self._of_values(rejected.reason, guess) if rejected.kind == "values" else None)
             or (self._of_run(rejected.reason, guess) if rejected.kind == "run" else None)
             or (self._of_time(rejected.reason, guess) if rejected.kind == "time" else None)
             or self._of_axes(f"it fails: {rejected.reason}", guess)
@@ -64,20 +66,31 @@ class Refusals:
 
     def _of_run(self, reason: str, guess: Guess) -> ExportRefused | None:
         """What is wrong with the values or the rows of a run that failed."""
-        unbound = [
-            each.name
-            for each in self._ports
-            if each.is_integer and each.name not in self._fitter.spans
-        ]
-        if unbound and self._sizes.runs_together(guess):
-            return ExportRefused(
-                f"the model fails with some values of its integers: {reason}",
-                f"say which they may have: {flags.span(unbound[0])}",
-            )
+        if self._fitter.unbound() and self._sizes.runs_together(guess):
+            return self._of_values(reason, guess)
         alone = self._options.batch and self._sizes.runs_alone(guess)
         if alone and not self._sizes.runs_together(guess):
             return ExportRefused(f"the model runs with one row only: {reason}", ONE_BY_ONE)
         return None
+
+    def _of_values(self, reason: str, guess: Guess) -> ExportRefused:
+        """Which integer is at fault: with that one held at 1 it runs, whatever the others are."""
+        names = self._fitter.unbound()
+        held = [name for name in names if self._runs_held(guess, name)]
+        return ExportRefused(
+            f"the model fails with some values of its integers: {reason}",
+            f"say which they may have: {flags.span((held or names)[0])}",
+        )
+
+    def _runs_held(self, guess: Guess, name: str) -> bool:
+        draws = self._fitter.draws()
+        draws = replace(draws, spans={**draws.spans, name: (1, 1)})
+        try:
+            for seed in range(_SEEDS):
+                self._fitter.run(guess, _ROWS if guess.batch else 0, _TIME, draws, seed)
+        except Exception:  # whatever the runtime says: another one is at fault
+            return False
+        return True
 
     def _of_time(self, reason: str, guess: Guess) -> ExportRefused | None:
         """What is wrong with states that chunks do not bear out."""

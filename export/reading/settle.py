@@ -68,6 +68,8 @@ class Settler:
         if settled is None:
             coupled_ones = [each for each in self._failures if each.rejected.kind == "rows"]
             self._refuse_stated(coupled_ones)
+            if self._failures and self._failures[0].rejected.kind == "shape":
+                raise self._refusal_of(self._failures[0])  # its time is not held at one instead
             rows = [each.guess for each in coupled_ones if not each.guess.pinned]
             settled = self._first(each.pin() for each in rows if each.time or self._has_rows(each))
         if settled is None:
@@ -99,6 +101,8 @@ class Settler:
                 settled = self._hold(fit)
             except Rejected as rejected:
                 self._failures.append(_Failure(tried, rejected))
+                if rejected.kind == "values":  # of which no other reading of the axes is a cure
+                    raise self._refusals.of(rejected, tried) from None
                 continue
             self._refuse_fewer(settled)
             return settled
@@ -148,7 +152,7 @@ class Settler:
         notes, spec, guess = list(self._program.notes), found.spec, fit.guess
         if guess.pinned:
             reasons = [
-                each.rejected.reason
+                f"{each.rejected.refusal or each.rejected.reason}".rstrip(".")
                 for each in self._failures
                 if each.rejected.kind == "rows" and self._options.batch
             ]
@@ -158,12 +162,11 @@ class Settler:
         if not spec.states:
             notes.append("no state was found; --state INPUT=OUTPUT names one")
         notes += found.notes
-        unbound = [
-            each.name
-            for each in spec.sent_inputs
-            if each.dtype.startswith(("int", "uint")) and each.low is None
-        ]
-        notes += [f"nothing bounds {each}: {flags.span(each)} has it checked" for each in unbound]
+        for each in spec.sent_inputs:
+            if each.dtype.startswith(("int", "uint")) and each.low is None:
+                held = "" if each.axes else f", and {flags.constant(each.name)} has nobody send it"
+                span = flags.span(each.name)
+                notes.append(f"nothing bounds {each.name}: {span} has it checked{held}")
         overlooked = Candidates(self._program, fit, self._options).overlooked(found.roles)
         notes += [
             f"{name} is sent by clients, and {output} has its shape: "
