@@ -30,9 +30,9 @@ def axes(name: str, dtype: str, told: str) -> str:
     return f"--input {text if shlex.quote(name) == name else shlex.quote(text)}"
 
 
-def span(name: str) -> str:
+def span(name: str, low: int | str = "LOW", high: int | str = "HIGH") -> str:
     """The values of an integer input."""
-    return _each("--range", [f"{name}=LOW..HIGH"])
+    return _each("--range", [f"{name}={low}..{high}"])
 
 
 def constant(name: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from carousel.export.programs.runtime import open_session
 from tests import foreign_steps
+from tests.advice import first_advice, way_out
 from tests.foreign import Foreign
 from tests.foreign_lengths import Layer
 from tests.foreign_steps import BY_LENGTH, LEFT_OUT
@@ -46,9 +47,10 @@ def test_what_always_gets_steps_is_served_as_it_came(tmp_path: Path) -> None:
         (foreign_steps.loud_only, "silent inputs"),
         (lambda: foreign_steps.unpadded(0), "ids at 0"),
         (lambda: foreign_steps.unpadded(1), "ids at 1"),
+        (lambda: foreign_steps.unpadded(20), "ids at 20"),
         (lambda: foreign_steps.unpadded(49), "ids at 49"),
     ],
-    ids=["silence", "padding 0", "padding 1", "padding last"],
+    ids=["silence", "padding 0", "padding 1", "padding 20", "padding last"],
 )
 def test_steps_that_values_leave_out_are_refused(tmp_path: Path, data: object, words: str) -> None:
     """No bound of a length keeps such values from the service."""
@@ -56,5 +58,15 @@ def test_steps_that_values_leave_out_are_refused(tmp_path: Path, data: object, w
     outcome = run_import(tmp_path, data())
     assert outcome.code == 1, outcome.said
     assert "would get no time step" in outcome.said
-    assert words in outcome.said or "silent inputs" in outcome.said
-    assert "Way out: export it" in outcome.said
+    assert words in outcome.said
+    assert "export it so that a step is left" in way_out(outcome.said)
+
+
+@pytest.mark.parametrize(("padding", "rest"), [(0, "1..49"), (49, "0..48")])
+def test_padding_that_no_client_sends_is_no_matter(tmp_path: Path, padding: int, rest: str) -> None:
+    """The range without it is named, and holds: what is out of it is the client's mistake."""
+    found = run_import(tmp_path, foreign_steps.unpadded(padding))
+    assert first_advice(found.said) == ("--range", f"ids={rest}")
+    spec = run_import(tmp_path, foreign_steps.unpadded(padding), *first_advice(found.said))
+    (ids,) = spec.artifact.manifest.spec.inputs
+    assert f"{ids.low}..{ids.high}" == rest

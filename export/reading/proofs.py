@@ -12,15 +12,15 @@ from carousel.export.files.steps import NoStep
 from carousel.export.measured.cases import flat
 from carousel.export.measured.rows import ROWS, Company, coupled, places, unusual
 from carousel.export.measured.streaming import Held, chunked, foreseen
-from carousel.export.measured.subject import Expected, NotAccepted, only
-from carousel.export.measured.tolerance import FAR, largest
+from carousel.export.measured.subject import Expected, Given, NotAccepted, only
+from carousel.export.measured.tolerance import FAR, Tensors, largest
 from carousel.export.programs.faults import fault
 from carousel.export.reading.subject import BY_FLAG, FileSubject
 from carousel.models.spec import StateSpec
 
 STEPS = 7
 _FRAMES = 16
-_IDS = 4  # of the first that an integer input may have, each by itself: one may stand for padding
+_IDS = 64  # of the first that an integer input may have, each by itself: one may stand for padding
 _SWAPS = 2  # of how many others of its shape a state is told apart by running
 
 
@@ -78,26 +78,40 @@ def check_steps(subject: FileSubject) -> None:
     values = {**usual.inputs, **usual.states}
     constants = [each.name for each in subject.spec.inputs if each.constant is not None]
     crowds = unusual(values, subject.spans, constants)
-    tried = {f"{words} inputs": each for words, each in crowds.items()}
     for name, (low, high) in subject.spans.items():
-        for number in {*range(low, min(low + _IDS, high + 1)), high} if name in values else ():
-            same = values | {name: torch.full_like(values[name], number)}
-            tried[f"{name} at {number} throughout"] = same
-    for words, each in tried.items():
-        try:
-            subject.stepper.run(only(each, usual.inputs), only(each, usual.states))
-        except NoStep as error:
-            if error.ends:
-                raise _starving(words, error) from error
-        except Exception:  # whatever else the runtime says to such values
-            continue
+        for number in sorted({*range(low, min(low + _IDS, high + 1)), high}) if name in values else ():
+            error = _starved(subject, usual, {name: torch.full_like(values[name], number)})
+            if error is not None:
+                raise _starving(f"{name} at {number} throughout", error, name, number, (low, high))
+    for words, each in crowds.items():
+        error = _starved(subject, usual, each)
+        if error is not None:
+            raise _starving(f"{words} inputs", error)
 
 
-def _starving(words: str, error: NoStep) -> ExportRefused:
+def _starved(subject: FileSubject, usual: Given, values: Tensors) -> NoStep | None:
+    """What a run on these values beside the usual ones says of a node that would end it."""
+    try:
+        subject.stepper.run(
+            {**usual.inputs, **only(values, usual.inputs)},
+            {**usual.states, **only(values, usual.states)},
+        )
+    except NoStep as error:
+        return error if error.ends else None
+    except Exception:  # whatever else the runtime says to such values
+        return None
+    return None
+
+
+def _starving(
+    words: str, error: NoStep, name: str = "", number: int = 0, span: tuple[int, int] = (0, 0)
+) -> ExportRefused:
+    low, high = span[0] + (number == span[0]), span[1] - (number == span[1])
+    spared = flags.span(name, low, high) if (low, high) != span and low <= high else ""
     return ExportRefused(
         f"with {words} {fault(error)}, and ONNX Runtime ends the process that runs it so",
-        "export it so that a step is left whatever the values are, or with an LSTM instead, which "
-        "answers there",
+        f"{spared and f'say {spared} if clients never send {number}; or '}export it so that a step "
+        "is left whatever the values are, or with an LSTM instead, which answers there",
     )
 
 
