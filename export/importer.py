@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from carousel.export import flags
 from carousel.export.artifact import replay
 from carousel.export.artifact.record import Proven, record
 from carousel.export.errors import ExportRefused, InvalidRequest
@@ -142,7 +143,7 @@ def _finite(subject: FileSubject) -> ModelSpec:
         if each.output is not None and bool(torch.isnan(after[each.name]).any()):
             raise ExportRefused(
                 f"the state {each.name} does not stay a number: {each.output} holds NaN",
-                f"say --sent {each.name} if clients send it",
+                f"say {flags.sent([each.name])} if clients send it",
             )
     return replace(
         subject.spec,

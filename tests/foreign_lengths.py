@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import helper
+from onnx import TensorProto, helper
 
 from carousel.models.row import Array
 from tests.foreign import Arrays, Foreign
@@ -17,7 +17,7 @@ class Layer:
     """One recurrent layer of ONNX; `states`: whether h (and c) come from outside.
 
     `rows` and `time` are axes: a name leaves one open. `lengths` is what its input of lengths is
-    called.
+    called, `dtype` what it holds: int64 is cast, as torch has it.
     """
 
     kind: str
@@ -26,6 +26,7 @@ class Layer:
     time: int | str = "T"
     rows: int | str = "N"
     directions: int = 1
+    dtype: str = "int32"
 
     @property
     def start(self) -> tuple[str, ...]:
@@ -48,24 +49,25 @@ class Layer:
         }
         node = helper.make_node(
             self.kind,
-            ["x", "W", "R", "", self.lengths, *self.start],
+            ["x", "W", "R", "", self.lengths if self.dtype == "int32" else "narrow", *self.start],
             list(self.outputs),
             hidden_size=4,
             direction="bidirectional" if ways == 2 else "forward",
         )
         last = [ways, self.rows, 4]
+        cast = helper.make_node("Cast", [self.lengths], ["narrow"], to=TensorProto.INT32)
         return onnx_graph(
-            [node],
+            [node] if self.dtype == "int32" else [cast, node],
             {"x": [self.time, self.rows, 3], self.lengths: [self.rows]}
             | dict.fromkeys(self.start, last),
             {"Y": [self.time, ways, self.rows, 4]} | dict.fromkeys(self.outputs[1:], last),
             weights,
-            {self.lengths: "int32"},
+            {self.lengths: self.dtype},
         )
 
     def alone(self, x: Array, length: int) -> Arrays:
         """What ONNX Runtime answers to one row x (T, 3) of this length, outputs without batch."""
-        feed: Arrays = {"x": x[:, None], self.lengths: np.array([length], np.int32)}
+        feed: Arrays = {"x": x[:, None], self.lengths: np.array([length], self.dtype)}
         feed |= {name: np.zeros((self.directions, 1, 4), np.float32) for name in self.start}
         found = Foreign("layer", self.data(), {}, (), {}, {}).run(feed)
         return {name: found[name].squeeze(2 if name == "Y" else 1) for name in self.outputs}

@@ -55,6 +55,8 @@ STRIDED: Mapping[str, tuple[int, Callable[[], bytes]]] = {
     "pooled-2": (2, lambda: _file(lambda: Pooled(nn.MaxPool1d(2)), ["y", "last"])),
     "pooled-3": (3, lambda: _file(lambda: Pooled(nn.MaxPool1d(3)), ["y", "last"])),
     "pooled-4": (4, lambda: _file(lambda: Pooled(nn.AvgPool1d(4)), ["y", "last"])),
+    # Of fewer than eight steps ONNX Runtime makes one.
+    "pooled-8": (8, lambda: _file(lambda: Pooled(nn.MaxPool1d(8)), ["y", "last"])),
     "strided": (2, lambda: _file(lambda: Pooled(nn.Conv1d(3, 3, 2, stride=2)), ["y", "last"])),
     "recogniser": (
         4,

@@ -25,12 +25,14 @@ WITH_STATES: Mapping[str, Layer] = {
     "lstm": Layer("LSTM", states=True),
     "rnn": Layer("RNN", states=True),
     "lengths": Layer("GRU", states=True, lengths="lengths"),
+    "wide": Layer("LSTM", states=True, dtype="int64"),
     "a length of its own": Layer("LSTM", states=True, time=5),
 }
 STATELESS: Mapping[str, Layer] = {
     "gru": Layer("GRU", states=False),
     "lstm": Layer("LSTM", states=False),
     "both-ways": Layer("GRU", states=False, directions=2),
+    "wide": Layer("LSTM", states=False, dtype="int64"),
 }
 ROW = np.random.default_rng(7).standard_normal((5, 3)).astype(np.float32)
 
@@ -83,7 +85,7 @@ def test_no_size_is_asked_for_where_lengths_are_the_matter(tmp_path: Path, name:
         assert lengths in outcome.said.partition(" Way out: ")[0]
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm", "rnn", "lengths"])
+@pytest.mark.parametrize("name", ["gru", "lstm", "rnn", "lengths", "wide"])
 def test_lengths_are_the_services_to_give(tmp_path: Path, name: str) -> None:
     """Where nobody sends them, rows of different lengths share a run and no client counts."""
     layer = WITH_STATES[name]
@@ -130,6 +132,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     (folder / "one-row").write_bytes(one.data())
     given = ["import", f"{folder / 'one-row'}", "--name", "one-row", "--sent", "sequence_lens"]
     assert main([*given, "--quiet", "--model-repository", f"{folder / 'models'}"]) == 0
+    given = ["import", f"{folder / 'wide'}", "--name", "filled-in"]
+    assert main([*given, "--quiet", "--model-repository", f"{folder / 'models'}"]) == 0
     torch.manual_seed(0)
     example = (torch.randn(2, 5, 3), torch.tensor([5, 3]))
     export_model(Packs(), example, name="packs", repository=f"{folder / 'models'}", quiet=True)
@@ -151,6 +155,16 @@ def test_a_length_within_the_sequence_is_the_files(service: Live, model: str, le
     assert answer.status_code == 200, answer.text
     for name, expected in STATELESS[model].alone(ROW, length).items():
         assert farthest(answer.json()["outputs"][0][name], expected) <= 1e-5
+
+
+def test_lengths_that_are_cast_are_filled_in(service: Live) -> None:
+    """Rows of different lengths in one request, each answered as the file answers it alone."""
+    sequences = [{"x": ROW[:length].tolist()} for length in (5, 3)]
+    answer = service.client.post("/v1/models/filled-in/infer", json={"sequences": sequences})
+    assert answer.status_code == 200, answer.text
+    for found, length in zip(answer.json()["outputs"], (5, 3), strict=True):
+        expected = STATELESS["wide"].alone(ROW[:length], length)
+        assert farthest(found["Y_h"], expected["Y_h"]) <= 1e-5
 
 
 @pytest.mark.parametrize("model", STATELESS)

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from carousel.models.row import Array
 from carousel.service.api.explain import Shape
 from carousel.service.api.tensor import Tensor
+from tests.foreign_cells import mean
 from tests.foreign_graphs import cell, onnx_graph
 from tests.importing import run_import
 
@@ -217,3 +218,18 @@ def test_ids_that_fail_are_no_matter_of_rows(tmp_path: Path) -> None:
         outcome = run_import(tmp_path, looked_up(ids, table=(rows, 6)))
         assert "--no-batch" not in outcome.said
         assert "--range" in outcome.said
+
+
+def test_a_value_that_fails_is_no_reason_to_read_rows_as_time(tmp_path: Path) -> None:
+    """The integer at fault is named, and rows stay rows."""
+    found = run_import(tmp_path, mean())
+    assert found.code == 1
+    assert "the model fails with some values of its integers" in found.said
+    assert "Way out: say which they may have: --range count=LOW..HIGH" in found.said
+    next_doubt = run_import(tmp_path, mean(), "--range", "count=1..100")
+    assert "--state count=count_out" in next_doubt.said
+    spec = run_import(
+        tmp_path, mean(), "--range", "count=1..100", "--sent", "count", "--sent", "total"
+    ).artifact.manifest.spec
+    assert spec.has_batch
+    assert not spec.has_time

@@ -2,14 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import get_args
 
 import onnxruntime as ort
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused
 from carousel.export.files.graphs import (
+    RECURRENT,
     both_ways,
     counting,
     custom_operators,
@@ -17,14 +19,15 @@ from carousel.export.files.graphs import (
     parse,
     unranked,
     vocabulary,
+    wired,
 )
 from carousel.export.files.program import OPEN, Port, check_defaults, check_ports, constants
-from carousel.export.files.steps import Counter
+from carousel.export.files.steps import FATAL, guarded, no_step
 from carousel.export.options import Options
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.programs.runtime import Tensors, open_session, run_session
 from carousel.models.manifest import ProgramKind
-from carousel.models.spec import BATCH, Dtype, ModelSpec
+from carousel.models.spec import BATCH, TIME, Dtype, ModelSpec
 
 _DTYPES: Mapping[str, Dtype] = {
     f"tensor({name})": dtype
@@ -34,7 +37,7 @@ _DTYPES: Mapping[str, Dtype] = {
 
 
 class OnnxProgram:
-    """An ONNX file as it is: what is served is its bytes."""
+    """An ONNX file: what is served is its bytes, with guards where it could end the process."""
 
     kind: ProgramKind = "onnx"
 
@@ -44,7 +47,9 @@ class OnnxProgram:
         self.num_bytes = len(data)
         self._model = parse(data)
         self._session = self._load()
-        self._steps = Counter(self._model)
+        # Its nodes that could end the process behind guards; what answers of itself is left alone.
+        self._fatal = guarded(self._model, FATAL)
+        self.may_end = self._fatal is not None
         given, found = self._session.get_inputs(), self._session.get_outputs()
         known = [each.name for each in found if each.type in _DTYPES]
         inside = [each.name for each in self._session.get_overridable_initializers()]
@@ -57,11 +62,13 @@ class OnnxProgram:
         )
         self.outputs = tuple(known)
         self._unranked = unranked(self._model)
+        self.sized: Mapping[str, Sequence[int]] = {}
         self.inputs = tuple(self._port(each, options) for each in given)
         self._check_ranks(options)
         check_ports(self.inputs, options)
         self.lengths: str | None = None
         self.both_ways = both_ways(self._model)
+        self.wired: Mapping[str, str] = wired(self._model)
         self.counting = dict(self._counting(options))
         producer = f"{self._model.producer_name} {self._model.producer_version}".strip()
         self.tools: Mapping[str, str] = {"producer": producer} if producer else {}
@@ -72,11 +79,12 @@ class OnnxProgram:
     def run(self, values: Tensors) -> Tensors:
         """One run of the file; raises RunFailed."""
         given = [each.name for each in self.inputs]
+        wide = [e.name for e in self.inputs if e.name == self.lengths and e.dtype == "int64"]
+        values = values | {name: values[name].long() for name in wide}
         try:
-            self._steps.check(values)
             return run_session(self._session, given, self.outputs, values)
         except Exception as error:  # a runtime's own error: whatever it says to these values
-            raise RunFailed(error) from error
+            raise no_step(error) or RunFailed(error) from error
 
     def exact(self, values: Tensors) -> None:
         """Its weights are in float32."""
@@ -95,8 +103,8 @@ class OnnxProgram:
         return hashlib.sha256(told.encode()).hexdigest()
 
     def served(self, spec: ModelSpec) -> bytes:
-        """The file: a server finds inputs, outputs and states in it by their names."""
-        return self._data
+        """The file, in which a server finds inputs, outputs and states by their names."""
+        return self._fatal or self._data
 
     def _counting(self, options: Options) -> Iterator[tuple[str, int | None]]:
         """Inputs that count the time steps of rows and that clients send; `lengths` is one that a
@@ -116,7 +124,7 @@ class OnnxProgram:
 
     def _load(self) -> ort.InferenceSession:
         try:
-            return open_session(self._data)
+            return open_session(guarded(self._model, RECURRENT) or self._data)
         except Exception as error:  # a runtime's own error: whatever is wrong with the file
             custom = custom_operators(self._model)
             if custom:
@@ -146,14 +154,19 @@ class OnnxProgram:
         if stated is None:
             return Port(given.name, dtype, axes)
         own = stated.axes if given.name in self._unranked else axes
+        pairs = zip(own, stated.axes, strict=False)  # whose lengths are compared below
+        sized = [
+            place for place, (axis, said) in enumerate(pairs) if said not in (axis, BATCH, TIME)
+        ]
+        self.sized = {**self.sized, given.name: sized} if sized else self.sized
         return Port(given.name, dtype, own).stated(stated)
 
     def _check_ranks(self, options: Options) -> None:
         """Raise ExportRefused for inputs whose axes neither the file nor the caller counts."""
         unknown = self._unranked - set(options.shapes)
-        flags = [f"--input {e.name}:{e.dtype}:AXES" for e in self.inputs if e.name in unknown]
-        if flags:
+        told = [flags.axes(e.name, e.dtype, "AXES") for e in self.inputs if e.name in unknown]
+        if told:
             raise ExportRefused(
                 f"the file does not say how many axes {', '.join(sorted(unknown))} has",
-                f"say what they are: {' '.join(flags)}",
+                f"say what they are: {' '.join(told)}",
             )

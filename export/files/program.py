@@ -128,7 +128,10 @@ class Program(Protocol):
     tools: Mapping[str, str]
     lengths: str | None  # the input that is told each row's time steps, which no client sends
     both_ways: set[str]  # states, if they are any, that a bidirectional layer starts from
+    wired: Mapping[str, str]  # where one recurrent layer starts and ends, if they are any
     counting: dict[str, int | None]  # such inputs that clients send, and the steps if fixed
+    sized: Mapping[str, Sequence[int]]  # places of axes that flags give a size, and the file none
+    may_end: bool  # whether some runs would end the process, were no guards in what is served
 
     def run(self, values: Tensors) -> Tensors:
         """One run; raises what the runtime raises."""

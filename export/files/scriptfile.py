@@ -42,6 +42,8 @@ class ScriptProgram:
     lengths: str | None
     both_ways: set[str]
     counting: dict[str, int | None]
+    wired: Mapping[str, str]
+    sized: Mapping[str, Sequence[int]]
 
     def __init__(self, data: bytes, options: Options) -> None:
         """Raises ExportRefused for a file that cannot be served, InvalidRequest for bad options."""
@@ -68,6 +70,7 @@ class ScriptProgram:
         self.tools: Mapping[str, str] = {}
         # Of the layers inside nothing is known.
         self.lengths, self.both_ways, self.counting = None, set(), {}
+        self.may_end, self.wired, self.sized = False, {}, {}
 
     def __repr__(self) -> str:
         return f"<ScriptProgram {[each.name for each in self.inputs]} -> {list(self.outputs)}>"

@@ -28,7 +28,11 @@ def load_call(kind: ProgramKind, data: bytes, spec: ModelSpec, lengths: str | No
     wanted += [each.output for each in spec.states if each.output is not None]
     if kind == "onnx":
         session = open_session(data)
-        return lambda values: run_session(session, given, wanted, values)
+        types = {each.name: each.type for each in session.get_inputs()}
+        wide = [name for name in given if name == lengths and types[name] == "tensor(int64)"]
+        return lambda values: run_session(
+            session, given, wanted, values | {name: values[name].long() for name in wide}
+        )
     with legacy_quiet():
         module = torch.jit.load(  # type: ignore[no-untyped-call]  # torch leaves it so
             io.BytesIO(data), map_location="cpu"

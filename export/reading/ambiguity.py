@@ -3,8 +3,9 @@
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused
-from carousel.export.reading.names import is_state, pair_by_name
+from carousel.export.reading.names import is_state, likeliest, told
 
 _MOST = 720  # ways that are run
 
@@ -27,8 +28,13 @@ def choices(doubtful: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
     return found
 
 
-def undecided(doubtful: Mapping[str, Sequence[str]], misfits: Mapping[str, str]) -> Doubt:
-    """Names do not tell, and there is no time axis; `misfits` says what is almost a candidate."""
+def undecided(
+    doubtful: Mapping[str, Sequence[str]], misfits: Mapping[str, str], *, everything: bool
+) -> Doubt:
+    """Names do not tell, and there is no time axis; `misfits` says what is almost a candidate.
+
+    `everything`: nothing else is left for clients to send.
+    """
     listed = "; ".join(
         f"{name} from {', '.join(outputs)}" + (f" ({misfits[name]})" if name in misfits else "")
         for name, outputs in doubtful.items()
@@ -36,7 +42,7 @@ def undecided(doubtful: Mapping[str, Sequence[str]], misfits: Mapping[str, str])
     return Doubt(
         "names do not tell which output is the new value of which state, and without a time axis "
         f"no run can: {listed}",
-        _say(doubtful, misfits),
+        _say(doubtful, misfits, everything=everything),
     )
 
 
@@ -62,22 +68,34 @@ def _too_few(doubtful: Mapping[str, Sequence[str]]) -> Doubt:
 
 def several(readings: Sequence[Mapping[str, str]]) -> ExportRefused:
     """More than one way to pair holds when run."""
-    found = " or ".join(
-        ", ".join(f"{name}={output}" for name, output in each.items()) for each in readings[:6]
-    )
+    found = " or ".join(listed(each) for each in readings[:6])
     name, output = next(iter(readings[0].items()))
     return ExportRefused(
         f"which output is the new value of which state cannot be told by names, and more than one "
         f"way holds when run: {found}",
-        f"say it: --state {name}={output}",
+        f"say it: {flags.states({name: output})}",
     )
+
+
+def contradicted(pairs: Mapping[str, str], others: Mapping[str, str]) -> ExportRefused:
+    """As frames of one size anything runs; as a sequence other pairs hold, and these do not."""
+    return ExportRefused(
+        f"{listed(pairs)} does not hold: frames one after the other answer otherwise than at once, "
+        f"and with {listed(others)} they answer the same",
+        f"say {flags.states(others)}",
+    )
+
+
+def listed(pairs: Mapping[str, str]) -> str:
+    """The pairs in a sentence."""
+    return ", ".join(f"{name}={output}" for name, output in pairs.items())
 
 
 def served(name: str, output: str) -> ExportRefused:
     """--output names what would be the new value of a state."""
     return ExportRefused(
         f"--output names {output}, which may be the new value of the state {name}",
-        f"leave out --output {output}, or say --sent {name} if clients send it",
+        f"leave out {flags.outputs([output])}, or say {flags.sent([name])} if clients send it",
     )
 
 
@@ -85,22 +103,38 @@ def unmatched(name: str, axes: object, misfit: str) -> ExportRefused:
     """What is called a state comes back as nothing."""
     return ExportRefused(
         f"{name} is called a state, and no output has its dtype and axes {axes} ({misfit})",
-        f"say what it is: --sent {name} if clients send it, or --fixed {name} if it never changes, "
-        f"or --state {name}=OUTPUT",
+        f"say what it is: {flags.sent([name])} if clients send it, or {flags.fixed(name)} if it "
+        f"never changes, or {flags.states({name: 'OUTPUT'})}",
     )
 
 
-def _say(doubtful: Mapping[str, Sequence[str]], misfits: Collection[str] = ()) -> str:
-    named = pair_by_name(doubtful)
-    name, outputs = next(iter(doubtful.items()))
-    if name not in named and named:
-        # What names tell is said first, and leaves less to ask for.
-        name, output = next(iter(named.items()))
-        outputs = [output]
-    if name in misfits:
-        return f"say --sent {name} if clients send it, or --state {name}={outputs[0]}"
-    ways = " or ".join(f"--state {name}={output}" for output in outputs[:2])
-    return f"say it: {ways}, or --sent {name} if clients send it"
+def _say(
+    doubtful: Mapping[str, Sequence[str]],
+    misfits: Collection[str] = (),
+    *,
+    everything: bool = False,
+) -> str:
+    """A flag for each, all of which are needed."""
+    pairs = {name: out for name, out in likeliest(doubtful).items() if name not in misfits}
+    if everything and len(pairs) == len(doubtful) and len(pairs) > 1:
+        pairs.pop(next(iter(pairs)))
+    sent = [name for name in doubtful if name not in pairs]
+    if not pairs:
+        return (
+            f"say {flags.sent(sent)} if clients send it, or "
+            f"{flags.states({sent[0]: doubtful[sent[0]][0]})}"
+        )
+    # One last, so that its other output can stand beside it.
+    last, *names = pairs
+    every = [flags.states({name: pairs[name] for name in names}), flags.sent(sent)]
+    every.append(flags.states({last: pairs[last]}))
+    named = told(doubtful)
+    others = [each for each in doubtful[last] if each not in (pairs[last], *named.values())]
+    other = f" or {flags.states({last: others[0]})}" if others and last not in named else ""
+    return (
+        f"say it: {' '.join(each for each in every if each)}{other}, or "
+        f"{flags.sent((*names, last))} if clients send it"
+    )
 
 
 def _ways(

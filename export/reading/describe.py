@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.files.program import Port, Program
+from carousel.export.measured.axes import Fitted
 from carousel.export.measured.sampling import Axes
 from carousel.export.options import Options
 from carousel.export.reading.fitting import Fit, Rejected
@@ -124,7 +126,10 @@ def _outputs(
                 "shape", f"the output {name} has {fitted.fold} rows for each row of the batch"
             )
         if fit.guess.batch and BATCH not in axes:
-            raise Rejected("rows", f"the output {name} has no batch axis of its own")
+            reason = f"the output {name} has no batch axis of its own"
+            others = [each for each in wanted if _has_batch(fit.outputs[each])]
+            way_out = f"leave it out, for rows to share runs: {flags.outputs(others)}"
+            raise Rejected("rows", reason, ExportRefused(reason, way_out) if others else None)
         step = TIME in axes or (framed and not fit.guess.time)
         yield OutputSpec(
             name=name,
@@ -136,10 +141,14 @@ def _outputs(
         )
 
 
+def _has_batch(fitted: Fitted | None) -> bool:
+    return fitted is not None and BATCH in fitted.axes
+
+
 def _left_out(reason: str, wanted: Sequence[str], fit: Fit) -> ExportRefused | None:
     """The refusal that names the outputs which can be served, if any can."""
-    others = [f"--output {each}" for each in wanted if fit.outputs[each] is not None]
-    return ExportRefused(reason, f"leave it out: {' '.join(others)}") if others else None
+    others = [each for each in wanted if fit.outputs[each] is not None]
+    return ExportRefused(reason, f"leave it out: {flags.outputs(others)}") if others else None
 
 
 def _dtype(name: str, fit: Fit) -> Dtype:

@@ -1,7 +1,6 @@
 """A guess at the axes, run at several sizes: whether it runs, what is folded, what comes out."""
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from functools import cache, partial
 
 import torch
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.files.program import Port, Program
 from carousel.export.measured.axes import Fitted, fit_axes
@@ -18,16 +18,15 @@ from carousel.export.measured.tolerance import difference
 from carousel.export.options import Options, Value
 from carousel.export.programs.faults import fault
 from carousel.export.programs.runtime import Tensors
-from carousel.export.reading.guesses import Guess
+from carousel.export.reading.guesses import Guess, folds_of
 from carousel.export.reading.names import may_be_state
 from carousel.models.spec import BATCH, TIME
 
 _TIME = 4
 _MORE = (1, 2, 5, 29)  # steps beyond those: at longer intervals outputs differ only there
 _LONGER = (4, 16, 64, 256, 1024)  # for what keeps no state and may need a longer sequence
-_MOST_FOLD = 1024  # of one state where no other is folded,
-_MOST_FOLDS = 48  # and of two at once,
-_MOST_TRIES = 4096  # as long as there are not too many of either
+_MOST_TRIES = 4096  # of folds
+_SEEDS = 4  # draws that tell a fault of values from one of sizes
 
 
 def open_ports(program: Program, options: Options) -> list[Port]:
@@ -37,8 +36,9 @@ def open_ports(program: Program, options: Options) -> list[Port]:
 
 
 class Rejected(Exception):
-    """A guess that does not hold: `run`, `shape`, `rows`, `time` or `pairs`, and the refusal if it
-    comes to one; `states` is how many states it would have had where those are what fails.
+    """A guess that does not hold: `run`, `values`, `shape`, `rows`, `time` or `pairs`, and the
+    refusal if it comes to one; `states` is how many states it would have had where those are what
+    fails.
     """
 
     def __init__(
@@ -79,15 +79,27 @@ class Fitter:
     def __repr__(self) -> str:
         return f"<Fitter {self._program!r}>"
 
-    def fit(self, guess: Guess, *, search: bool) -> Fit:
-        """The guess with what its runs showed; raises Rejected. `search` for folds takes long."""
+    def fit(self, guess: Guess, *, search: bool, least: int = _TIME) -> Fit:
+        """The guess with what its runs showed; raises Rejected. `search` for folds takes long;
+        `least` steps are tried, or more where there may be no states.
+        """
         timed = guess.time
         self._check_counting(timed)
         kept = self._kept()
-        times = [0] if not timed else [_TIME] if kept else list(_LONGER)
+        times = [0] if not timed else [least] if kept else list(_LONGER)
         guess, time, draws = self._first_that_runs(guess, times, search)
         self._check_repeats(guess, time, draws)
-        batch = 2 if guess.batch else 0
+        fit = self._explained(guess, time, draws)
+        for longer in _LONGER[1:3] if timed and None in fit.outputs.values() else ():
+            # What is pooled may be rounded up where a sequence is shorter than the pool.
+            with suppress(Rejected):
+                other = self._explained(guess, max(longer, time), draws)
+                fit = fit if None in other.outputs.values() else other
+        return fit
+
+    def _explained(self, guess: Guess, time: int, draws: Draws) -> Fit:
+        """The axes of the outputs by runs at this length and others; raises Rejected."""
+        timed, batch = guess.time, 2 if guess.batch else 0
         sizes = [(batch, time), (batch + 1, time), (batch, time + 3)]
         wanted = dict.fromkeys((b if batch else 0, t if timed else 0) for b, t in sizes)
         runs = {sizes: self._probe(guess, *sizes, draws) for sizes in wanted}
@@ -145,7 +157,7 @@ class Fitter:
         lengths = self._program.lengths
         if lengths is not None and not timed:
             reason = f"{lengths} counts time steps, and nothing has a time axis"
-            raise Rejected("run", reason, ExportRefused(reason, f"say --sent {lengths}"))
+            raise Rejected("run", reason, ExportRefused(reason, f"say {flags.sent([lengths])}"))
 
     def _kept(self) -> frozenset[str]:
         """Inputs that may be states."""
@@ -206,7 +218,7 @@ class Fitter:
                 raise
         else:
             return plain
-        for folds in itertools.islice(self._folds(unknown), _MOST_TRIES):
+        for folds in itertools.islice(folds_of(self._ports, unknown), _MOST_TRIES):
             folded = replace(guess, folds={**guess.folds, **folds})
             try:
                 self.run(folded, 1, time, draws)
@@ -216,33 +228,26 @@ class Fitter:
         self.run(plain, 1, time, draws)
         return plain
 
-    def _folds(self, unknown: Sequence[str]) -> Iterator[dict[str, int]]:
-        """Folds to try: those that the names of axes tell, as in `batch_x33`; then one state's
-        alone; then two at once.
-        """
-        ones = dict.fromkeys(unknown, 1)
-        told = {
-            port.name: int(each)
-            for port in self._ports
-            if port.name in unknown
-            for axis in port.open_axes
-            for each in re.findall(r"[1-9]\d*", axis.rpartition(".")[2])
-        }
-        yield ones | told
-        for fold in range(2, _MOST_FOLD + 1):
-            yield from (ones | {name: fold} for name in unknown)
-        few = range(2, _MOST_FOLDS + 1)
-        for (first, one), (second, other) in itertools.product(
-            itertools.product(unknown, few), repeat=2
-        ):
-            if first < second:
-                yield ones | {first: one, second: other}
-
     def _probe(self, guess: Guess, rows: int, steps: int, draws: Draws) -> Tensors:
         try:
             return self.run(guess, rows, steps, draws, seed=rows + steps)
         except Exception as error:  # whatever the runtime says to a size that it does not take
-            raise Rejected("run", f"{size(rows, steps)}: {fault(error)}") from None
+            kind = "values" if self._runs_otherwise(guess, rows, steps, draws) else "run"
+            raise Rejected(kind, f"{size(rows, steps)}: {fault(error)}") from None
+
+    def unbound(self) -> list[str]:
+        """Integer inputs of whose values nothing is known."""
+        return [
+            each.name for each in self._ports if each.is_integer and each.name not in self.spans
+        ]
+
+    def _runs_otherwise(self, guess: Guess, rows: int, steps: int, draws: Draws) -> bool:
+        """Whether a size that failed runs with other values of integers."""
+        for seed in range(_SEEDS) if self.unbound() else ():
+            with suppress(Exception):  # whatever the runtime says: not these values
+                self.run(guess, rows, steps, draws, seed)
+                return True
+        return False
 
     def _check_repeats(self, guess: Guess, time: int, draws: Draws) -> None:
         """Raise ExportRefused unless a run says the same after another run as before it."""

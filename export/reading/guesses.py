@@ -4,6 +4,7 @@ Where an axis stands makes a guess likely, and never what it is called: one grap
 """
 
 import itertools
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from carousel.export.reading.names import may_be_state
 from carousel.models.spec import BATCH, TIME, Axis
 
 _MAX_GUESSES = 512
+_MOST_FOLD = 1024  # of one state where no other is folded,
+_MOST_FOLDS = 48  # and of two at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,29 @@ def _choices(name: str, places: Sequence[tuple[Port, int]], options: Options) ->
         return [BATCH]
     first = all(port.open_axes[0] == name for port, _ in places)
     return [BATCH, TIME] if first else [TIME, BATCH]
+
+
+def folds_of(ports: Sequence[Port], unknown: Sequence[str]) -> Iterator[dict[str, int]]:
+    """Folds to try: those that the names of axes tell, as in `batch_x33`; then one state's
+    alone; then two at once.
+    """
+    ones = dict.fromkeys(unknown, 1)
+    told = {
+        port.name: int(each)
+        for port in ports
+        if port.name in unknown
+        for axis in port.open_axes
+        for each in re.findall(r"[1-9]\d*", axis.rpartition(".")[2])
+    }
+    yield ones | told
+    for fold in range(2, _MOST_FOLD + 1):
+        yield from (ones | {name: fold} for name in unknown)
+    few = range(2, _MOST_FOLDS + 1)
+    for (first, one), (second, other) in itertools.product(
+        itertools.product(unknown, few), repeat=2
+    ):
+        if first < second:
+            yield ones | {first: one, second: other}
 
 
 def is_kept(name: str, options: Options) -> bool:

@@ -23,6 +23,7 @@ _NEW = {"out", "output", "outputs", "new", "next", "updated", "final", "past", "
 _SAME = {"present": "past"}  # what comes back as the past is called the present
 # A decoder is sent these as often as a cell keeps them: states where an output is called so too.
 _PERHAPS = {"memory", "memories", "mem", "context", "contexts"}
+_ENCODED = {"enc", "encoder", "encoded", "encodings", "keys", "values"}
 _HEARD = {
     *("audio", "wav", "waveform", "speech", "signal", "sound", "pcm", "samples", "noisy", "mic"),
     *("mel", "mels", "fbank", "features", "feature", "feats", "spectrogram", "spec", "frame"),
@@ -56,6 +57,11 @@ def is_heard(name: str) -> bool:
     words = set(_words(name))
     plain = all(each.isdigit() or each in _HEARD | _OLD for each in words)
     return plain and bool(_HEARD & words) and not may_be_kept(name)
+
+
+def may_be_fixed(name: str) -> bool:
+    """Whether an input is called as what a decoder is sent with every step, and stays the same."""
+    return may_be_kept(name) or bool(_ENCODED & set(_words(name)))
 
 
 def may_be_new_state(name: str) -> bool:
@@ -92,6 +98,74 @@ def pair_by_name(alike: Mapping[str, Sequence[str]]) -> dict[str, str]:
             if len(outputs) == 1 and rivals == [name]:
                 found[name] = outputs[0]
     return found
+
+
+def told(alike: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The pairs that names bear out, those that leave some of one shape untold included."""
+    found = _in_order(alike)
+    return found | pair_by_name(_without_found(alike, found))
+
+
+def likeliest(alike: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The output that each input is proposed to come back as; nothing for what is called as none
+    of them, beside others that are and unless it is called a state.
+
+    What names tell comes first, then names that have a word in common.
+    """
+    found = told(alike)
+    ranked = sorted(
+        (-_in_common(name, output), name, output)
+        for name, outputs in alike.items()
+        for output in outputs
+    )
+    for common, name, output in ranked:
+        if common and name not in found and output not in found.values():
+            found[name] = output
+    plain = not found
+    for name, outputs in _without_found(alike, found).items():
+        free = [each for each in outputs if each not in found.values()]
+        if all(map(_stem, free)):
+            free.sort(key=_numbers)
+        if free and (plain or is_state(name)):
+            found[name] = free[0]
+    return {name: found[name] for name in alike if name in found}
+
+
+def _in_order(alike: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Inputs and outputs of one stem, as many of each, in the order of their numbers."""
+    found: dict[str, str] = {}
+    for stem in {_stem(name) for name in alike} - {()}:
+        names = sorted((each for each in alike if _stem(each) == stem), key=_numbers)
+        every = dict.fromkeys(each for name in names for each in alike[name])
+        outputs = sorted((each for each in every if _stem(each) == stem), key=_numbers)
+        pairs = dict(zip(names, outputs, strict=False))
+        if len(names) == len(outputs) and all(pairs[name] in alike[name] for name in names):
+            found |= pairs
+    return found
+
+
+def _without_found(
+    alike: Mapping[str, Sequence[str]], found: Mapping[str, str]
+) -> dict[str, list[str]]:
+    return {
+        name: [each for each in outputs if each not in found.values()]
+        for name, outputs in alike.items()
+        if name not in found
+    }
+
+
+def _in_common(name: str, output: str) -> int:
+    """How much two names have in common; an old value is one by more than its shape."""
+    old, new = set(_bare(_words(name))), set(_bare(_words(output)))
+    return 2 * len(old & new) + bool(_BEFORE & set(_words(name))) if old & new else 0
+
+
+def _stem(name: str) -> _Words:
+    return tuple(each for each in _bare(_words(name)) if not each.isdigit())
+
+
+def _numbers(name: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in _words(name) if each.isdigit())
 
 
 def _words(name: str) -> _Words:

@@ -4,29 +4,34 @@ frame where there is none; and what a state is worth: the answers when it is not
 
 import math
 
+import torch
+
+from carousel.export import flags
 from carousel.export.errors import ExportRefused
+from carousel.export.files.steps import NoStep
 from carousel.export.measured.cases import flat
 from carousel.export.measured.chunks import Held, chunked
 from carousel.export.measured.memory import foreseen
 from carousel.export.measured.rows import ROWS, Company, coupled, places, unusual
-from carousel.export.measured.subject import Expected, NotAccepted
-from carousel.export.measured.tolerance import FAR, largest
+from carousel.export.measured.subject import Expected, Given, NotAccepted, only
+from carousel.export.measured.tolerance import FAR, Tensors, largest
 from carousel.export.programs.faults import fault
-from carousel.export.reading.subject import FileSubject
+from carousel.export.reading.subject import BY_FLAG, FileSubject
 from carousel.models.spec import StateSpec
 
 STEPS = 7
 _FRAMES = 16
+_IDS = 64  # of the first that an integer input may have, each by itself: one may stand for padding
 _SWAPS = 2  # of how many others of its shape a state is told apart by running
 
 
-def holds(subject: FileSubject, swap: dict[str, str] | None = None) -> Held:
+def holds(subject: FileSubject, swap: dict[str, str] | None = None, unit: int = 1) -> Held:
     """Chunks of one step, and a last chunk of one: halves would hide a seam. Then the future.
 
-    Where outputs come every few steps, so many are one chunk. `swap`: which states are handed on
-    for which.
+    Where outputs come every few steps, so many are one chunk; `unit` steps anyway. `swap`: which
+    states are handed on for which.
     """
-    rows, unit = _rows(subject), _unit(subject)
+    rows, unit = _rows(subject), math.lcm(unit, _unit(subject))
     given = subject.draw(rows, STEPS * unit, 5, anywhere=True)
     others = subject.draw(rows, STEPS * unit, 7).inputs
     try:
@@ -62,6 +67,55 @@ def compare_rows(subject: FileSubject, time: int) -> Company:
         )
     except Exception as error:  # whatever the runtime says to other rows, or to one
         return Company(f"it does not run with other rows ({fault(error)})")
+
+
+def check_steps(subject: FileSubject) -> None:
+    """Raise ExportRefused where values leave a node no step that would end the process: no length
+    that a spec can state keeps them away.
+    """
+    if not subject.program.may_end:
+        return
+    usual = subject.draw(_rows(subject), subject.time, 15)
+    values = {**usual.inputs, **usual.states}
+    constants = [each.name for each in subject.spec.inputs if each.constant is not None]
+    crowds = unusual(values, subject.spans, constants)
+    for name, (low, high) in subject.spans.items():
+        for number in (
+            sorted({*range(low, min(low + _IDS, high + 1)), high}) if name in values else ()
+        ):
+            error = _starved(subject, usual, {name: torch.full_like(values[name], number)})
+            if error is not None:
+                raise _starving(f"{name} at {number} throughout", error, name, number, (low, high))
+    for words, each in crowds.items():
+        error = _starved(subject, usual, each)
+        if error is not None:
+            raise _starving(f"{words} inputs", error)
+
+
+def _starved(subject: FileSubject, usual: Given, values: Tensors) -> NoStep | None:
+    """What a run on these values beside the usual ones says of a node that would end it."""
+    try:
+        subject.stepper.run(
+            {**usual.inputs, **only(values, usual.inputs)},
+            {**usual.states, **only(values, usual.states)},
+        )
+    except NoStep as error:
+        return error if error.ends else None
+    except Exception:  # whatever else the runtime says to such values
+        return None
+    return None
+
+
+def _starving(
+    words: str, error: NoStep, name: str = "", number: int = 0, span: tuple[int, int] = (0, 0)
+) -> ExportRefused:
+    low, high = span[0] + (number == span[0]), span[1] - (number == span[1])
+    spared = flags.span(name, low, high) if (low, high) != span and low <= high else ""
+    return ExportRefused(
+        f"with {words} {fault(error)}, and ONNX Runtime ends the process that runs it so",
+        f"{spared and f'say {spared} if clients never send {number}; or '}export it so that a step "
+        "is left whatever the values are, or with an LSTM instead, which answers there",
+    )
 
 
 def evidence(subject: FileSubject) -> dict[str, str]:
@@ -107,11 +161,13 @@ def _in_frames(subject: FileSubject, state: StateSpec) -> str:
             f"what stands in front of {state.context_of} changes nothing in {_FRAMES} frames",
             "leave out --context, or name more samples",
         )
+    said = subject.why.get(state.name) == BY_FLAG
+    sent = flags.sent([state.name])
     raise ExportRefused(
         f"the pair does not hold: handing on {state.output} back at {state.name} changes nothing "
         f"in {_FRAMES} frames",
-        f"say --sent {state.name} if clients send it, or --state {state.name}=OUTPUT with another "
-        "output",
+        f"{'in place of the pair that was said, ' if said else ''}say {sent} if clients send it, "
+        f"or {flags.states({state.name: 'OUTPUT'})} with another output",
     )
 
 

@@ -9,22 +9,24 @@ axis, and by nobody but the caller where there is none.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused, InvalidRequest
-from carousel.export.files.program import Port
-from carousel.export.measured.axes import Fitted
+from carousel.export.files.program import Program
 from carousel.export.options import Options
-from carousel.export.reading.ambiguity import choices, served, undecided, unmatched
-from carousel.export.reading.fitting import Fit
+from carousel.export.reading.ambiguity import choices, listed, served, undecided
+from carousel.export.reading.fitting import Fit, open_ports
 from carousel.export.reading.names import (
     is_heard,
     is_state,
+    likeliest,
     may_be_kept,
     may_be_new_state,
     may_be_state,
     pair_by_name,
     says_nothing,
 )
-from carousel.models.spec import TIME
+from carousel.export.reading.shapes import Shapes
+from carousel.export.reading.subject import BY_FLAG
 
 _Alike = Mapping[str, Sequence[str]]
 
@@ -41,15 +43,15 @@ class Roles:
 class Candidates:
     """The inputs and outputs of one fit that could be pairs."""
 
-    def __init__(self, ports: Sequence[Port], outputs: Sequence[str], fit: Fit, options: Options):
-        self._ports = ports
-        self._outputs = outputs
+    def __init__(self, program: Program, fit: Fit, options: Options) -> None:
+        self._ports = ports = open_ports(program, options)
+        self._outputs = outputs = program.outputs
+        self._wired = program.wired
         self._options = options
         self._fit = fit
         self._timed = fit.guess.time
-        self._alike = {
-            port.name: [name for name in outputs if self._same(port, name)] for port in ports
-        }
+        self._shapes = Shapes(ports, outputs, fit)
+        self._alike = self._shapes.alike()
         named = pair_by_name(self._alike)
         self._called = {
             port.name
@@ -72,19 +74,42 @@ class Candidates:
         begun = self._by_name(free, pairs, why)
         self._by_shape(free, pairs, why)
         doubtful = self._doubtful(free, pairs, begun)
-        self._refuse_unmatched(pairs, doubtful)
+        self._shapes.check_called(self._called, pairs, doubtful, self._options)
         if doubtful and not self._timed:
-            raise undecided(doubtful, self._misfits(doubtful, pairs))
+            kept = {*pairs, *doubtful, *self._options.fixed}
+            everything = all(port.name in kept for port in self._ports)
+            misfits = self._shapes.misfits(doubtful, pairs)
+            raise undecided(doubtful, misfits, everything=everything)
         if wide:
             doubtful = self._left(free, pairs) if self._timed else {}
+        return self._roles(pairs, why, choices(doubtful))
+
+    def anew(self) -> list[Roles]:
+        """The states that names and shapes tell, paired in every other way that flags leave; raises
+        Doubt where there are too many.
+        """
+        told = self.readings()[0].pairs
+        pairs, why = self._said()
+        free = self._free(pairs)
+        every = choices({name: free[name] for name in told if name not in pairs})
+        ways = [each for each in every if {*pairs, *each} == set(told) and pairs | each != told]
+        return self._roles(pairs, why, ways)
+
+    def _roles(
+        self, pairs: dict[str, str], why: dict[str, str], ways: Sequence[dict[str, str]]
+    ) -> list[Roles]:
         fixed = tuple(dict.fromkeys(self._options.fixed))
         readings = [
             Roles({**pairs, **more}, fixed, {**why, **dict.fromkeys(more, "by running")})
-            for more in choices(doubtful)
+            for more in ways
         ]
         for each in readings:
             self._check_sent(each)
         return readings
+
+    def may_pair(self, pairs: Mapping[str, str]) -> bool:
+        """Whether the output of each pair has the shape and dtype of its state."""
+        return all(output in self._alike[name] for name, output in pairs.items())
 
     def overlooked(self, roles: Roles) -> dict[str, str]:
         """Beside states, what clients send though an output has its shape and dtype, each with that
@@ -95,7 +120,8 @@ class Candidates:
         if not (roles.pairs and others):
             return {}
         left = self._left(self._free(roles.pairs), roles.pairs)
-        return {name: outputs[0] for name, outputs in left.items() if name not in kept}
+        told = likeliest(left)
+        return {name: told.get(name, left[name][0]) for name in left if name not in kept}
 
     def _left(self, free: _Alike, pairs: Mapping[str, str]) -> dict[str, list[str]]:
         """Inputs without a pair that could come back as something."""
@@ -120,9 +146,13 @@ class Candidates:
         }
         if called:
             return called
-        if pairs:
+        if set(pairs) - set(self._options.pairs):
             return {} if self._timed else self._suspects(left, pairs)
-        return {} if len(self._ports) < 2 else left
+        if pairs and self._timed:
+            return {}
+        # What one flag leaves in doubt is in doubt still, but for what must be sent.
+        others = [port for port in self._ports if port.name not in {*pairs, *self._options.fixed}]
+        return {} if len(others) < 2 else left
 
     def _suspects(
         self, left: Mapping[str, list[str]], pairs: Mapping[str, str]
@@ -136,19 +166,6 @@ class Candidates:
             return {}
         return {name: [output] for name, output in named.items()}
 
-    def _same(self, port: Port, output: str) -> bool:
-        return self._alike_but_dtype(port, output) and self._dtype(output) == port.dtype
-
-    def _alike_but_dtype(self, port: Port, output: str) -> bool:
-        mine = self._shape(port)
-        return self._fit.outputs[output] == mine and TIME not in mine.axes
-
-    def _shape(self, port: Port) -> Fitted:
-        return Fitted(self._fit.guess.axes[port.name], self._fit.guess.folds[port.name])
-
-    def _dtype(self, output: str) -> str:
-        return str(self._fit.dtypes[output]).removeprefix("torch.")
-
     def _said(self) -> tuple[dict[str, str], dict[str, str]]:
         """The pairs that flags name, which must fit."""
         for name, output in self._options.pairs.items():
@@ -160,7 +177,7 @@ class Candidates:
                     f"state {name} that it should be the new value of has the axes {axes}",
                     "name another output with --state, or the right axes with --input",
                 )
-        return dict(self._options.pairs), dict.fromkeys(self._options.pairs, "by flag")
+        return dict(self._options.pairs), dict.fromkeys(self._options.pairs, BY_FLAG)
 
     def _free(self, pairs: Mapping[str, str]) -> dict[str, list[str]]:
         """Inputs that nothing has been said about, and the outputs they could come back as.
@@ -206,28 +223,41 @@ class Candidates:
         What is not called a state is one by its name only where running shows it, where nothing is
         called so, and where something is left to send and to answer with.
         """
+        wired = self._by_layer(free)
         named = pair_by_name(free)
         called = [port for port in self._ports if free.get(port.name) and port.name in self._called]
         partly = {
             port.name
             for port in called
-            if any(self._rivals(port, each) and each.name not in named for each in called)
+            if any(self._shapes.rivals(port, each) and each.name not in named for each in called)
         }
         rest = len(self._ports) > len(named) and len(self._outputs) > len(named)
         plain = rest and not (pairs or called) and self._timed
+        taken = wired.values()
         for name in named if plain else [each.name for each in called]:
-            if name in named and name not in partly:
+            if name in named and name not in (*partly, *wired) and named[name] not in taken:
                 pairs[name], why[name] = named[name], "by name"
+        for name, output in wired.items():
+            told = named.get(name)
+            pairs[name] = output
+            why[name] = "by name" if told == output else "by its layer"
+            if told not in (output, None):
+                why[name] += f", though names tell {told}"
+        partly -= set(wired)
         return frozenset(partly) if partly & set(named) else frozenset()
 
-    def _rivals(self, port: Port, other: Port) -> bool:
-        """Whether two inputs have one shape and dtype."""
-        return port.dtype == other.dtype and self._shape(port) == self._shape(other)
+    def _by_layer(self, free: _Alike) -> dict[str, str]:
+        """The outputs that a recurrent layer itself hands on of what is called a state."""
+        return {
+            name: output
+            for name, output in self._wired.items()
+            if name in self._called and output in free.get(name, ())
+        }
 
     def _by_shape(self, free: _Alike, pairs: dict[str, str], why: dict[str, str]) -> None:
         called = {name: outputs for name, outputs in free.items() if name in self._called}
         left = self._left(called, pairs)
-        misfits = self._misfits(left, pairs)
+        misfits = self._shapes.misfits(left, pairs)
         for name, outputs in left.items():
             rivals = [other for other, theirs in left.items() if set(theirs) & set(outputs)]
             if len(outputs) > 1 or rivals != [name]:
@@ -246,53 +276,20 @@ class Candidates:
             return True
         return is_state(name) and says_nothing(output) and output != self._outputs[0]
 
-    def _misfits(self, names: Collection[str], pairs: Mapping[str, str]) -> dict[str, str]:
-        """Outputs that have all that a state has but its dtype, and what is said of them."""
-        found: dict[str, str] = {}
-        for port in self._ports:
-            others = [
-                f"{each} has its axes and is {self._dtype(each)}, not {port.dtype}"
-                for each in self._outputs
-                if each not in pairs.values()
-                and self._alike_but_dtype(port, each)
-                and self._dtype(each) != port.dtype
-            ]
-            if port.name in names and others:
-                found[port.name] = "; ".join(others)
-        return found
-
-    def _refuse_unmatched(self, pairs: Mapping[str, str], doubtful: Collection[str]) -> None:
-        """An input that is called a state and comes back as nothing is not sent by accident."""
-        options = self._options
-        said = {*pairs, *doubtful, *options.fixed, *options.sent, *options.contexts}
-        lone = [port.name for port in self._ports if port.name not in said]
-        outputs = [each for each in self._outputs if each not in pairs.values()]
-        named = pair_by_name(dict.fromkeys(lone, outputs))
-        misfits = self._misfits(lone, pairs)
-        for name in lone:
-            taken = [each for each in self._alike[name] if each in options.outputs]
-            if name in self._called and taken and name not in misfits:
-                raise served(name, taken[0])
-            if is_state(name) or (name in self._called and (name in named or name in misfits)):
-                misfit = misfits.get(name) or self._misshapen(named.get(name))
-                raise unmatched(name, self._fit.guess.axes[name], misfit)
-
-    def _misshapen(self, output: str | None) -> str:
-        """What is wrong with the output of a state's own name, if there is one."""
-        grows = "a state that grows is no stream state"
-        if output is None:
-            return grows
-        fitted = self._fit.outputs[output]
-        axes = "of no such axes" if fitted is None else fitted.axes
-        return f"{output} is {self._dtype(output)} {axes}; {grows}"
+    def _heard(self) -> str:
+        """What is likeliest to be sent where everything could be kept."""
+        said = {*self._options.pairs, *self._options.fixed}
+        names = [port.name for port in self._ports]
+        free = [name for name in names if name not in said]
+        return next((name for name in free if name not in self._called), (free or names)[0])
 
     def _check_sent(self, roles: Roles) -> None:
         kept = {*roles.pairs, *roles.fixed}
         if all(port.name in kept for port in self._ports):
-            listed = ", ".join(f"{name}={output}" for name, output in roles.pairs.items())
             raise ExportRefused(
-                f"every input would be a state ({listed}), and none is left for clients to send",
-                f"name what clients send: --sent {self._ports[0].name}",
+                f"every input would be a state ({listed(roles.pairs)}), and none is left for "
+                "clients to send",
+                f"name what clients send: {flags.sent([self._heard()])}",
             )
         kept |= {f"{name}.context" for name in self._options.contexts}
         for name in self._options.initial:

@@ -1,19 +1,19 @@
 """What a foreign model is: the first reading of its axes and states that holds when it is run."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from carousel.export import flags
 from carousel.export.errors import ExportError, ExportRefused
 from carousel.export.files.program import Program
 from carousel.export.measured.rows import Company
-from carousel.export.measured.tolerance import Tolerance
 from carousel.export.options import Options
 from carousel.export.programs.faults import fault
-from carousel.export.reading.ambiguity import Doubt, several
-from carousel.export.reading.describe import describe, without_batch
+from carousel.export.reading.ambiguity import Doubt
+from carousel.export.reading.chooser import Choice, Chooser
 from carousel.export.reading.fitting import Fit, Fitter, Rejected, open_ports
 from carousel.export.reading.guesses import Guess, guesses, is_kept
-from carousel.export.reading.proofs import compare_rows, evidence, holds
+from carousel.export.reading.proofs import check_steps, compare_rows, evidence
 from carousel.export.reading.refusals import ONE_BY_ONE, Refusals
 from carousel.export.reading.roles import Candidates, Roles
 from carousel.export.reading.sizes import Sizes
@@ -25,15 +25,6 @@ from carousel.models.spec import BATCH, ModelSpec
 class _Failure:
     guess: Guess
     rejected: Rejected
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What was decided; `lost` says how readings with states failed where it has none."""
-
-    roles: Roles
-    spec: ModelSpec
-    lost: str = ""
 
 
 class Settler:
@@ -56,6 +47,7 @@ class Settler:
         self._ports = open_ports(program, options)
         self._sizes = Sizes(self._fitter, self._ports, options)
         self._refusals = Refusals(program, self._fitter, self._sizes, options)
+        self._chooser = Chooser(program, self._fitter, options)
         self._failures: list[_Failure] = []
 
     def __repr__(self) -> str:
@@ -75,6 +67,8 @@ class Settler:
         if settled is None:
             coupled_ones = [each for each in self._failures if each.rejected.kind == "rows"]
             self._refuse_stated(coupled_ones)
+            if self._failures and self._failures[0].rejected.kind == "shape":
+                raise self._refusal_of(self._failures[0])  # its time is not held at one instead
             rows = [each.guess for each in coupled_ones if not each.guess.pinned]
             settled = self._first(each.pin() for each in rows if each.time or self._has_rows(each))
         if settled is None:
@@ -106,46 +100,44 @@ class Settler:
                 settled = self._hold(fit)
             except Rejected as rejected:
                 self._failures.append(_Failure(tried, rejected))
+                if rejected.kind == "values":  # of which no other reading of the axes is a cure
+                    raise self._refusals.of(rejected, tried) from None
                 continue
             self._refuse_fewer(settled)
             return settled
         return None
 
     def _hold(self, fit: Fit) -> FileSubject:
-        candidates = Candidates(self._ports, self._program.outputs, fit, self._options)
         try:
-            readings = candidates.readings()
+            found = self._chooser.choose(fit)
         except Doubt:
             # Of these axes only if they are what they are taken for.
-            self._apart(fit, self._describe(fit, Roles({}, tuple(self._options.fixed), {})))
+            self._apart(fit, self._chooser.describe(fit, Roles({}, tuple(self._options.fixed), {})))
             raise
         except ExportRefused as refusal:
             raise Rejected("pairs", refusal.reason, refusal) from None
-        found = self._decide(fit, candidates, readings)
         both_ways = self._refusals.both_ways(found.roles.pairs)
         if both_ways is not None:
             raise Rejected("time", both_ways.reason, both_ways)
         subject = self._apart(fit, found.spec)
+        check_steps(subject)
         states = {*found.roles.pairs, *found.roles.fixed}
         self._sizes.check(fit.guess, fit.draws, fit.time, states)
         subject.why = dict(found.roles.why)
         for name, text in evidence(subject).items():
             why = subject.why.get(name)
             subject.why[name] = text if why is None else f"{why}; {text}"
+        windows = self._chooser.windows(fit, found)
         subject.notes = (
             *subject.notes,
-            *self._notes(fit.guess, found),
-            *(
-                f"{name} is sent by clients, and {output} has its shape: --state {name}={output} "
-                "if it is a state"
-                for name, output in candidates.overlooked(found.roles).items()
-            ),
+            *self._notes(fit, found),
+            *([] if windows is None else [windows]),
         )
         return subject
 
     def _apart(self, fit: Fit, spec: ModelSpec) -> FileSubject:
         """The model by this spec; raises Rejected where its rows are no strangers."""
-        subject = self._subject(fit, spec)
+        subject = self._chooser.subject(fit, spec)
         company = compare_rows(subject, fit.time) if fit.guess.batch else Company()
         if company.mixed is not None:
             raise Rejected("rows", company.mixed)
@@ -155,62 +147,11 @@ class Settler:
             subject.notes = (text,)
         return subject
 
-    def _subject(self, fit: Fit, spec: ModelSpec) -> FileSubject:
-        return FileSubject(
-            self._program,
-            spec,
-            fit.draws,
-            fit.time,
-            Tolerance.of(spec, self._options.tolerance),
-            dict(self._options.initial),
-        )
-
-    def _decide(self, fit: Fit, candidates: Candidates, readings: Sequence[Roles]) -> _Reading:
-        """The reading that holds; where none does, one in which more inputs are states."""
-        try:
-            return self._holding(fit, readings)
-        except Rejected as rejected:
-            if rejected.kind != "time":
-                raise
-            try:
-                return self._holding(fit, candidates.readings(wide=True))
-            except Rejected as other:
-                raise (other if other.kind == "pairs" else rejected) from None
-
-    def _holding(self, fit: Fit, readings: Sequence[Roles]) -> _Reading:
-        """The reading that holds in chunks; the only one where there is no time to cut."""
-        holding: list[_Reading] = []
-        plain: list[_Reading] = []
-        text = ""
-        most = max(len(each.pairs) + len(each.fixed) for each in readings)
-        for roles in readings:
-            spec = self._describe(fit, roles)
-            if not (fit.guess.time and spec.states):
-                plain.append(_Reading(roles, spec))
-                continue
-            held = holds(self._subject(fit, spec))
-            if held.found.passes:
-                holding.append(_Reading(roles, spec))
-            pairs = _listed(roles)
-            text = text or f"{pairs}chunks of it differ from the whole ({held.text})"
-        if len(holding) > 1:
-            raise Rejected("pairs", "", several([each.roles.pairs for each in holding]), most)
-        if not holding and not plain:
-            raise Rejected("time", text, None, most)
-        return holding[0] if holding else replace(plain[0], lost=text)
-
-    def _describe(self, fit: Fit, roles: Roles) -> ModelSpec:
-        spec = describe(self._program, fit, roles, self._options)
-        lone = without_batch(spec)
-        if lone is not None and fit.guess.batch:
-            raise Rejected("rows", f"{lone} has no batch axis")
-        return spec
-
-    def _notes(self, guess: Guess, found: _Reading) -> tuple[str, ...]:
-        notes, spec = list(self._program.notes), found.spec
+    def _notes(self, fit: Fit, found: Choice) -> tuple[str, ...]:
+        notes, spec, guess = list(self._program.notes), found.spec, fit.guess
         if guess.pinned:
             reasons = [
-                each.rejected.reason
+                f"{each.rejected.refusal or each.rejected.reason}".rstrip(".")
                 for each in self._failures
                 if each.rejected.kind == "rows" and self._options.batch
             ]
@@ -219,15 +160,17 @@ class Settler:
             notes.append("one row at a time: the model has no batch axis")
         if not spec.states:
             notes.append("no state was found; --state INPUT=OUTPUT names one")
-        if found.lost:
-            notes.append(f"no pair of an input and an output holds when run: {found.lost}")
-        unbound = [
-            each.name
-            for each in spec.sent_inputs
-            if each.dtype.startswith(("int", "uint")) and each.low is None
-        ]
+        notes += found.notes
+        for each in spec.sent_inputs:
+            if each.dtype.startswith(("int", "uint")) and each.low is None:
+                held = "" if each.axes else f", and {flags.constant(each.name)} has nobody send it"
+                span = flags.span(each.name)
+                notes.append(f"nothing bounds {each.name}: {span} has it checked{held}")
+        overlooked = Candidates(self._program, fit, self._options).overlooked(found.roles)
         notes += [
-            f"nothing bounds {each}: --range {each}=LOW..HIGH has it checked" for each in unbound
+            f"{name} is sent by clients, and {output} has its shape: "
+            f"{flags.states({name: output})} if it is a state"
+            for name, output in overlooked.items()
         ]
         return tuple(notes)
 
@@ -262,8 +205,3 @@ class Settler:
         """Whether the same is served with one row, which nobody has asked for yet."""
         may = self._options.batch and guess.batch and self._has_rows(guess)
         return may and self._first([guess.pin()]) is not None
-
-
-def _listed(roles: Roles) -> str:
-    pairs = ", ".join(f"{name}={output}" for name, output in roles.pairs.items())
-    return f"with the states {pairs} " if pairs else ""

@@ -3,12 +3,14 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused
 from carousel.export.files.program import OPEN, Port
 from carousel.export.measured.noise import Draws
 from carousel.export.options import Options
 from carousel.export.reading.fitting import Fitter
 from carousel.export.reading.guesses import Guess, guesses, is_kept
+from carousel.export.reading.names import may_be_fixed
 from carousel.models.spec import BATCH, TIME, Axis
 
 _FEW = (1, 2, 3, 5)
@@ -82,18 +84,20 @@ class Sizes:
         return ExportRefused(
             f"{port.name} leaves the axes {_named(dict.fromkeys(port.open_axes))} open, of which "
             f"one can be batch and one time, and none of a state time{ran}",
-            f"say what they are: --input {port.name}:{port.dtype}:{axes}",
+            f"say what they are: {flags.axes(port.name, port.dtype, axes)}",
         )
 
-    def unread(self, guess: Guess, reason: str) -> ExportRefused:
-        """The refusal of the likeliest reading of the open axes; `reason` is why it fails."""
+    def unread(self, guess: Guess, reason: str, instead: str = "") -> ExportRefused:
+        """The refusal of the likeliest reading of the open axes; `reason` is why it fails, and
+        `instead` what else may be said where its chunks have differed.
+        """
         places = [_Place(port, axis) for port in self._ports for axis in _open_times(port, guess)]
         if not places:
             port = next(each for each in self._ports if each.open_axes)
             return ExportRefused(
                 f"{port.name} leaves axes open ({_named(port.open_axes)}), and no reading of them "
                 f"runs: {reason}",
-                f"say what they are: --input {port.name}:{port.dtype}:AXES",
+                f"say what they are: {flags.axes(port.name, port.dtype, 'AXES')}",
             )
         port, axis = places[0].port, places[0].axis
         alike = [
@@ -106,11 +110,21 @@ class Sizes:
         ran = f"it ran at {_listed(sizes)}" if sizes else "it ran at no size tried"
         said = list(map(str, guess.axes[port.name]))
         said[axis] = "SIZE"
+        size = flags.axes(port.name, port.dtype, ",".join(said))
         return ExportRefused(
             f"the file leaves axis {axis} of {port.name} open, and nothing settles its size: "
             f"{ran}; as a time axis {reason}",
-            f"say its size, context included: --input {port.name}:{port.dtype}:{','.join(said)}",
+            f"{self._perhaps_fixed(port, guess, size)}say its size, context included: "
+            f"{size}{instead}",
         )
+
+    def _perhaps_fixed(self, port: Port, guess: Guess, size: str) -> str:
+        """Of what a decoder is sent with each step, though it may stay the same: what to say."""
+        steps = [each for each in self._ports if not is_kept(each.name, self._options)]
+        lone = all(TIME not in guess.axes[each.name] for each in steps if each is not port)
+        if len(steps) < 2 or not lone or not may_be_fixed(port.name):
+            return ""
+        return f"say {flags.fixed(port.name)} {size} if it stays while a session does; or "
 
     def _crowd(self, port: Port) -> int:
         """How many more axes an input leaves open than could be told apart."""
@@ -153,7 +167,7 @@ class Sizes:
         return ExportRefused(
             f"the file leaves axis {place.axis} of the state {port.name} open, and nothing settles "
             f"its size: it ran at {_listed(sorted((taken, *ran)))}{whose}",
-            f"say its size: --input {port.name}:{port.dtype}:{','.join(axes)}",
+            f"say its size: {flags.axes(port.name, port.dtype, ','.join(axes))}",
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from carousel.export import flags
 from carousel.export.errors import ExportRefused
 from carousel.export.files.program import Program
 from carousel.export.measured.noise import Draws
@@ -14,6 +15,7 @@ from carousel.export.measured.tolerance import Tensors, Tolerance
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.models.spec import ModelSpec
 
+BY_FLAG = "by flag"  # why a state is one, where the caller says so
 _BEFORE = 3  # frames or chunks in front of the golden ones, so that states are not where they start
 
 
@@ -126,9 +128,7 @@ class FileSubject:
         """Why the file cannot be served."""
         others = [each.name for each in self.spec.outputs if f" {each.name} " not in reason]
         if what != "parity" and others:
-            return ExportRefused(
-                reason, f"leave it out: {' '.join(f'--output {each}' for each in others)}"
-            )
+            return ExportRefused(reason, f"leave it out: {flags.outputs(others)}")
         if self.spec.has_batch:
             return ExportRefused(reason, "say --no-batch, and rows run one by one")
         return ExportRefused(reason, "export it again, so that its sizes follow its inputs alone")

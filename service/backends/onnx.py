@@ -37,6 +37,8 @@ class OnnxBackend:
         except Exception as error:
             raise BackendRefused(f"ONNX Runtime refuses {program.file}: {error}") from error
         self._check_names()
+        counts = {each.name: each.type for each in self._session.get_inputs()}
+        self._count = np.int64 if counts.get(self._lengths) == "tensor(int64)" else np.int32
 
     def __repr__(self) -> str:
         return f"<OnnxBackend mixed_lengths={self.mixed_lengths}>"
@@ -63,7 +65,7 @@ class OnnxBackend:
         feeds = dict(inputs)
         feeds.update(zip(self._state_names, states, strict=True))
         if self._lengths is not None:
-            feeds[self._lengths] = lengths  # (B,)
+            feeds[self._lengths] = lengths.astype(self._count)  # (B,)
         results = self._session.run(self._output_names, feeds)
         num_outputs = len(self._spec.outputs)
         return results[:num_outputs], results[num_outputs:]
