@@ -37,6 +37,12 @@ def test_names_come_before_the_order_of_the_file(tmp_path: Path, name: str) -> N
     assert {each.name for each in followed.outcome.artifact.manifest.spec.sent_inputs} == {"x"}
 
 
+def test_numbers_of_different_words_are_no_order(tmp_path: Path) -> None:
+    """What an exporter called after operators comes as the file has it."""
+    states = {"h": "mul_109", "c": "add_77"}
+    assert pairs(follow(tmp_path, cells(states), rounds=1).outcome) == states
+
+
 def test_what_is_sent_is_not_proposed_as_a_state(tmp_path: Path) -> None:
     """A frame beside the one before it: the other is called as an old value."""
     followed = follow(tmp_path, cells({"prev_frame": "last_frame"}, sent="frame"), rounds=1)

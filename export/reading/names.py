@@ -124,7 +124,8 @@ def likeliest(alike: Mapping[str, Sequence[str]]) -> dict[str, str]:
     plain = not found
     for name, outputs in _without_found(alike, found).items():
         free = [each for each in outputs if each not in found.values()]
-        if all(map(_stem, free)):
+        stems = {_stem(each) for each in free}
+        if len(stems) == 1 and () not in stems:  # else numbers count something else
             free.sort(key=_numbers)
         if free and (plain or is_state(name)):
             found[name] = free[0]
