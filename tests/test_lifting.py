@@ -169,3 +169,52 @@ def test_rows_of_one_run_stand_at_places_of_their_own() -> None:
             for row in range(2) if step >= 4 else ():
                 found = answer.outputs[spec.outputs[0].name][row, 0]
                 torch.testing.assert_close(found, wanted[row][step - 4], atol=1e-5, rtol=1e-5)
+
+
+class Delays(nn.Module):
+    """What came one and two steps before, both from one zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Parameter(torch.randn(4)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, 4)."""
+        one = two = torch.zeros_like(x[:, 0])
+        found = []
+        for now in x.unbind(1):
+            found.append(now + self.first * one + self.second * two)
+            two, one = one, now
+        return torch.stack(found, 1)
+
+
+class Begins(nn.Module):
+    """A mean that starts at the first step, by a rate that is sent beside."""
+
+    def forward(self, x: Tensor, rate: Tensor) -> Tensor:
+        """x (B, T, 4), rate (B, 4)."""
+        mean = x[:, 0]
+        found = [mean]
+        for step in range(1, x.shape[1]):
+            mean = rate.sigmoid() * x[:, step] + (1 - rate.sigmoid()) * mean
+            found.append(mean)
+        return torch.stack(found, 1)
+
+
+@pytest.mark.parametrize(("make", "sizes"), [(Delays, [(3, 9, 4)]), (Begins, [(3, 9, 4), (3, 4)])])
+def test_states_that_hand_on_and_states_that_begin(
+    make: type[nn.Module], sizes: list[tuple[int, ...]]
+) -> None:
+    """Filters of several steps, and what only the first step's inputs tell."""
+    torch.manual_seed(6)
+    module = make().eval()
+    made = attempt(module, tuple(torch.randn(each) for each in sizes))
+    assert not isinstance(made, ExportError), str(made)
+    assert made.manifest.spec.streaming == "step"
+    given = tuple(torch.randn(2, *([STEPS] if len(each) > 2 else []), 4) for each in sizes)
+    with torch.no_grad():
+        wanted = module(*given)
+    for kind in made.manifest.programs:
+        answers = stream(made, kind, given, 2)
+        found = torch.cat([next(iter(each.values())) for each in answers], 1)
+        torch.testing.assert_close(found, wanted, atol=TOLERANCE, rtol=TOLERANCE)

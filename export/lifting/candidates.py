@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 
-from carousel.export.lifting.plan import Start
+from carousel.export.lifting.plan import After, Start
 from carousel.export.lifting.recording import LAYERS, Call, Recording, Use
 from carousel.export.lifting.sites import Key, Site
 
-Options = dict[Start, list[Key]]  # for each start the new values that it may have
+Options = dict[Start, list[After]]  # for each start the new values that it may have
 
+MANY = 6  # steps of the longest run that is written down
 _HELD = "held"
 _INPUT = "input"
 
@@ -27,11 +28,12 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 class Candidates:
-    """Pairs of a start and a new value, from runs of one step, of another one step, and of two."""
+    """Pairs of a start and a new value, from runs of one step, of another, of two, and of many."""
 
-    def __init__(self, one: Recording, another: Recording, two: Recording) -> None:
+    def __init__(self, one: Recording, another: Recording, two: Recording, many: Recording) -> None:
         self._one = one
         self._two = two
+        self._many = many
         # By value, and exactly: what only looks constant is no start.
         self._starts = [
             key
@@ -48,7 +50,7 @@ class Candidates:
         alike: dict[tuple[Site, int], list[Key]] = {}
         for key in self._one.made():
             alike.setdefault((key.site, key.place), []).append(key)
-        second = self._second_step()
+        second = self._step(self._two, 1)
         certain, likely = Options(), Options()
         for key in self._starts:
             made, made_again = (run.made_from(*self._roots(key)) for run in (self._one, self._two))
@@ -68,6 +70,14 @@ class Candidates:
                     ]
         for call in self._one.calls:
             certain |= self._layer(call)
+        delays = dict(self._delays(certain))
+        # Of a value that is the start of several, each stands in its own places.
+        split = {start.key for start in delays}
+        certain, likely = (
+            {_apart(start, split): after for start, after in tier.items()}
+            for tier in (certain, likely)
+        )
+        certain |= {start: [_apart(before, split)] for start, before in delays.items()}
         for key, after in self._shifts():
             certain.setdefault(Start(key), []).append(after)
         return _filled(certain), _filled(likely)
@@ -79,7 +89,7 @@ class Candidates:
         alike: dict[tuple[Site, int], list[Key]] = {}
         for key in self._one.made():
             alike.setdefault((key.site, key.place), []).append(key)
-        second, found = self._second_step(), Options()
+        second, found = self._step(self._two, 1), Options()
         for key in [*self._one.made()]:
             groups = self._groups(key, second, self._two.values)
             for start, other in groups if key not in self._starts else ():
@@ -92,42 +102,46 @@ class Candidates:
                     ]
         return _filled(found)
 
-    def _second_step(self) -> dict[Use, Key]:
-        """What the second step has, where the first one has a use."""
-        one, two = self._one.counts(), self._two.counts()
+    def _step(self, run: Recording, step: int) -> dict[Use, Key]:
+        """What a later step of a longer run has, where the first one has a use."""
+        one, more = self._one.counts(), run.counts()
+        steps = next((more[each] // one[each] for each in one if more.get(each, 0) > one[each]), 1)
         blocks = {
-            site: self._block(site, count)
+            site: self._block(run, site, count, steps)
             for site, count in one.items()
-            if two.get(site) == 2 * count
+            if more.get(site) == steps * count
         }
         found: dict[Use, Key] = {}
-        for call in self._two.calls:
+        for call in run.calls:
             size = blocks.get(call.site)
             if size is None:
                 continue
-            outer, inner = divmod(call.occurrence, 2 * size)
-            if inner >= size:
-                occurrence = outer * size + inner - size
+            outer, inner = divmod(call.occurrence, steps * size)
+            if inner // size == step:
+                occurrence = outer * size + inner % size
                 for each in call.taken:
-                    if each.key in self._two.values:
+                    if each.key in run.values:
                         found[Use(call.site, occurrence, each.place)] = each.key
         return found
 
-    def _block(self, site: Site, count: int) -> int | None:
+    def _block(self, run: Recording, site: Site, count: int, steps: int) -> int | None:
         """How many calls of a site are of one step before those of the next come: all, or fewer
         where the loop over time is inside of another. The first step shows it by its values.
         """
         for size in range(count, 0, -1):
             if count % size == 0 and all(
-                self._agree(Key(site, call), Key(site, call // size * 2 * size + call % size))
+                self._agree(
+                    Key(site, call),
+                    run.values.get(Key(site, call // size * steps * size + call % size)),
+                )
                 for call in range(count)
             ):
                 return size
         return None
 
-    def _agree(self, key: Key, again: Key) -> bool:
-        one, two = self._one.values.get(key), self._two.values.get(again)
-        return one is None if two is None else one is not None and same(one, two)
+    def _agree(self, key: Key, again: torch.Tensor | None) -> bool:
+        one = self._one.values.get(key)
+        return one is None if again is None else one is not None and same(one, again)
 
     def _groups(
         self, key: Key, second: Mapping[Use, Key], made_again: Collection[Key]
@@ -144,6 +158,35 @@ class Candidates:
                 groups.setdefault(other, []).append(use)
         for other, uses in groups.items():
             yield Start(key, tuple(uses), alone=len(groups) == 1), other
+
+    def _delays(self, known: Mapping[Start, object]) -> Iterator[tuple[Start, Start]]:
+        """Starts that stand still in the second step, and later take what another state was: of
+        filters, which keep several steps.
+        """
+        owners = {use: start for start in known for use in start.uses}
+        shared = {start.key for start in known}
+        waiting = {
+            (key, use): None for key in shared for use in self._one.uses(key) if use not in owners
+        }
+        before = self._step(self._many, 1)
+        for step in range(2, MANY):
+            now = self._step(self._many, step)
+            groups: dict[tuple[Key, Start], list[Use]] = {}
+            for key, use in list(waiting):
+                value = now.get(use)
+                if value is None or value == key:
+                    continue
+                source = next(
+                    (u for u, each in before.items() if each == value and u in owners), None
+                )
+                if source is not None:
+                    groups.setdefault((key, owners[source]), []).append(use)
+                    del waiting[key, use]
+            for (key, owner), uses in groups.items():
+                start = Start(key, tuple(uses), alone=False)
+                owners |= dict.fromkeys(uses, start)
+                yield start, owner
+            before = now
 
     def _roots(self, start: Key) -> list[Key]:
         """What a new value must be computed from: the inputs, or what it is the new value of."""
@@ -204,12 +247,14 @@ class Candidates:
                 yield start, near[-1]
 
 
-def assignments(options: Mapping[Start, Sequence[Key]]) -> Iterator[list[tuple[Start, Key]]]:
+def assignments(
+    options: Mapping[Start, Sequence[After]],
+) -> Iterator[list[tuple[Start, After]]]:
     """Every way to give each start a new value of its own, in the order of the recording."""
 
     def assign(
-        left: list[Start], chosen: list[tuple[Start, Key]]
-    ) -> Iterator[list[tuple[Start, Key]]]:
+        left: list[Start], chosen: list[tuple[Start, After]]
+    ) -> Iterator[list[tuple[Start, After]]]:
         if not left:
             yield chosen
             return
@@ -219,6 +264,10 @@ def assignments(options: Mapping[Start, Sequence[Key]]) -> Iterator[list[tuple[S
                 yield from assign(left[1:], [*chosen, (left[0], after)])
 
     return assign(list(options), [])
+
+
+def _apart(start: Start, split: Collection[Key]) -> Start:
+    return start._replace(alone=False) if start.key in split else start
 
 
 def _filled(options: Options) -> Options:

@@ -1,7 +1,7 @@
 """States of a forward that treats its first step otherwise: a cut between two later ones."""
 
 from carousel.export.lifting.candidates import Options, same
-from carousel.export.lifting.plan import Start
+from carousel.export.lifting.plan import After, Start
 from carousel.export.lifting.recording import Recording
 from carousel.export.lifting.sites import Key, Site
 
@@ -24,7 +24,7 @@ def cut(run: Recording, last: Recording, before: Recording) -> Options:
         if any(key not in counterparts for key in call.made):
             for each in call.taken:
                 if each.key in counterparts:
-                    found[Start(each.key)] = counterparts[each.key]
+                    found[Start(each.key)] = list[After](counterparts[each.key])
     return found
 
 

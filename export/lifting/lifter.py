@@ -15,10 +15,10 @@ import torch
 from carousel.export.discovery.layout import Layout
 from carousel.export.errors import told
 from carousel.export.lifting.apart import stand_apart
-from carousel.export.lifting.candidates import Candidates, Options, same
+from carousel.export.lifting.candidates import MANY, Candidates, Options, same
 from carousel.export.lifting.cut import cut
 from carousel.export.lifting.idle import without_idle
-from carousel.export.lifting.plan import Plan
+from carousel.export.lifting.plan import After, Plan
 from carousel.export.lifting.recording import LAYERS, Recording
 from carousel.export.lifting.scans import find_late, find_scans
 from carousel.export.lifting.sites import Key
@@ -56,12 +56,15 @@ class Lifted:
 
     def names(self) -> list[str]:
         """What forward calls each state, or what is done with it."""
-        keys = {key for pair in self.plan.pairs for key in (pair.start.key, pair.after)}
+        keys = {pair.start.key for pair in self.plan.pairs}
+        keys |= {pair.after for pair in self.plan.pairs if isinstance(pair.after, Key)}
         # The next step takes what this one leaves by the name that forward has for it.
         values = self.trial.draw(self.batch, self.plan.copies + 1, 5)
         called = self.trial.record(values, keys).names
         pairs = [
-            called.get(pair.after) or called.get(pair.start.key) or _layer_name(pair.after)
+            (called.get(pair.after) if isinstance(pair.after, Key) else None)
+            or called.get(pair.start.key)
+            or _layer_name(pair.after)
             for pair in self.plan.pairs
         ]
         begun = [
@@ -175,7 +178,8 @@ class Lifter:
         two, three = (trial.record(part(values, 0, steps)) for steps in (2, 3))
         with suppress(_TooShort):
             one, another = self._one_step(values), self._one_step(other)
-            candidates = Candidates(one, another, two)
+            many = trial.record(part(values, 0, MANY))
+            candidates = Candidates(one, another, two, many)
             certain, likely = candidates.options()
             moving = candidates.moving()
             scans = tuple(find_scans(one, two))
@@ -223,6 +227,8 @@ class Lifter:
                     raise NotLifted(f"the states that were found do not hold over {steps} steps")
 
 
-def _layer_name(after: Key) -> str:
+def _layer_name(after: After) -> str:
     """The name of a state that no variable of forward holds: that of one of torch's layers."""
-    return "hc"[after.place - 1] if after.site.function in LAYERS else "state"
+    if isinstance(after, Key) and after.site.function in LAYERS:
+        return "hc"[after.place - 1]
+    return "state"

@@ -24,15 +24,19 @@ class Start(NamedTuple):
     alone: bool = True
 
 
+After = Key | Start
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Where a run of one step starts, and the value that the next step starts from.
+    """Where a run of one step starts, and the value that the next step starts from: one that the
+    run makes, or what another state was.
 
     `begins`: the start is made from the inputs of the first step, which a state beside tells.
     """
 
     start: Start
-    after: Key
+    after: After
     begins: bool = False
 
 
@@ -51,6 +55,19 @@ class Plan:
 
     def __len__(self) -> int:
         return self._first_kept() + sum(len(each.names()) for each in self.scans)
+
+    def source(self, pair: Pair) -> Key | None:
+        """The value that a pair takes at last, over those that it is handed on by; None where one
+        of them is no state.
+        """
+        after, pairs = pair.after, {each.start: each.after for each in self.pairs}
+        for _ in self.pairs:
+            if isinstance(after, Key):
+                break
+            if after not in pairs:
+                return None
+            after = pairs[after]
+        return after if isinstance(after, Key) else None
 
     def begun(self, states: Sequence[torch.Tensor]) -> dict[Pair, torch.Tensor]:
         """Whether each pair that begins has begun, from all states."""
@@ -102,7 +119,8 @@ class Substitution(TorchFunctionMode):
         self._held = {at: self._whole[key] for at, key in held.items() if key in self._whole}
         self._shared = {at: key for at, key in held.items() if key in shared}
         self._alive: list[Any] = []  # an id says nothing of a tensor that is gone
-        self._wanted = {pair.after for pair in plan.pairs}
+        self._wanted = {pair.after for pair in plan.pairs if isinstance(pair.after, Key)}
+        self._before = {pair.start: each for pair, each in pairs}
         self._found = {key: each for key, each in given.items() if key in self._wanted}
         self._plan = plan
         self._scans = {each.at: each for each in plan.scans}
@@ -111,7 +129,10 @@ class Substitution(TorchFunctionMode):
 
     def after(self) -> tuple[torch.Tensor, ...]:
         """The new states; raises KeyError for one that the run did not make."""
-        new = [self._found[pair.after] for pair in self._plan.pairs]
+        new = [
+            self._found[pair.after] if isinstance(pair.after, Key) else self._before[pair.after]
+            for pair in self._plan.pairs
+        ]
         begun = [torch.ones_like(flag) for flag in self._begun.values()]
         return (*new, *begun, *(each for scan in self._plan.scans for each in self._kept[scan.at]))
 

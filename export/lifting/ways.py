@@ -42,17 +42,23 @@ def plans_of(
 def start_of(plan: Plan, one: Recording, batch: int) -> tuple[torch.Tensor, ...] | None:
     """The states before the first step, from a run of one; None where it has no such values."""
     found: list[torch.Tensor] = []
+    shapes: list[torch.Tensor] = []
     for pair in plan.pairs:
-        first, after = one.values.get(pair.start.key), one.values.get(pair.after)
+        source = plan.source(pair)
+        first, after = (
+            one.values.get(pair.start.key),
+            None if source is None else one.values.get(source),
+        )
         if first is None or after is None:
             return None
+        shapes.append(after)
         if plan.copies > 1 or pair.begins:
             found.append(torch.zeros_like(after))
         else:
             found.append(first.detach().expand(after.shape).clone())
     found += [
-        torch.zeros_like(one.values[pair.after], dtype=torch.bool)
-        for pair in plan.pairs
+        torch.zeros_like(like, dtype=torch.bool)
+        for pair, like in zip(plan.pairs, shapes, strict=True)
         if pair.begins
     ]
     calls = {(call.site, call.occurrence): call for call in one.calls}
