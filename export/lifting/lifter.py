@@ -5,7 +5,6 @@ the first one starts is the new value of a state. What is found counts only if s
 what the original gives to whole sequences.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from carousel.export.threads import LARGE
 _SHORT, _STEPS, _LONG = 4, 12, 96  # steps of a trial, of the proof, and of the loud proof,
 _LONG_OF_LARGE = 24  # and of that of a model whose steps take long
 _MOST_COPIES = 3
-_PATIENCE_S = 4.0  # for trials of a forward that has many candidates
+_MOST_TRIALS = 600  # of a forward that has many candidates
 
 
 class NotLifted(Exception):
@@ -162,9 +161,8 @@ class Lifter:
     def _find(self, values: Tensors) -> Plan:
         trial = self._trial
         expected = trial.expected(values, _SHORT)
-        until = time.monotonic() + _PATIENCE_S
-        for plan, start in self._ways(values):
-            if time.monotonic() > until:
+        for trials, (plan, start) in enumerate(self._ways(values)):
+            if trials == _MOST_TRIALS:
                 raise NotLifted("there are too many candidates for its states")
             holds = start is not None and trial.holds(plan, values, start, expected)
             if holds and stand_apart(plan, trial):
