@@ -195,7 +195,7 @@ def _streaming(report: Report) -> str:
 def _batches(manifest: Manifest) -> str:
     if not manifest.spec.has_batch:
         return "one row at a time"
-    if not manifest.spec.has_time:
+    if not manifest.spec.has_time or manifest.spec.max_run_steps == 1:
         return "rows of strangers share a run"
     exact = [kind for kind, each in manifest.programs.items() if each.ragged == "exact"]
     if not exact:

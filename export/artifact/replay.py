@@ -21,9 +21,10 @@ from carousel.export.errors import ExportRefused
 from carousel.export.legacy import legacy_quiet
 from carousel.export.measured.stepper import Stepper
 from carousel.export.measured.subject import only
-from carousel.export.measured.tolerance import Tolerance
+from carousel.export.measured.tolerance import Difference, Tolerance, worst
 from carousel.export.programs.runtime import load_call
 from carousel.models.artifact import Artifact
+from carousel.models.manifest import ProgramKind
 
 _ROOT = Path(carousel.__file__).parents[1]
 _TIMEOUT_S = 300
@@ -98,22 +99,33 @@ def _ready(pid: int) -> _Ready:
 
 def replay(artifact: Artifact) -> list[str]:
     """What differs between the golden example and each program's answer; empty if nothing."""
+    return [
+        f"{kind}: error {far.error:.1e}, bound {far.bound:.1e}"
+        for kind, far in beside_golden(artifact).items()
+        if not far.passes
+    ]
+
+
+def beside_golden(artifact: Artifact) -> dict[ProgramKind, Difference]:
+    """How far the answer of each program is from the golden example."""
     golden = {name: torch.from_numpy(each.copy()) for name, each in artifact.golden().items()}
     spec = artifact.manifest.spec
     inputs, states, outputs, after = (
         {name.removeprefix(kind): each for name, each in golden.items() if name.startswith(kind)}
         for kind in ("input.", "state.", "output.", "state_out.")
     )
-    faults: list[str] = []
+    found: dict[ProgramKind, Difference] = {}
     for kind, program in artifact.manifest.programs.items():
         tolerance = Tolerance(program.tolerance, program.tolerance)
         call = load_call(kind, artifact.read(program.file), spec, program.lengths)
-        found = Stepper(spec, call, program.lengths).run(inputs, states)
-        for wanted, actual in ((outputs, found.outputs), (after, only(found.states, after))):
-            far = tolerance.compare(wanted, actual)
-            if not far.passes:
-                faults.append(f"{kind}: error {far.error:.1e}, bound {far.bound:.1e}")
-    return faults
+        result = Stepper(spec, call, program.lengths).run(inputs, states)
+        found[kind] = worst(
+            [
+                tolerance.compare(outputs, result.outputs),
+                tolerance.compare(after, only(result.states, after)),
+            ]
+        )
+    return found
 
 
 def stand_ready() -> None:

@@ -2,24 +2,27 @@
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from carousel.export.command import importing, values
+from carousel.export.command import checking, importing, values
 from carousel.export.command.factory import Target, load_target, parse_input
 from carousel.export.command.values import InvalidValue
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.exporter import export_model
 from carousel.export.progress import Progress
 from carousel.export.threads import threads_for
+from carousel.models.artifact import Artifact
 from carousel.models.repository import Repository, RepositoryError, check_model_name
 from carousel.models.zoo.catalog import REFERENCES
 
 REFUSED = 1
 BAD_VALUE = 3
 
-_IMPORT = "import"
+_IMPORT, _CHECK, _INSPECT = "import", "check", "inspect"
 
 _EXAMPLES = """\
 examples:
@@ -29,11 +32,16 @@ examples:
   carousel-export tagger:Tagger --name tagger --input tokens:int64=5,15 \\
       --model-repository models-repository
   carousel-export import --help        a model that was exported elsewhere, ONNX or TorchScript
+  carousel-export inspect TARGET ...   what an export or an import would find; nothing is written
+  carousel-export check --help         an artifact, proved again on this machine
 
 The factory is called without arguments and returns the nn.Module. An input is named after the
 parameter of forward; its sizes are those of an example, and which of them vary is measured.
 Without --input the factory's module must offer them as the tuple `example_inputs`.
 """
+
+
+_WRITE = "nothing was written: the same without inspect, with --name and --model-repository, does"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,8 +55,13 @@ class _Parser(argparse.ArgumentParser):
 def run(given: Sequence[str]) -> int:
     """Run `carousel-export`; 0 done, 1 an export was refused, 3 a bad value."""
     try:
-        if given[:1] == [_IMPORT]:
-            importing.run(_import_parser().parse_args(given[1:]))
+        if given[:1] == [_INSPECT]:
+            _inspect(given[1:])
+        elif given[:1] == [_IMPORT]:
+            options = _import_parser().parse_args(given[1:])
+            _print(importing.run(options), options)
+        elif given[:1] == [_CHECK]:
+            checking.run(_check_parser().parse_args(given[1:]))
         else:
             _export(_parser().parse_args(given))
     except ExportRefused as error:
@@ -58,12 +71,33 @@ def run(given: Sequence[str]) -> int:
     return 0
 
 
+def _inspect(given: Sequence[str]) -> None:
+    """What an export or an import of the same flags would find; nothing of it stays."""
+    foreign = any(Path(each).is_file() for each in given if not each.startswith("-"))
+    parser = _import_parser() if foreign else _parser()
+    with tempfile.TemporaryDirectory(prefix="carousel-inspect-") as folder:
+        name = [] if "--name" in given else ["--name", "model"]
+        options = parser.parse_args([*given, *name, "--model-repository", folder])
+        options.quiet = True
+        if foreign:
+            artifact = importing.run(options)
+        else:
+            artifact = _export_target(_target(options), options, Repository(Path(folder)))
+        report = replace(artifact.report(), next=_WRITE)
+        sys.stdout.write(f"{report.json() if options.json else report.text()}\n")
+
+
+def _print(artifact: Artifact, options: argparse.Namespace) -> None:
+    if options.json:
+        sys.stdout.write(f"{artifact.report().json()}\n")
+
+
 def _export(options: argparse.Namespace) -> None:
     repository = Repository(Path(options.model_repository))
     if options.zoo is not None:
         _export_zoo(options.zoo, repository, options.if_missing, options.quiet)
     else:
-        _export_target(_target(options), options, repository)
+        _print(_export_target(_target(options), options, repository), options)
 
 
 def _import_parser() -> argparse.ArgumentParser:
@@ -73,6 +107,16 @@ def _import_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     importing.add_flags(parser)
+    return parser
+
+
+def _check_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"carousel-export {_CHECK}",
+        description="Prove an artifact again on this machine.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    checking.add_flags(parser)
     return parser
 
 
@@ -159,12 +203,12 @@ def _target(options: argparse.Namespace) -> Target:
     return load_target(options.factory, options.name, options.weights, inputs)
 
 
-def _export_target(target: Target, options: argparse.Namespace, repository: Repository) -> None:
+def _export_target(target: Target, options: argparse.Namespace, repository: Repository) -> Artifact:
     states = values.each("--state", options.state, values.state)
     if states and options.no_states:
         raise InvalidValue("--no-states: a state is named by --state")
     with Progress(target.name, quiet=options.quiet) as progress:
-        artifact = export_model(
+        return export_model(
             target.module,
             target.example,
             name=target.name,
@@ -176,8 +220,6 @@ def _export_target(target: Target, options: argparse.Namespace, repository: Repo
             tolerance=options.tolerance,
             progress=progress,
         )
-    if options.json:
-        sys.stdout.write(f"{artifact.report().json()}\n")
 
 
 def _export_zoo(wanted: str, repository: Repository, if_missing: bool, quiet: bool) -> None:

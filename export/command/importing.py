@@ -1,11 +1,11 @@
 """`carousel-export import`: what its flags say."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from carousel.export.command import values
 from carousel.export.importer import import_model
+from carousel.models.artifact import Artifact
 from carousel.models.repository import Repository
 
 _EXAMPLES = """\
@@ -70,9 +70,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> Artifact:
     """Import what the flags name; raises InvalidValue where one cannot be read."""
-    artifact = import_model(
+    return import_model(
         options.file,
         name=options.name,
         repository=Repository(Path(options.model_repository)),
@@ -90,5 +90,3 @@ def run(options: argparse.Namespace) -> None:
         tolerance=options.tolerance,
         quiet=options.quiet,
     )
-    if options.json:
-        sys.stdout.write(f"{artifact.report().json()}\n")
