@@ -21,7 +21,7 @@ from carousel.export.discovery.discover import Discovery
 from carousel.export.discovery.fixed import find_fixed
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.spans import find_spans
-from carousel.export.discovery.states import States, find_states
+from carousel.export.discovery.states import LayerRefused, States, find_states
 from carousel.export.discovery.subject import ModuleSubject
 from carousel.export.errors import ExportRefused, ForwardFailed, InvalidRequest
 from carousel.export.legacy import legacy_quiet
@@ -87,7 +87,13 @@ class _Work:
         first other that can be proven.
         """
         signature = self.original.signature
-        found = _measure(self.original, options)
+        try:
+            found = _measure(self.original, options)
+        except LayerRefused:
+            # Its states may be found as those of forward's own code are.
+            for lifted in self._hidden(options, timed=True):
+                return lifted
+            raise
         refused, proven = found.ask, None
         if refused is None:
             try:
@@ -107,12 +113,10 @@ class _Work:
                     return again
                 if reading.plainer and proven is not None:
                     proven = again
-        if not _is_whole(proven) and options.states is None and _hides(found):
-            self.progress.stage("looking for states in forward's own code")
+        if not _is_whole(proven) and _hides(found):
             search = Search(self.original, options)
-            for layout, states in search.found():
-                with suppress(ExportRefused):
-                    return self._programs(_Found(layout, states, (), None), options)
+            for lifted in self._hidden(options, search):
+                return lifted
             if proven is not None and not proven.manifest.spec.has_time and not options.axes:
                 refused = search.refusal()
                 proven = proven if refused is None else None
@@ -120,6 +124,20 @@ class _Work:
             assert refused is not None
             raise refused
         return proven
+
+    def _hidden(
+        self, options: Options, search: Search | None = None, *, timed: bool = False
+    ) -> Iterator[Proven]:
+        """The programs of a forward whose own code hides its states; with `timed` only if nothing
+        is sent to it but sequences.
+        """
+        if options.states is not None:
+            return
+        self.progress.stage("looking for states in forward's own code")
+        for layout, states in (search or Search(self.original, options)).found():
+            if not timed or all(TIME in axes for axes in layout.sampler.axes.values()):
+                with suppress(ExportRefused):
+                    yield self._programs(_Found(layout, states, (), None), options)
 
     def _programs(self, found: _Found, options: Options) -> Proven:
         """The programs of what was found, measured."""

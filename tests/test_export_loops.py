@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 import tests.export_loops as loops
-from tests.export_run import proven, zeros
-from tests.export_served import rows, serve
+import tests.export_traps as traps
+from tests.export_run import proven, start, zeros
+from tests.export_served import rows, serve, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +67,36 @@ def test_a_loop_with_its_state_returned_runs_one_step_at_a_time(case: str, given
                 torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
                 last = answer.states[carried.name]
                 torch.testing.assert_close(last, final, atol=1e-5, rtol=1e-5)
+
+
+class RollsOut(nn.Module):
+    """Encodes a sequence, and goes on from its last answer with the same layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.head = nn.GRU(6, 8, batch_first=True), nn.Linear(8, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (B, T, 6) -> (B, 4, 6)."""
+        y, h = self.layer(x)
+        found = [self.head(y[:, -1])]
+        for _ in range(3):
+            y, h = self.layer(found[-1][:, None], h)
+            found.append(self.head(y[:, 0]))
+        return torch.stack(found, 1)
+
+
+@pytest.mark.parametrize(("make", "count"), [(RollsOut, 1), (traps.CalledTwice, 2)])
+def test_a_layer_that_is_called_several_times_has_a_state_for_each_sequence(
+    make: type[nn.Module], count: int
+) -> None:
+    """What goes on from it is made anew at every step."""
+    torch.manual_seed(4)
+    module = make().eval()
+    made = proven(module, *[torch.randn(3, 5, 6)] * count)
+    assert made.manifest.spec.is_streamable
+    given = [torch.randn(2, 9, 6) for _ in range(count)]
+    for kind in made.manifest.programs:
+        found = whole(made, kind, *given, states=start(made, 2))
+        with torch.no_grad():
+            torch.testing.assert_close(found, module(*given), atol=1e-5, rtol=1e-5)

@@ -37,12 +37,6 @@ def test_refusals_name_what_is_wrong_and_the_way_out(case: str) -> None:
     assert "Way out: " in str(refused.value)
 
 
-def test_one_layer_for_two_inputs_is_refused_by_name() -> None:
-    """A layer called a fixed number of times has no one state."""
-    with pytest.raises(ExportRefused, match="'twin' is called 2 times"):
-        proven(traps.CalledTwice(), X, X)
-
-
 def test_a_state_that_starts_elsewhere_is_refused() -> None:
     """An optional state that no layer takes must start at zeros when left out."""
 

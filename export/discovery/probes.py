@@ -43,7 +43,7 @@ def check_layers(probes: tuple[Probe, ...], hypothesis: Hypothesis) -> None:
     for path, calls in probes[0].seen.calls.layers.items():
         each = [probe.seen.calls.layers.get(path) or calls for probe in probes]
         shape = fit_probes([tuple(call[0].final[0].shape) for call in each], probes)
-        steps = [call[0].steps if len(call) == 1 else len(call) for call in each]
+        steps = [tuple(one.steps for one in call) for call in each]
         has_rows = shape is not None and (not hypothesis.batch or BATCH in shape.axes)
         if has_rows and (not hypothesis.time or len(set(steps)) > 1):
             return

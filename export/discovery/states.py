@@ -22,6 +22,10 @@ from carousel.export.module.original import Observation, Original
 from carousel.models.spec import BATCH, TIME
 
 
+class LayerRefused(ExportRefused):
+    """A layer that runs otherwise than once, or once a time step: it has no one state."""
+
+
 @dataclass(frozen=True, slots=True)
 class StateVar:
     """One state tensor: where it goes in, where it comes out, and where it starts.
@@ -162,7 +166,7 @@ def _is_looped(path: str, calls: list[list[LayerCall]], probes: tuple[Probe, ...
         return True
     if set(counts) == {1} or _is_inner(calls):
         return False
-    raise ExportRefused(
+    raise LayerRefused(
         f"the layer {path!r} is called {counts[0]} times in one run, whatever the length",
         "call it once, or once per time step; or use one layer object for each call",
     )
