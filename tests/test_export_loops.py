@@ -56,12 +56,12 @@ def test_a_loop_with_its_state_returned_runs_one_step_at_a_time(case: str, given
     for batch, steps in ((1, 1), (3, 7), (3, 30)):
         x = _frames(loop, batch, steps)
         shape = [batch if size == 3 else size for size in loop.state]
-        for start in (torch.zeros(shape), torch.randn(shape) * 0.5):
+        for begun in (torch.zeros(shape), torch.randn(shape) * 0.5):
             with torch.no_grad():
-                expected, final = module.eval()(x, start)
+                expected, final = module.eval()(x, begun)
             name = spec.inputs[0].name
             for kind in made.manifest.programs:
-                states = zeros(made, rows(made, {name: x})) | {carried.name: start}
+                states = zeros(made, rows(made, {name: x})) | {carried.name: begun}
                 answer = serve(made, kind, {name: x}, states)
                 found = answer.outputs[spec.outputs[0].name]
                 torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
