@@ -31,6 +31,7 @@ from carousel.export.measured.tolerance import Tolerance
 from carousel.export.module.cells import SteppedCell, network_of, of_network, sequence_example
 from carousel.export.module.determinism import generators_held, observe_twice, refuse_rewritten
 from carousel.export.module.judge import refuse_decisions
+from carousel.export.module.layers import recurrent_layers
 from carousel.export.module.original import Observation, Original, unwrap
 from carousel.export.module.signature import Signature
 from carousel.export.module.unwatchable import refuse_foreign
@@ -113,7 +114,7 @@ class _Work:
                     return again
                 if reading.plainer and proven is not None:
                     proven = again
-        if not _is_whole(proven) and _hides(found):
+        if not _is_whole(proven) and _hides(found, self.module):
             search = Search(self.original, options)
             for lifted in self._hidden(options, search):
                 return lifted
@@ -162,10 +163,14 @@ def _is_whole(proven: Proven | None) -> bool:
     return spec is not None and spec.has_time and all(each.per != "step" for each in spec.outputs)
 
 
-def _hides(found: _Found) -> bool:
-    """Whether nothing but forward's own code may have states that are not known."""
+def _hides(found: _Found, module: nn.Module) -> bool:
+    """Whether nothing but forward's own code may have states that are not known: no argument is
+    one, and no layer reads from both ends.
+    """
+    layers, ran = recurrent_layers(module), found.layout.probes[0].seen.calls.layers
+    both_ways = any(getattr(layers.get(path), "bidirectional", False) for path in ran)
     explicit = any(each.argument is not None for each in found.states.variables)
-    return not explicit and found.layout.sampler.lengths is None
+    return not explicit and not both_ways and found.layout.sampler.lengths is None
 
 
 def _notes(built: Built, reference: Reference, layout: Layout) -> Iterator[str]:

@@ -12,7 +12,7 @@ from carousel.export.programs.candidate import Candidate
 from carousel.models.spec import BATCH, TIME, ModelSpec
 
 _LENGTHS = ((7, 1, 4, 2, 7), (5, 6, 33))
-_LOUDNESS = (1.0, 1e-2, 1e-2, 0.0, 1e2)  # of the rows in another run of the first
+_LOUDNESS = (1.0, 1e-2, 1e-2, 0.0, 10.0)  # of the rows in another run of the first
 _GARBAGE = 1e3
 
 

@@ -30,6 +30,7 @@ _NO_LOOP = (
     "use a recurrent layer instead of the loop, export the module of a single step, or fix the "
     "length with `axes`"
 )
+_UNSORTED = "pack with enforce_sorted=False where forward sorts the rows, "
 
 
 @dataclass(slots=True)
@@ -83,6 +84,7 @@ class Builder:
             where = f" (a trace keeps what {', '.join(kept[:3])} gave at once)" if kept else ""
             raise ExportRefused(
                 "no program equals the module: " + "; ".join(built.shortfalls) + where,
+                f"{_UNSORTED if self._own_lengths is not None else ''}"
                 "keep sizes out of Python in forward (x.shape is fine, len(x), int(x.shape[0]) and "
                 "loops over them are not) or fix the length with `axes`, and let no result depend "
                 "on anything but the inputs and the state",
