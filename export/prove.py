@@ -92,7 +92,8 @@ class _Work:
             found = _measure(self.original, options)
         except LayerRefused:
             # Its states may be found as those of forward's own code are.
-            for lifted in self._hidden(options, timed=True):
+            search = Search(self.original, signature, options)
+            for lifted in self._hidden(options, search, timed=True):
                 return lifted
             raise
         refused, proven = found.ask, None
@@ -115,7 +116,7 @@ class _Work:
                 if reading.plainer and proven is not None:
                     proven = again
         if not _is_whole(proven) and _hides(found, self.module):
-            search = Search(self.original, options)
+            search = Search(self.original, signature, options)
             for lifted in self._hidden(options, search):
                 return lifted
             if proven is not None and not proven.manifest.spec.has_time and not options.axes:
@@ -126,16 +127,14 @@ class _Work:
             raise refused
         return proven
 
-    def _hidden(
-        self, options: Options, search: Search | None = None, *, timed: bool = False
-    ) -> Iterator[Proven]:
+    def _hidden(self, options: Options, search: Search, *, timed: bool = False) -> Iterator[Proven]:
         """The programs of a forward whose own code hides its states; with `timed` only if nothing
         is sent to it but sequences.
         """
         if options.states is not None:
             return
         self.progress.stage("looking for states in forward's own code")
-        for layout, states in (search or Search(self.original, options)).found():
+        for layout, states in search.found():
             if not timed or all(TIME in axes for axes in layout.sampler.axes.values()):
                 with suppress(ExportRefused):
                     yield self._programs(_Found(layout, states, (), None), options)

@@ -55,7 +55,9 @@ class Scan:
         if self.kind == "arange":
             gone = (kept[0] - (copies - 1)) * self.value
             return func(*args, **kwargs) + gone, (kept[0] + 1,)
-        own, x = func(*args, **kwargs), args[0]
+        x = args[0]
+        # What comes before the last step does not count, and ONNX has not every such operator.
+        own = x if self.kind in _RUNNING else func(*args, **kwargs)
         last = (x.narrow(self.dim, x.shape[self.dim] - 1, 1), *args[1:])
         if self.kind == "late":
             before = own.narrow(self.dim, 0, own.shape[self.dim] - 1)
@@ -63,8 +65,8 @@ class Scan:
         found, after = _STEPS[self.kind](self, kept, func, last, kwargs)
         if self.kind in (*_REDUCING, "mean"):
             return found, after
-        if not isinstance(own, torch.Tensor):
-            return type(own)((_behind(own[0], found[0], self.dim), own[1])), after
+        if not isinstance(found, torch.Tensor):
+            return type(found)((_behind(own, found[0], self.dim), found[1])), after
         return _behind(own, found, self.dim), after
 
     def names(self) -> tuple[str, ...]:
@@ -124,7 +126,7 @@ def _grows(call: Call, other: Call) -> int | None:
 def _along(at: At, call: Call, other: Call) -> Scan | None:
     """A running sum and its like, or one over all steps."""
     axis = _grows(call, other)
-    if axis is None or call.args[0].shape[axis] != 1:
+    if axis is None or other.args[0].shape[axis] != call.args[0].shape[axis] + 1:
         return None
     dim = _argument(call.args, call.kwargs, 1, "dim")
     if isinstance(dim, (tuple, list)) and len(dim) == 1:
@@ -207,8 +209,10 @@ def _run_on(scan: Scan, kept: Any, func: Any, args: Any, kwargs: Any) -> Any:
     """A running operator: its output is what is kept."""
     total = _COMBINED[scan.kind](args[0], kept[0])
     if scan.kind in ("cummax", "cummin"):
-        own = func(*args, **kwargs)
-        return type(own)((total, own[1])), (total,)
+        # Where it was is not known, and ONNX has no such operator: of use is the value alone.
+        where = torch.zeros_like(total, dtype=torch.int64)
+        kinds: Any = torch.return_types
+        return getattr(kinds, scan.kind)((total, where)), (total,)
     return total, (total,)
 
 

@@ -13,6 +13,7 @@ from carousel.export.lifting.lifter import Lifter, NotLifted
 from carousel.export.lifting.states import SharedState, lifted_states
 from carousel.export.measured.sampling import Axes
 from carousel.export.module.original import Original
+from carousel.export.module.signature import Signature
 from carousel.export.options import Options
 from carousel.models.spec import TIME
 
@@ -21,11 +22,13 @@ _LAYOUTS = 3  # with a time axis
 
 @dataclass(slots=True)
 class Search:
-    """Looks for them. Afterwards `reason` says why the likeliest axes show none, `loops` whether
-    forward walks over time step by step, and `axes` what those axes are; `notes` are worth saying.
+    """Looks for them, forward called as the example calls it. Afterwards `reason` says why the
+    likeliest axes show none, `loops` whether forward walks over time step by step, and `axes` what
+    those axes are; `notes` are worth saying.
     """
 
     original: Original
+    signature: Signature
     options: Options
     reason: str | None = None
     loops: bool = False
@@ -34,7 +37,7 @@ class Search:
 
     def found(self) -> Iterator[tuple[Layout, States]]:
         """Axes, and states that hold by them."""
-        self.original.omit = frozenset(self.original.signature.absent())
+        self.original.signature, self.original.omit = self.signature, frozenset()
         shared: SharedState | None = None
         for layout in self._layouts(alone=False):
             found = self._states(layout)

@@ -75,7 +75,7 @@ class Builder:
         traced, kept = made.module, made.kept
         self._subject.marks = compared_with(traced)
         self._progress.stage("proving the TorchScript program")
-        self._keep(built, self._scripts(traced))
+        self._keep(built, self._scripts(traced, built))
         self._progress.stage("making and proving the ONNX program")
         self._keep(built, self._graphs(traced, example, built))
         if not built.programs and self._spec.run_steps is not None:
@@ -159,9 +159,15 @@ class Builder:
                 "take it as an argument of forward and return its new value",
             )
 
-    def _scripts(self, traced: torch.jit.ScriptModule) -> Iterator[Callable[[], Candidate]]:
+    def _scripts(
+        self, traced: torch.jit.ScriptModule, built: Built
+    ) -> Iterator[Callable[[], Candidate]]:
         for freeze in (True, False):
-            data = script_bytes(traced, freeze)
+            try:
+                data = script_bytes(traced, freeze)
+            except Exception as error:  # what TorchScript cannot write
+                built.shortfalls.append(f"torchscript: {first_line(error)}")
+                return
             yield partial(self._candidate, "torchscript", data, self._own_lengths)
 
     def _graphs(

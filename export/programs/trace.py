@@ -67,18 +67,20 @@ class _Context:
 def _functions_opened() -> Iterator[None]:
     """Run the forward of each autograd.Function, of which a trace would record the name alone."""
     function: Any = torch.autograd.Function
-    apply, plain = function.__dict__["apply"], function.setup_context
+    # Behind Function.apply, which some modules hold by another name (`pscan = PScan.apply`).
+    base: Any = torch.autograd.function._SingleLevelFunction
+    plain = function.setup_context
 
     def opened(kind: Any, *args: Any, **kwargs: Any) -> Any:
         if kind.setup_context is not plain:
             return kind.forward(*args, **kwargs)
         return kind.forward(_Context(), *args, **kwargs)
 
-    function.apply = classmethod(opened)
+    base.apply = classmethod(opened)
     try:
         yield
     finally:
-        function.apply = apply
+        del base.apply
 
 
 @contextmanager
