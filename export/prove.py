@@ -31,7 +31,7 @@ from carousel.export.measured.tolerance import Tolerance
 from carousel.export.module.cells import SteppedCell, network_of, of_network, sequence_example
 from carousel.export.module.determinism import generators_held, observe_twice, refuse_rewritten
 from carousel.export.module.judge import refuse_decisions
-from carousel.export.module.layers import recurrent_layers
+from carousel.export.module.layers import CELLS, recurrent_layers
 from carousel.export.module.original import Observation, Original, unwrap
 from carousel.export.module.signature import Signature
 from carousel.export.module.unwatchable import refuse_foreign
@@ -200,7 +200,7 @@ def _build(
 
 def _adapt(module: nn.Module, example: object) -> tuple[Original, nn.Module]:
     """The original, and the module to trace: itself, or the network equal to a bare cell."""
-    if isinstance(module, nn.RNNCellBase):
+    if isinstance(module, CELLS):
         stepped = SteppedCell(module)
         signature = Signature.of(stepped, sequence_example(example))
         return Original(stepped, signature), network_of(module)

@@ -5,11 +5,12 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import tests.export_beyond as beyond
 from carousel.export.errors import ExportError
-from tests.export_run import proven
+from tests.export_run import proven, run
 from tests.export_served import attempt, whole
 
 X = torch.randn(2, 9, 4, generator=torch.Generator().manual_seed(1))
@@ -157,3 +158,50 @@ def test_several_that_may_come_back_are_all_named() -> None:
     assert "states={'h': None, 'last': '1'}" in str(made)
     spec = proven(Decays(), *given, states={"h": None, "last": "1"}).manifest.spec
     assert [each.name for each in spec.states] == ["h", "last"]
+
+
+class Passes(nn.Module):
+    """Takes all in one dict that may be left out, and gives it back with what is next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(4, 6)
+
+    def forward(self, data: dict[str, torch.Tensor] | None = None) -> dict[str, object]:
+        """seen (B, 4), first (B, 1), h (B, 6)."""
+        assert data is not None
+        h = self.cell(data["seen"], torch.where(data["first"], 0.0, data["h"]))
+        return {**data, "action": h.tanh(), "next": {"h": h}}
+
+
+def test_what_is_handed_through_is_no_state() -> None:
+    """Of a dict that holds inputs and a state, what changes is the state."""
+    first = torch.zeros(3, 1, dtype=torch.bool)
+    data = {"seen": torch.randn(3, 4), "first": first, "h": torch.zeros(3, 6)}
+    spec = proven(Passes(), data).manifest.spec
+    assert [each.name for each in spec.states] == ["data.h"]
+    assert {each.name for each in spec.sent_inputs} == {"data.seen", "data.first"}
+
+
+class OwnCell(nn.RNNCellBase):
+    """A cell of somebody's own, made on the base of torch's."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 6, bias=True, num_chunks=1)
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+        """x (B, 4), h (B, 6) -> (B, 6)."""
+        return torch.tanh(F.linear(x, self.weight_ih) + F.linear(h, self.weight_hh))
+
+
+def test_a_cell_of_ones_own_is_what_its_forward_is() -> None:
+    """And not the torch cell that it is built on."""
+    torch.manual_seed(2)
+    cell = OwnCell().eval()
+    made = proven(cell, torch.randn(3, 4), torch.zeros(3, 6))
+    assert [each.name for each in made.manifest.spec.states] == ["h"]
+    x, h = torch.randn(2, 4), torch.randn(2, 6)
+    for kind in made.manifest.programs:
+        found = run(made, kind, {"x": x}, {"h": h}).states["h"]
+        with torch.no_grad():
+            torch.testing.assert_close(found, cell(x, h), atol=1e-6, rtol=1e-5)

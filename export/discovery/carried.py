@@ -133,10 +133,13 @@ def _pair(
 
 def _comes_back_beside(run: _Run, leaf: str, beside: Sequence[str]) -> bool:
     """Whether one tensor of a state has its own name among what forward returns, and another of
-    them is the state of a layer.
+    them is the state of a layer. What is handed through as it came is none.
     """
     own = leaf.split(".")[-1]
-    returned = any(name.split(".")[-1] == own for name in run.seen.outputs)
+    returned = any(
+        name.split(".")[-1] == own and not torch.equal(each, run.values[leaf])
+        for name, each in run.seen.outputs.items()
+    )
     others = [each for each in beside if each != leaf and not own.isdigit()]
     return returned and any(_fed(run.seen, run.values[each]) is not None for each in others)
 
@@ -211,7 +214,8 @@ def _returned(
     alike = [
         name
         for name, each in free.items()
-        if each.shape == value.shape and each.dtype == value.dtype
+        # What is handed through as it came is no new value.
+        if each.shape == value.shape and each.dtype == value.dtype and not _same(value, each)
     ]
     if "output" in alike and (sure or fed is not None):
         return "output"  # all that forward returns: the new state is the answer too

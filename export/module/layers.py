@@ -52,12 +52,14 @@ class Calls:
     attributes: dict[str, str] = field(default_factory=dict)
 
 
+_LAYERS = (nn.RNN, nn.LSTM, nn.GRU)
+CELLS = (nn.RNNCell, nn.LSTMCell, nn.GRUCell)  # others of their base are somebody's own code
+
+
 def recurrent_layers(module: nn.Module) -> dict[str, nn.Module]:
     """Every RNN, LSTM, GRU and cell in `module` by its path; the path of `module` itself is ''."""
     return {
-        path: each
-        for path, each in module.named_modules()
-        if isinstance(each, (nn.RNNBase, nn.RNNCellBase))
+        path: each for path, each in module.named_modules() if isinstance(each, (*_LAYERS, *CELLS))
     }
 
 
