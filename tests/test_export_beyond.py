@@ -179,7 +179,7 @@ def test_what_is_handed_through_is_no_state() -> None:
     first = torch.zeros(3, 1, dtype=torch.bool)
     data = {"seen": torch.randn(3, 4), "first": first, "h": torch.zeros(3, 6)}
     spec = proven(Passes(), data).manifest.spec
-    assert [each.name for each in spec.states] == ["data.h"]
+    assert [each.name for each in spec.states] == ["h"]
     assert {each.name for each in spec.sent_inputs} == {"data.seen", "data.first"}
 
 
