@@ -209,7 +209,12 @@ def question(original: Original, states: States, maybe: Mapping[str, str]) -> Ex
     first = original.signature.leaves(next(iter(original.signature.trees)))
     shapes = {values[leaf].shape for leaf in first}
     recurrent = bool(states.variables or states.windows or states.alone)
-    asked = [leaf for leaf in maybe if recurrent or values[leaf].shape not in shapes]
+    optional = original.signature.optional()
+    asked = [
+        leaf
+        for leaf in maybe
+        if recurrent or values[leaf].shape not in shapes or _parameter(leaf) in optional
+    ]
     if not asked:
         return None
     kept = [each.argument for each in states.variables if each.argument is not None]

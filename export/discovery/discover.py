@@ -268,7 +268,12 @@ def _counts_to(value: torch.Tensor, time: int) -> bool:
     """Whether integers are lengths of rows by what they are: none below 1, the largest all there
     is.
     """
-    plain = value.dim() == 0 or value.is_floating_point() or value.dtype == torch.bool
+    plain = (
+        value.dim() == 0
+        or value.numel() == 0
+        or value.is_floating_point()
+        or value.dtype == torch.bool
+    )
     return not plain and time > 1 and int(value.min()) >= 1 and int(value.max()) == time
 
 

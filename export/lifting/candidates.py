@@ -227,6 +227,7 @@ class Candidates:
         """What is one step late: the start alone in a run of one step, and with the value of the
         first step behind it in a run of two.
         """
+        constant = set(self._starts)  # the start itself among them
         for start in self._starts:
             first, second = self._one.values[start], self._two.values.get(start)
             if second is None or first.dim() != second.dim() or not self._one.uses(start):
@@ -241,7 +242,7 @@ class Candidates:
             near = [
                 key
                 for key, value in self._one.values.items()
-                if key in made and key in above and key != start and same(value, behind)
+                if key in made and key in above and key not in constant and same(value, behind)
             ]
             if near:
                 yield start, near[-1]

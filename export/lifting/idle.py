@@ -1,4 +1,4 @@
-"""States that a cut takes along and that nothing reads."""
+"""States that are taken along and that nothing reads."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +15,6 @@ _NOISE = (1.0, 1e2, 1e4)  # that changes not one bit of anything but the state's
 
 def without_idle(plan: Plan, trial: Trial, batch: int) -> Plan:
     """The plan without the pairs whose values change nothing."""
-    if plan.copies == 1:
-        return plan
     values = trial.draw(batch, plan.copies, 3)
     one = trial.part(values, 0, 1)
     start = start_of(plan, trial.record(values), batch)
@@ -32,7 +30,9 @@ def without_idle(plan: Plan, trial: Trial, batch: int) -> Plan:
         )
     ]
     kept = [pair for index, pair in enumerate(plan.pairs) if index not in idle]
-    return replace(plan, pairs=tuple(kept))
+    # What a cut takes along may be anything; a start that is written down is hardly idle, and may
+    # only look so beside a bound that it seldom meets.
+    return replace(plan, pairs=tuple(kept)) if plan.copies > 1 or not kept else plan
 
 
 def _is_idle(

@@ -104,6 +104,8 @@ class Lifter:
                 values = trial.draw(self._batch, self._long, 1)
                 self._check(values)
                 plan = without_idle(self._find(values), trial, self._batch)
+                if len(plan) == 0:
+                    raise NotLifted("nothing is remembered from one step to the next")
                 self._prove(plan)
             except NotLifted:
                 raise

@@ -108,6 +108,10 @@ def take_steps(tensor: torch.Tensor, axes: Axes, start: int, end: int) -> torch.
 def _draw(
     tensor: torch.Tensor, axes: Axes, lead: list[int], generator: torch.Generator
 ) -> torch.Tensor:
+    if tensor.numel() == 0:
+        sizes = iter(lead)
+        shape = [axis if isinstance(axis, int) else next(sizes) for axis in axes]
+        return tensor.new_zeros(shape)
     varying = [index for index, axis in enumerate(axes) if not isinstance(axis, int)]
     if not varying:
         # A sample that equals the example proves nothing. One number for all is a setting.

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from inspect import isroutine
 from pathlib import Path
 from typing import Any
 
@@ -101,20 +100,13 @@ def _raising_left_alone(lifted: torch.nn.Module) -> Iterator[None]:
             known = getattr(module, "__jit_ignored_attributes__", [])
             module.__dict__["__jit_ignored_attributes__"] = [*known, *raising]
     looks = _INTERNAL.module_has_exports
-    _INTERNAL.module_has_exports = _has_exports
+    # Methods that are there for scripts beside forward are none of a trace's business, and looking
+    # for them reads every attribute.
+    _INTERNAL.module_has_exports = lambda module: False
     try:
         yield
     finally:
         _INTERNAL.module_has_exports = looks
-
-
-def _has_exports(module: torch.nn.Module) -> bool:
-    """As torch's own, which asks `hasattr` and so gets what a property raises."""
-    found = (getattr(module, name) for name in dir(module) if _is_readable(module, name))
-    export = _INTERNAL.FunctionModifiers.EXPORT
-    return any(
-        isroutine(each) and _INTERNAL.get_torchscript_modifier(each) is export for each in found
-    )
 
 
 def _is_readable(module: torch.nn.Module, name: str) -> bool:
