@@ -35,7 +35,7 @@ _NOISE = 0.1
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The largest error in proportion to the largest value; `what` was compared there. `varied`:
-    whether another batch or length than the example's was served.
+    whether other sizes than the example's were served, where the module takes others.
     """
 
     error: float
@@ -58,6 +58,7 @@ class Judge:
         self._example = (case.batch, case.time if case.carry is None else 1)
         self._parameters = list(inspect.signature(built(case).forward).parameters)
         self._sizes: set[tuple[int, int]] = set()
+        self._missed: set[tuple[int, int]] = set()
 
     def __repr__(self) -> str:
         return f"<Judge {self._case.name!r} sizes={sorted(self._sizes)}>"
@@ -77,7 +78,7 @@ class Judge:
         if not self._sizes:
             found.append(Verdict(math.inf, "none of the sizes that were tried is served"))
         worst = max(found, key=lambda each: each.error)
-        return Verdict(worst.error, worst.what, varied=self._sizes > {self._example})
+        return Verdict(worst.error, worst.what, varied=not self._missed - self._sizes)
 
     def _sequences(self, served: Served) -> Iterator[Verdict]:
         spec = served.spec
@@ -90,11 +91,14 @@ class Judge:
                 returned = self._eager(args)
             except Exception:  # a size that the module does not take is none to compare at
                 continue
-            if not served.takes(inputs, batch):
+            steps = served.steps(inputs, time)
+            if not served.takes(inputs, batch) or steps > (spec.max_sequence or steps):
+                if _shapes(args) != _shapes(self._case.inputs(batch, self._example[1])):
+                    self._missed.add((batch, time))
                 continue
             self._sizes.add((batch, time))
             start = served.start(batch, given)
-            run, steps = spec.max_run_steps, served.steps(inputs, time)
+            run = spec.max_run_steps
             ways = [_even(steps, run or steps)]
             if spec.is_streamable:
                 ways += [[1] * steps, _even(steps, min(run or 3, 3))]
@@ -145,6 +149,7 @@ class Judge:
                     before = module(*copy.deepcopy(args))
                 inputs, given = self._feeds(served, args)
                 if not served.takes(inputs | given, batch):
+                    self._missed.add((batch, 1))
                     break
                 states = served.start(batch, given) if states is None else states
                 got = served.frame(inputs, states, batch)
@@ -193,6 +198,10 @@ def built(case: Case) -> nn.Module:
             if each.is_floating_point():
                 each.data.add_(_NOISE * torch.randn_like(each))
         return module
+
+
+def _shapes(args: tuple[Any, ...]) -> list[torch.Size]:
+    return [each.shape for each in tensors(args)]
 
 
 def _even(time: int, steps: int) -> list[int]:

@@ -3,6 +3,7 @@
 It reads the manifest alone, and uses neither the exporter nor the service.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 
@@ -34,7 +35,10 @@ class Served:
             options.log_severity_level = 3
             self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         else:
-            self._script = torch.jit.load(BytesIO(data))  # type: ignore[no-untyped-call]
+            with warnings.catch_warnings():
+                # torch would rather load what torch.export writes.
+                warnings.filterwarnings("ignore", "`torch.jit.load`", DeprecationWarning)
+                self._script = torch.jit.load(BytesIO(data))  # type: ignore[no-untyped-call]
 
     def __repr__(self) -> str:
         return f"<Served {self._program.file} states={len(self.spec.states)}>"
