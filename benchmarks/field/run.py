@@ -95,8 +95,9 @@ def _result(library: Library, case: Case, repository: Path) -> Result:
 
 
 def _plain(text: str) -> str:
-    """On one line, without the folders of this machine."""
-    text = re.sub(r"/[^\s:]*/(site-packages|benchmarks)/", "", " ".join(text.split()))
+    """On one line, without the folders of this machine and the addresses of this process."""
+    text = re.sub(r" at: 0x[0-9a-f]+", "", " ".join(text.split()))
+    text = re.sub(r"/[^\s:]*/(site-packages|benchmarks)/", "", text)
     return text[:_MAX_TEXT]
 
 
