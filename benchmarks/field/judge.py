@@ -67,9 +67,9 @@ class Judge:
         """What the worst comparison found; an error of infinity where something is missing."""
         found: list[Verdict] = []
         for kind in artifact.manifest.programs:
-            served = Served(artifact, kind)
             checks = self._framed if self._case.carry is not None else self._sequences
             try:
+                served = Served(artifact, kind)
                 found += [Verdict(each.error, f"{kind}, {each.what}") for each in checks(served)]
             except Exception as error:
                 # TorchScript says what happened in its last line.

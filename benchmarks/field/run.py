@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -14,7 +15,7 @@ import torch
 
 from benchmarks.field.case import Case
 from benchmarks.field.group import LIBRARIES, Library
-from benchmarks.field.judge import Judge, built
+from benchmarks.field.judge import Judge, Verdict, built
 from benchmarks.field.result import Outcome, Result
 from carousel import export_model
 from carousel.export.errors import ExportError
@@ -54,44 +55,47 @@ def _interrupt(signum: int, stack: FrameType | None) -> None:
 
 def _result(library: Library, case: Case, repository: Path) -> Result:
     torch.manual_seed(0)
-    outcome: Outcome = "not built"
-    error, varied, began = None, True, time.monotonic()
+    result = Result(
+        library.package,
+        version(library.package),
+        case.name,
+        outcome="not built",
+        found="",
+        serves=case.serves,
+        why=case.why,
+    )
+    began = time.monotonic()
     signal.alarm(_MODULE_S)
     try:
         module, example, judge = built(case), case.example(), Judge(case)
-        outcome, began = "traceback", time.monotonic()
+        result, began = replace(result, outcome="traceback"), time.monotonic()
         name = "".join(each if each.isalnum() else "-" for each in case.name.lower()).strip("-")
         artifact = export_model(module, example, name=name, repository=repository)
-        seconds = time.monotonic() - began
-        verdict = judge.verdict(artifact)
-        error, varied, found = verdict.error, verdict.varied, _found(artifact)
-        streaming = artifact.manifest.spec.streaming
-        outcome = "whole" if streaming == "none" else streaming
-        if not varied:
-            found += "; of the example's sizes alone"
-        if not verdict.is_right:
-            outcome, found = "wrong", f"claims {outcome}: {found}; {verdict.what}"
+        result = replace(result, seconds=round(time.monotonic() - began, 1))
+        return _judged(result, artifact, judge.verdict(artifact))
     except ExportError as refusal:
-        outcome, found, seconds = "refused", str(refusal), time.monotonic() - began
+        result = replace(result, outcome="refused", found=_plain(str(refusal)))
     except _TooLong:
-        found, seconds = f"more than {_MODULE_S} s", time.monotonic() - began
+        result = replace(result, found=f"more than {_MODULE_S} s")
     except Exception as raised:
-        found, seconds = f"{type(raised).__name__}: {raised}", time.monotonic() - began
+        result = replace(result, found=_plain(f"{type(raised).__name__}: {raised}"))
         sys.excepthook(type(raised), raised, raised.__traceback__)
     finally:
         signal.alarm(0)
-    return Result(
-        library=library.package,
-        version=version(library.package),
-        module=case.name,
-        outcome=outcome,
-        found=_plain(found),
-        serves=case.serves,
-        why=case.why,
-        error=error,
-        seconds=round(seconds, 1),
-        varied=varied,
-    )
+    return replace(result, seconds=round(time.monotonic() - began, 1))
+
+
+def _judged(result: Result, artifact: Artifact, verdict: Verdict) -> Result:
+    """The result of a module that was exported."""
+    streaming = artifact.manifest.spec.streaming
+    outcome: Outcome = "whole" if streaming == "none" else streaming
+    found = _found(artifact)
+    if not verdict.varied:
+        found += "; of the example's sizes alone"
+    if not verdict.is_right:
+        outcome, found = "wrong", f"claims {outcome}: {found}; {verdict.what}"
+    found = _plain(found)
+    return replace(result, outcome=outcome, found=found, error=verdict.error, varied=verdict.varied)
 
 
 def _plain(text: str) -> str:

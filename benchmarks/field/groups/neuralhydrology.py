@@ -46,5 +46,6 @@ CASES = (
     Case("CustomLSTM", lambda: _model("customlstm"), _forcings),
     Case("EALSTM", lambda: _model("ealstm"), _forcings),
     Case("GRU", lambda: _model("gru"), _forcings, serves="last"),
+    # It divides by a norm over the whole batch: one row a run is all that can be served.
     Case("MC-LSTM", lambda: _model("mclstm", mass_inputs=["rain"]), _forcings),
 )
