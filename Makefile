@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constrain
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
 PROBE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help setup serve models test check format bench bench-sessions bench-protocols chaos pins clean
+.PHONY: help setup serve models test check format bench bench-sessions bench-protocols field chaos pins clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -71,6 +71,9 @@ bench-sessions: setup  ## what durable, many, idle and cold sessions cost (10 mi
 
 bench-protocols: setup  ## WebSocket, /v2, Silero VAD and the Python client (4 minutes; BENCH=--quick: 1)
 	@$(BIN)/python -m benchmarks.protocols $(BENCH)
+
+field: setup  ## export modules of public libraries, write docs/field.md (20 minutes; FIELD="--only cells")
+	@$(BIN)/python -m benchmarks.field $(FIELD)
 
 chaos: setup  ## kill -9 under load, a thousand times (45 minutes; stop it, and it goes on the next time)
 	@$(BIN)/python -m tests.chaos --store sqlite --kills 1000 --steps 10000000 --state chaos-results
