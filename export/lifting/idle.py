@@ -30,9 +30,12 @@ def without_idle(plan: Plan, trial: Trial, batch: int) -> Plan:
         )
     ]
     kept = [pair for index, pair in enumerate(plan.pairs) if index not in idle]
-    # What a cut takes along may be anything; a start that is written down is hardly idle, and may
-    # only look so beside a bound that it seldom meets.
-    return replace(plan, pairs=tuple(kept)) if plan.copies > 1 or not kept else plan
+    if plan.copies > 1:
+        # A loop that remembers nothing is a stream all the same.
+        return replace(plan, pairs=tuple(kept)) if kept or plan.scans else plan
+    # A start that is written down is hardly idle: it may look so beside a bound that it seldom
+    # meets. Where all are, there is none.
+    return plan if kept or plan.scans else replace(plan, pairs=())
 
 
 def _is_idle(
