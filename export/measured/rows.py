@@ -81,8 +81,13 @@ def unusual(
 ) -> dict[str, Tensors]:
     """The same rows many times as loud, and silent, with a word for each; what is `held` stays."""
     kept = {*spans, *held}
+    counts = any(
+        name not in kept and not each.is_floating_point() and each.dtype != torch.bool
+        for name, each in values.items()
+    )
+    loud = {name: each if name in kept else _loud(each) for name, each in values.items()}
     return {
-        ANY: {name: each if name in kept else _loud(each) for name, each in values.items()},
+        **({ANY: loud} if counts else {}),
         **{
             words: {
                 name: each if name in kept else louder(each, times) for name, each in values.items()
