@@ -3,7 +3,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -100,24 +100,25 @@ def _export(options: argparse.Namespace) -> None:
         _print(_export_target(_target(options), options, repository), options)
 
 
-def _import_parser() -> argparse.ArgumentParser:
+def _verb_parser(
+    verb: str, description: str, add_flags: Callable[[argparse.ArgumentParser], None]
+) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog=f"carousel-export {_IMPORT}",
-        description="Import a model that was exported elsewhere, ONNX or TorchScript.",
+        prog=f"carousel-export {verb}",
+        description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    importing.add_flags(parser)
+    add_flags(parser)
     return parser
+
+
+def _import_parser() -> argparse.ArgumentParser:
+    description = "Import a model that was exported elsewhere, ONNX or TorchScript."
+    return _verb_parser(_IMPORT, description, importing.add_flags)
 
 
 def _check_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=f"carousel-export {_CHECK}",
-        description="Prove an artifact again on this machine.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    checking.add_flags(parser)
-    return parser
+    return _verb_parser(_CHECK, "Prove an artifact again on this machine.", checking.add_flags)
 
 
 def _parser() -> argparse.ArgumentParser:

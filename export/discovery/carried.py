@@ -10,7 +10,7 @@ from carousel.export.discovery.pairing import pair_by_name, pair_by_place, short
 from carousel.export.errors import InvalidRequest
 from carousel.export.measured.sampling import noise_like
 from carousel.export.module.original import Observation, Original
-from carousel.export.module.tree import Tree, flatten
+from carousel.export.module.tree import Tree, copied, flatten
 
 # What an encoder made is what a decoder is given, and not its own.
 _STATE_NAME = re.compile(
@@ -272,7 +272,7 @@ def _try(
     """Run with `trial` as further arguments; keep them if they take effect as a state."""
     before = original.signature
     # Detached copies: what was returned must not share memory with what is given.
-    original.signature = before.having({name: _copy(tree) for name, tree in trial.items()})
+    original.signature = before.having({name: copied(tree) for name, tree in trial.items()})
     values = original.signature.tensors()
     try:
         after = original.run(values)
@@ -291,16 +291,6 @@ def _try(
         return True
     original.signature = before
     return False
-
-
-def _copy(tree: Tree) -> Tree:
-    if isinstance(tree, torch.Tensor):
-        return tree.detach().clone()
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*map(_copy, tree))
-    if isinstance(tree, (tuple, list)):
-        return type(tree)(_copy(each) for each in tree)
-    return tree
 
 
 def _same(left: torch.Tensor, right: torch.Tensor) -> bool:

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 
 from carousel.export.discovery.carried import Carried
-from carousel.export.discovery.hypotheses import Guesses, Hypothesis
+from carousel.export.discovery.hypotheses import Guesses, Hypothesis, check_axes
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.probes import Probe, Rejected, check_layers, fit_probes, listed
 from carousel.export.errors import ExportRefused, ForwardFailed, InvalidRequest, told
@@ -119,7 +119,7 @@ class Discovery:
         states = [each.leaf for each in self.carried if each.leaf in tensors]
         for name, axes in self.stated.items():
             if name in tensors:
-                _check_stated(name, axes, tensors[name], name in states)
+                check_axes(name, axes, tensors[name], name in states)
         fixed = [each.leaf for each in self.carried if each.fixed]
         return Guesses(tensors, states, fixed, self.stated, self._batch_first(), self.lengths)
 
@@ -292,14 +292,3 @@ def _answers(outputs: Mapping[str, Fitted], states: Collection[str | None]) -> d
     """The outputs that are no states; all where there are no others, so that no answer is empty."""
     found = {name: each for name, each in outputs.items() if name not in states}
     return found or {name: each for name, each in outputs.items() if each.fold == 1}
-
-
-def _check_stated(name: str, axes: Axes, example: torch.Tensor, is_state: bool) -> None:
-    """Raise InvalidRequest for axes that the example does not have."""
-    if len(axes) != example.dim():
-        raise InvalidRequest(f"axes: {name} has {example.dim()} axes, not {len(axes)}")
-    if is_state and TIME in axes:
-        raise InvalidRequest(f"axes: {name} is a state, and a state has no {TIME!r}")
-    for axis, long in zip(axes, example.shape, strict=True):
-        if isinstance(axis, int) and axis != long:
-            raise InvalidRequest(f"axes: {name} is {long} long where {axis} is stated")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from carousel.export.errors import InvalidRequest
 from carousel.models.spec import BATCH, TIME, Axis
 
 Axes = tuple[Axis, ...]
@@ -168,3 +169,14 @@ def _named(shape: Sequence[int], row: int | None, step: int | None) -> Axes:
     if step is not None:
         axes[step] = TIME
     return tuple(axes)
+
+
+def check_axes(name: str, axes: Axes, example: torch.Tensor, is_state: bool) -> None:
+    """Raise InvalidRequest for axes that the example does not have."""
+    if len(axes) != example.dim():
+        raise InvalidRequest(f"axes: {name} has {example.dim()} axes, not {len(axes)}")
+    if is_state and TIME in axes:
+        raise InvalidRequest(f"axes: {name} is a state, and a state has no {TIME!r}")
+    for axis, long in zip(axes, example.shape, strict=True):
+        if isinstance(axis, int) and axis != long:
+            raise InvalidRequest(f"axes: {name} is {long} long where {axis} is stated")

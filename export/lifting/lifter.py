@@ -21,7 +21,7 @@ from carousel.export.lifting.plan import After, Plan
 from carousel.export.lifting.recording import LAYERS, Recording
 from carousel.export.lifting.scans import find_late, find_scans
 from carousel.export.lifting.sites import Key
-from carousel.export.lifting.step import Step, Tensors
+from carousel.export.lifting.step import UNFIT, Step, Tensors
 from carousel.export.lifting.trial import Trial
 from carousel.export.lifting.ways import plans_of, start_of
 from carousel.export.module.original import Original
@@ -109,7 +109,7 @@ class Lifter:
                 self._prove(plan)
             except NotLifted:
                 raise
-            except Exception as error:  # whatever the user's code says to short or loud sequences
+            except UNFIT as error:  # what forward says to short or loud sequences
                 raise NotLifted(f"forward fails: {told(error)}") from error
             return Lifted(plan, trial, self._batch)
 
@@ -118,7 +118,7 @@ class Lifter:
         values = self._trial.draw(self._batch, 3, 1)
         try:
             few, more = (self._trial.record(self._trial.part(values, 0, n)) for n in (2, 3))
-        except Exception:  # whatever the user's code says to so few steps
+        except UNFIT:  # what forward says to so few steps
             return False
         return len(few.calls) < len(more.calls)
 
@@ -126,7 +126,7 @@ class Lifter:
         try:
             with self._trial.precise():
                 found = self._trial.whole(self._trial.draw(self._batch, 2, 1))
-        except Exception:  # forward makes numbers of one precision by itself
+        except UNFIT:  # forward makes numbers of one precision by itself
             return False
         return all(each.dtype != torch.float32 for each in found.values())
 
@@ -206,7 +206,7 @@ class Lifter:
     def _one_step(self, values: Tensors) -> Recording:
         try:
             return self._trial.record(self._trial.part(values, 0, 1))
-        except Exception as error:  # whatever the user's code says to a lone step
+        except UNFIT as error:  # what forward says to a lone step
             raise _TooShort from error
 
     def _prove(self, plan: Plan) -> None:
@@ -219,7 +219,7 @@ class Lifter:
                 start = start_of(plan, trial.record(trial.part(values, 0, plan.copies)), batch)
                 try:
                     expected = trial.expected(values, steps)
-                except Exception:  # so long or loud a sequence is not accepted
+                except UNFIT:  # so long or loud a sequence is not accepted
                     if not loud:
                         raise NotLifted(f"forward does not take {steps} steps") from None
                     continue

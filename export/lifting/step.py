@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from carousel.export.errors import ForwardFailed
 from carousel.export.lifting.plan import Plan, Substitution
 from carousel.export.lifting.scripted import watching
 from carousel.export.lifting.sites import Key, given, held
@@ -20,7 +21,16 @@ def called(module: nn.Module, call: Call) -> Tree:
     return module(*call.args, **call.kwargs)
 
 
+def run_forward(module: nn.Module, call: Call) -> Tree:
+    """Call the user's module; raises ForwardFailed with whatever it raises."""
+    try:
+        return called(module, call)
+    except Exception as error:  # whatever the user's code says to such values
+        raise ForwardFailed(error) from error
+
+
 END = called.__code__
+UNFIT = (ForwardFailed, LookupError, RuntimeError)  # of values that do not fit each other
 
 
 def tensors_of(module: nn.Module, others: Sequence[tuple[str, torch.Tensor]]) -> dict[int, Key]:
@@ -78,7 +88,7 @@ class Step(nn.Module):
         keys = tensors_of(self.module, self._others)
         mode = Substitution(self._plan, states, inputs, keys, END)
         with watching(mode):
-            tree = called(self.module, call)
+            tree = run_forward(self.module, call)
         found = flatten(tree, "output")
         for name, axis in self._outputs.items():
             if axis is not None and copies > 1:

@@ -11,7 +11,7 @@ from carousel.export.lifting.plan import Plan
 from carousel.export.lifting.recording import Recorder, Recording
 from carousel.export.lifting.scripted import watching
 from carousel.export.lifting.sites import Key, given
-from carousel.export.lifting.step import END, Step, Tensors, called, tensors_of
+from carousel.export.lifting.step import END, UNFIT, Step, Tensors, run_forward, tensors_of
 from carousel.export.measured.sampling import take_steps
 from carousel.export.module.original import Original
 from carousel.export.module.tree import flatten
@@ -75,7 +75,7 @@ class Trial:
         with self._original.restored():
             for values in several:
                 call = self._original.signature.call(_copies(values), self._original.omit)
-                outputs = flatten(called(self._original.module, call), "output")
+                outputs = flatten(run_forward(self._original.module, call), "output")
                 found.append({name: outputs[name].detach().clone() for name in self.outputs})
         return found
 
@@ -91,7 +91,7 @@ class Trial:
             known |= {id(each): (given(name), each) for name, each in mine.items()}
             recorder = Recorder(known, END, wanted)
             with watching(recorder):
-                tree = called(self._original.module, call)
+                tree = run_forward(self._original.module, call)
             found = flatten(tree, "output")
             recorder.recording.outputs = {name: found[name].detach() for name in self.outputs}
             return recorder.recording
@@ -156,7 +156,7 @@ class Trial:
             ):
                 if not all(same(wanted[name], found[name]) for name in wanted):
                     return False
-        except Exception:  # whatever the user's code says to a state that is none
+        except UNFIT:  # what forward says to a state that is none, or a state that it did not make
             return False
         return True
 

@@ -36,6 +36,17 @@ def fill(tree: Tree, name: str, values: Mapping[str, torch.Tensor]) -> Tree:
     return _rebuild(tree, name, lambda leaf: values[leaf])
 
 
+def copied(tree: Tree) -> Tree:
+    """Nested tuples and lists of tensors with copies of those, free of their history."""
+    if isinstance(tree, torch.Tensor):
+        return tree.detach().clone()
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*map(copied, tree))
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(copied(each) for each in tree)
+    return tree
+
+
 def labels(tree: Tree, name: str) -> dict[str, str]:
     """A short label for each tensor: its key in a mapping or its field, if any."""
     if isinstance(tree, tuple):

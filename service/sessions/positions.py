@@ -4,7 +4,7 @@ Pure.
 
 from collections.abc import Callable
 
-from carousel.service.errors import PositionConflict, ReplyNotKept
+from carousel.service.errors import PositionConflict, ReplyNotKept, SequenceTooLong
 from carousel.service.sessions.record import Head
 from carousel.service.sessions.reply import Reply, unpack_replies
 
@@ -42,6 +42,17 @@ def find_repeat(
             position=head.position,
         )
     return reply
+
+
+def position_after(head: Head, num_steps: int, longest: int | None) -> int:
+    """Where a session stands after so many steps; raises SequenceTooLong beyond the `longest`."""
+    position = head.position + num_steps
+    if longest is not None and position > longest:
+        raise SequenceTooLong(
+            f"{num_steps} time steps given; the session stands at {head.position}, and the model "
+            f"takes {longest} in all"
+        )
+    return position
 
 
 def replies_after(head: Head, position: int) -> tuple[Reply, ...]:

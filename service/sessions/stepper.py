@@ -7,17 +7,11 @@ from dataclasses import dataclass
 from carousel.models.row import Array
 from carousel.service.engine.loaded import Loaded
 from carousel.service.engine.request import NO_SLOT, Abandoned, Request
-from carousel.service.errors import (
-    ModelMismatch,
-    PositionConflict,
-    SequenceTooLong,
-    StateCorrupt,
-    StoreUnavailable,
-)
+from carousel.service.errors import ModelMismatch, PositionConflict, StateCorrupt, StoreUnavailable
 from carousel.service.sessions.answers import StepReply
 from carousel.service.sessions.commits import Ticket, WriteLost
 from carousel.service.sessions.lookup import Lookup
-from carousel.service.sessions.positions import find_repeat
+from carousel.service.sessions.positions import find_repeat, position_after
 from carousel.service.sessions.record import Head
 from carousel.service.sessions.reply import Reply, digest
 from carousel.service.sessions.session import Session
@@ -186,13 +180,8 @@ class Stepper:
     def _request(
         self, session: Session, step: Step, done: Callable[[Request], None] | None = None
     ) -> Request:
-        position = session.head.position + step.num_steps
         longest = session.loaded.spec.max_position
-        if longest is not None and position > longest:
-            raise SequenceTooLong(
-                f"{step.num_steps} time steps given; the session stands at "
-                f"{session.head.position}, and the model takes {longest} in all"
-            )
+        position = position_after(session.head, step.num_steps, longest)
         return Request(
             step.inputs,
             step.num_steps,
