@@ -148,7 +148,11 @@ class LoudHead(LastStep):
 
 
 class NotFinite(LastStep):
-    """Answers NaN wherever it is negative."""
+    """Answers NaN wherever it is negative, which it mostly is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn.init.constant_(self.fc.bias, -1.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out, _ = self.lstm(x)

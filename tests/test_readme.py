@@ -138,12 +138,12 @@ def test_the_import_line_works_as_printed(tmp_path: Path) -> None:
 
 def test_forecast_errors_are_those_of_the_recipe() -> None:
     """The sunspot errors in README are what training anew gives (other CPUs round differently)."""
-    from carousel.models.zoo.catalog import REFERENCES
     from carousel.models.zoo.sunspots import evaluate
+    from tests.zoo import built
 
     found = re.search(r"error is ([0-9.]+) sunspots;\s.*?has ([0-9]+\.[0-9]+)", README, re.DOTALL)
     assert found is not None
-    errors = evaluate(REFERENCES["simple-lstm"].build(lambda line: None))
+    errors = evaluate(built("simple-lstm"))
     assert float(found[1]) == pytest.approx(errors.model_rmse, abs=2.0)
     assert float(found[2]) == pytest.approx(errors.naive_rmse, abs=0.06)
 

@@ -1,5 +1,6 @@
 """The catalog: every reference model has the shapes it is known by, and can be built again."""
 
+from dataclasses import dataclass
 from functools import cache
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from carousel.models.zoo.catalog import REFERENCES
+from tests.zoo import built
 
 NAMES = (
     "lstm-10-20-2",
@@ -30,9 +32,24 @@ Shapes = tuple[tuple[int, ...], ...]
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A model built anew, what was said, and whether random numbers went on as if nothing was."""
+
+    module: nn.Module
+    lines: tuple[str, ...]
+    leaves_random_numbers: bool
+
+
 @cache
-def _built(name: str) -> nn.Module:
-    return REFERENCES[name].build(lambda line: None)
+def _again(name: str) -> Again:
+    """After other random numbers, without gradients."""
+    torch.rand(7)
+    before = torch.get_rng_state()
+    lines: list[str] = []
+    with torch.no_grad():
+        module = REFERENCES[name].build(lines.append)
+    return Again(module, tuple(lines), torch.equal(torch.get_rng_state(), before))
 
 
 def _shapes(answer: object) -> Shapes:
@@ -86,7 +103,7 @@ def test_example_and_answer_have_the_known_shapes(
     """The example has the shapes that the model is known by, and so has the answer to it."""
     example = REFERENCES[name].example()
     assert _shapes(example) == inputs
-    assert _shapes(_built(name)(*example)) == outputs
+    assert _shapes(built(name)(*example)) == outputs
 
 
 @pytest.mark.parametrize(
@@ -107,17 +124,14 @@ def test_layers_take_their_state_and_return_one_like_it(
 ) -> None:
     """A bare layer takes an initial state of the known shapes and returns the next one."""
     initial = tuple(torch.ones(shape) for shape in states)  # each (L, B, H)
-    _, final = _built(name)(torch.ones(x), initial if len(initial) > 1 else initial[0])
+    _, final = built(name)(torch.ones(x), initial if len(initial) > 1 else initial[0])
     assert _shapes(final) == states
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_builds_are_bit_equal(name: str) -> None:
     """A model built again, after other random numbers and without gradients, is the same."""
-    torch.rand(7)
-    with torch.no_grad():
-        again = REFERENCES[name].build(lambda line: None)
-    first, second = _built(name).state_dict(), again.state_dict()
+    first, second = built(name).state_dict(), _again(name).module.state_dict()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
@@ -125,8 +139,8 @@ def test_two_builds_are_bit_equal(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_build_and_example_leave_the_random_numbers_alone(name: str) -> None:
     """The caller's random numbers go on as if nothing had been built."""
+    assert _again(name).leaves_random_numbers
     before = torch.get_rng_state()
-    REFERENCES[name].build(lambda line: None)
     REFERENCES[name].example()
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -134,7 +148,7 @@ def test_build_and_example_leave_the_random_numbers_alone(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_built_models_are_ready_to_serve(name: str) -> None:
     """A built model is in eval mode and holds no gradients."""
-    module = _built(name)
+    module = built(name)
     assert not any(part.training for part in module.modules())
     assert all(parameter.grad is None for parameter in module.parameters())
 
@@ -142,8 +156,7 @@ def test_built_models_are_ready_to_serve(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_build_says_what_it_does(name: str) -> None:
     """Every build reports at least one line."""
-    lines: list[str] = []
-    REFERENCES[name].build(lines.append)
+    lines = _again(name).lines
     assert lines
     assert not any("\n" in line for line in lines)
 

@@ -13,6 +13,7 @@ from torch import nn
 from carousel import export_model
 from carousel.models.zoo.catalog import REFERENCES
 from tests.live import Live
+from tests.zoo import built
 
 NUM_STEPS = 9
 FEATURES = {
@@ -39,9 +40,7 @@ Floats = npt.NDArray[np.float32]
 @pytest.fixture(scope="module")
 def modules() -> dict[str, nn.Module]:
     """The untouched modules, by name."""
-    return {
-        name: each.build(lambda line: None) for name, each in REFERENCES.items() if name not in PAIR
-    }
+    return {name: built(name) for name in REFERENCES if name not in PAIR}
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ class Sampler:
     lengths: str | None = None
     spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     counts: Collection[str] = ()
+    _are_few: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def draw(self, batch: int, time: int, seed: int) -> dict[str, torch.Tensor]:
         """Every tensor at `batch` rows and `time` steps.
@@ -56,8 +57,34 @@ class Sampler:
                 found[name] = draw_span(self.spans[name], shape, tensor.dtype, generator)
                 continue
             lead = [sizes[axis] for axis in self.axes[name] if not isinstance(axis, int)]
-            found[name] = _draw(tensor.detach(), self.axes[name], lead, generator)
+            found[name] = self._drawn(name, tensor.detach(), lead, generator)
         return found
+
+    def _drawn(
+        self, name: str, tensor: torch.Tensor, lead: list[int], generator: torch.Generator
+    ) -> torch.Tensor:
+        axes = self.axes[name]
+        if tensor.numel() == 0:
+            sizes = iter(lead)
+            return tensor.new_zeros(
+                [each if isinstance(each, int) else next(sizes) for each in axes]
+            )
+        varying = [index for index, axis in enumerate(axes) if not isinstance(axis, int)]
+        if not varying:
+            # A sample that equals the example proves nothing. One number for all is a setting.
+            return (
+                _values(tensor, tuple(tensor.shape), generator) if tensor.dim() else tensor.clone()
+            )
+        front = list(range(len(varying)))
+        frames = tensor.movedim(varying, front).flatten(0, len(varying) - 1)  # (N, F...)
+        count = math.prod(lead)
+        if name not in self._are_few:
+            self._are_few[name] = len(torch.unique(frames, dim=0)) < _FEW
+        if self._are_few[name]:
+            drawn = _values(tensor, (count, *frames.shape[1:]), generator)
+        else:
+            drawn = frames[torch.randint(len(frames), (count,), generator=generator)]
+        return drawn.reshape(*lead, *frames.shape[1:]).movedim(front, varying).contiguous()
 
     def rows(
         self, values: Mapping[str, torch.Tensor], index: Sequence[int]
@@ -103,27 +130,6 @@ def take_steps(tensor: torch.Tensor, axes: Axes, start: int, end: int) -> torch.
     if TIME not in axes:
         return tensor
     return tensor.narrow(axes.index(TIME), start, end - start)
-
-
-def _draw(
-    tensor: torch.Tensor, axes: Axes, lead: list[int], generator: torch.Generator
-) -> torch.Tensor:
-    if tensor.numel() == 0:
-        sizes = iter(lead)
-        shape = [axis if isinstance(axis, int) else next(sizes) for axis in axes]
-        return tensor.new_zeros(shape)
-    varying = [index for index, axis in enumerate(axes) if not isinstance(axis, int)]
-    if not varying:
-        # A sample that equals the example proves nothing. One number for all is a setting.
-        return _values(tensor, tuple(tensor.shape), generator) if tensor.dim() else tensor.clone()
-    front = list(range(len(varying)))
-    frames = tensor.movedim(varying, front).flatten(0, len(varying) - 1)  # (N, F...)
-    count = math.prod(lead)
-    if len(torch.unique(frames, dim=0)) >= _FEW:
-        drawn = frames[torch.randint(len(frames), (count,), generator=generator)]
-    else:
-        drawn = _values(tensor, (count, *frames.shape[1:]), generator)
-    return drawn.reshape(*lead, *frames.shape[1:]).movedim(front, varying).contiguous()
 
 
 def _values(

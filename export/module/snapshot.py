@@ -108,11 +108,13 @@ def _contents(container: Any) -> Any:
 
 
 def _unchanged(container: Any, contents: Any) -> bool:
-    now, before = (
-        [*each.keys(), *each.values()] if isinstance(each, dict) else list(each)
-        for each in (container, contents)
-    )
-    return len(now) == len(before) and all(map(operator.is_, now, before))
+    if len(container) != len(contents):
+        return False
+    if isinstance(container, dict) and not all(
+        map(operator.is_, container.values(), contents.values())
+    ):
+        return False
+    return all(map(operator.is_, container, contents))
 
 
 def _version(tensor: torch.Tensor) -> int:

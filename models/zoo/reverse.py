@@ -126,16 +126,16 @@ class Lesson:
         return self._taught
 
 
-def teach(report: Report) -> tuple[Weights, Weights]:
-    """The weights of an encoder and its decoder."""
+def teach(report: Report, rounds: int = _ROUNDS) -> tuple[Weights, Weights]:
+    """The weights of an encoder and its decoder after so many rounds."""
     with seeded(_SEED), torch.enable_grad():
         encoder, decoder = Encoder(), Decoder()
         weights = [*encoder.parameters(), *decoder.parameters()]
         optimizer = torch.optim.Adam(weights, lr=_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, _RATE, total_steps=_ROUNDS, pct_start=0.2
+            optimizer, _RATE, total_steps=rounds, pct_start=0.2
         )
-        for each in range(1, _ROUNDS + 1):
+        for each in range(1, rounds + 1):
             loss = _loss(encoder, decoder, _words())
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
@@ -143,7 +143,7 @@ def teach(report: Report) -> tuple[Weights, Weights]:
             optimizer.step()
             schedule.step()
             if each % 100 == 0:
-                report(f"round {each} of {_ROUNDS}: loss {loss.item():.3f}")
+                report(f"round {each} of {rounds}: loss {loss.item():.3f}")
     return encoder.state_dict(), decoder.state_dict()
 
 
