@@ -48,6 +48,8 @@ def export_model(
     InvalidRequest where the arguments do not fit; RepositoryError where nothing can be written.
     """
     check_model_name(name)
+    if not isinstance(axes or {}, Mapping):
+        raise InvalidRequest(f"axes: a dict of inputs and their axes is expected, not {axes!r}")
     options = Options(
         shapes={key: Stated(None, tuple(each)) for key, each in (axes or {}).items()},
         output_names=output_names,

@@ -12,6 +12,7 @@ from carousel.models.spec import BATCH, TIME, Axis, Dtype
 Value = float | int | bool
 
 _MOST_TOLERANCE = 0.1
+_INTEGERS = torch.iinfo(torch.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,19 @@ class Options:
         for name, span in self.ranges.items():
             if not (isinstance(span, tuple) and len(span) == 2 and all(map(_is_int, span))):
                 raise InvalidRequest(f"--range: {name} needs two integers, not {span!r}")
+            if not all(_INTEGERS.min <= each <= _INTEGERS.max for each in span):
+                raise InvalidRequest(f"--range: {name} is of int64, and {span} is not within it")
             if span[0] > span[1]:
                 raise InvalidRequest(f"--range: {name} has nothing between {span[0]} and {span[1]}")
         _check_kind("--constant", self.constants, (int, float, bool), "a number")
         _check_kind("--initial", self.initial, (torch.Tensor,), "a tensor")
-        if self.tolerance is not None and not 0 < self.tolerance <= _MOST_TOLERANCE:
+        if self.output_names is not None:
+            names = self.output_names
+            if isinstance(names, str) or not all(isinstance(each, str) and each for each in names):
+                raise InvalidRequest(f"output_names: a list of names is expected, not {names!r}")
+        asked = self.tolerance
+        known = asked is None or isinstance(asked, (int, float))
+        if not known or (asked is not None and not 0 < asked <= _MOST_TOLERANCE):
             raise InvalidRequest(
                 f"--tolerance: {self.tolerance!r} is not above 0 and at most {_MOST_TOLERANCE}: "
                 "the largest error in proportion to the largest value"

@@ -30,7 +30,7 @@ from carousel.export.measured.subject import Reference
 from carousel.export.measured.tolerance import Tolerance
 from carousel.export.module.cells import SteppedCell, network_of, of_network, sequence_example
 from carousel.export.module.determinism import generators_held, observe_twice, refuse_rewritten
-from carousel.export.module.judge import refuse_decisions
+from carousel.export.module.judge import judge_decisions
 from carousel.export.module.layers import CELLS, recurrent_layers
 from carousel.export.module.original import Observation, Original, unwrap
 from carousel.export.module.signature import Signature
@@ -49,7 +49,11 @@ def prove(
 ) -> Proven:
     """Make the programs of `module` and measure them; raises ExportRefused or InvalidRequest."""
     options.check_values()
+    if not isinstance(module, nn.Module):
+        raise InvalidRequest(f"an nn.Module is expected, not {type(module).__name__}")
     module = unwrap(module)
+    if any(isinstance(each, nn.parameter.UninitializedParameter) for each in module.parameters()):
+        raise InvalidRequest("the module has lazy layers: call it once on the example first")
     refuse_foreign(module)
     weights = sum(each.numel() for each in module.parameters())
     quick = kernels_for(module, weights)
@@ -95,6 +99,9 @@ class _Work:
             search = Search(self.original, signature, options)
             for lifted in self._hidden(options, search, timed=True):
                 return lifted
+            self.original.signature, self.original.omit = signature, frozenset()
+            with suppress(ExportRefused):
+                return self._programs(_measure(self.original, options, whole=True), options)
             raise
         refused, proven = found.ask, None
         if refused is None:
@@ -153,7 +160,7 @@ class _Work:
         built = _build(self.traced, reference, subject, self.progress)
         _, measured = built.programs[0]
         subject.spec = measured.told(subject.spec)
-        return record(self.name, subject, built.programs, tuple(_notes(built, reference, layout)))
+        return record(self.name, subject, built.programs, built.notes(subject, reference))
 
 
 def _is_whole(proven: Proven | None) -> bool:
@@ -170,14 +177,6 @@ def _hides(found: _Found, module: nn.Module) -> bool:
     both_ways = any(getattr(layers.get(path), "bidirectional", False) for path in ran)
     explicit = any(each.argument is not None for each in found.states.variables)
     return not explicit and not both_ways and found.layout.sampler.lengths is None
-
-
-def _notes(built: Built, reference: Reference, layout: Layout) -> Iterator[str]:
-    """What was not compared, and why."""
-    yield from layout.notes
-    yield from reference.skipped
-    for shortfall in built.shortfalls:
-        yield f"left out: {shortfall}"
 
 
 def _build(
@@ -207,8 +206,11 @@ def _adapt(module: nn.Module, example: object) -> tuple[Original, nn.Module]:
     return Original(module, Signature.of(module, example)), module
 
 
-def _measure(original: Original, options: Options) -> _Found:
-    """Which axes vary, what the states are, and what else they may be."""
+def _measure(original: Original, options: Options, *, whole: bool = False) -> _Found:
+    """Which axes vary, what the states are, and what else they may be.
+
+    With `whole` the state of a layer that is called several times is none.
+    """
     seen = observe_twice(original)
     refuse_rewritten(original)
     fixed = find_fixed(original, options.fixed, options.states)
@@ -223,10 +225,10 @@ def _measure(original: Original, options: Options) -> _Found:
         # Called a state, and as long as time: it is an input.
         carried = tuple(each for each in carried if each not in grown)
         layout = _lay_out(original, carried, lengths, options)
-    drawn = _accepted(original, layout)
-    constants = {name for name, each in drawn.items() if each.dim() == 0 or name == lengths}
-    refuse_decisions(original, drawn, constants)
-    states = find_states(original, layout, carried)
+    given = original.signature.tensors().items()
+    constants = {name for name, each in given if each.dim() == 0 or name == lengths}
+    judge_decisions(original, _accepted(original, layout), constants)
+    states = find_states(original, layout, carried, whole=whole)
     maybe = find_counterparts(original, layout, carried, options.states)
     first = original.signature.leaves(next(iter(original.signature.trees)))
     ask = None
@@ -266,14 +268,14 @@ def _refuse_written(original: Original, seen: Observation, carried: Sequence[Car
             )
 
 
-def _accepted(original: Original, layout: Layout) -> dict[str, torch.Tensor]:
-    """Drawn values that forward takes; those of the example where it takes no others."""
+def _accepted(original: Original, layout: Layout) -> Iterator[dict[str, torch.Tensor]]:
+    """Drawn values that forward takes, and those of the example."""
     for seed in range(3, 3 + _DRAWS):
         drawn = layout.sampler.draw(layout.batch, layout.time, seed)
         with suppress(ForwardFailed):
             original.run(drawn)
-            return drawn
-    return dict(layout.probes[0].values)
+            yield drawn
+    yield dict(layout.probes[0].values)
 
 
 def _find_lengths(original: Original, seen: Observation) -> str | None:

@@ -35,7 +35,7 @@ def check_model_name(name: str) -> None:
     """Raise RepositoryError unless `name` can be a model's name: letters, digits and `._-`, 128 at
     most.
     """
-    if not _MODEL_NAME.fullmatch(name):
+    if not isinstance(name, str) or not _MODEL_NAME.fullmatch(name):
         raise RepositoryError(
             f"{name!r} cannot be a model's name: letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit, 128 at most"

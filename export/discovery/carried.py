@@ -42,13 +42,14 @@ class Carried:
 @dataclass(frozen=True, slots=True)
 class _Run:
     """A run by which states are told: on `values` that are unlike each other. `fixed` are leaves
-    that are states already.
+    that are states already, `declared` parameters that the caller says are.
     """
 
     original: Original
     values: dict[str, torch.Tensor]
     seen: Observation
     fixed: frozenset[str]
+    declared: frozenset[str]
 
 
 def find_carried(
@@ -68,7 +69,8 @@ def find_carried(
             raise InvalidRequest(f"states: forward has no parameter {sorted(unknown)[0]!r}")
     _complete(original, seen, declared)
     values = shaken(original)
-    run = _Run(original, values, original.run(values), frozenset(each.leaf for each in fixed))
+    known = frozenset(each.leaf for each in fixed)
+    run = _Run(original, values, original.run(values), known, frozenset(declared or ()))
     found = list(fixed)
     for parameter in original.signature.trees:
         if declared is None or parameter in declared:
@@ -238,7 +240,7 @@ def _waiting(run: _Run, leaf: str) -> list[str]:
         if values[name].shape == values[leaf].shape
         and name not in run.fixed
         and _fed(run.seen, values[name]) is None
-        and (name == leaf or _is_named_so(name))
+        and (name == leaf or _is_named_so(name) or name.split(".", 1)[0] in run.declared)
     ]
 
 

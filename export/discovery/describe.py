@@ -145,7 +145,7 @@ def _tokens(original: Original, layout: Layout, name: str) -> tuple[int | None, 
     """The ids that every embedding fed by the input `name` knows, or that forward takes."""
     probe = layout.probes[-1]
     value = probe.values[name]
-    if value.is_floating_point() or value.dtype == torch.bool:
+    if value.is_floating_point() or value.dtype == torch.bool or value.numel() == 0:
         return None, None
     known = vocabulary(value, probe.seen.calls)
     if known is not None:

@@ -36,6 +36,7 @@ class Discovery:
     failed: list[str] = field(default_factory=list)
     coupled: list[tuple[Hypothesis, str]] = field(default_factory=list)
     stuck: list[tuple[Hypothesis, str]] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
 
     def discover(self) -> Layout:
         """The layout of the module; raises ExportRefused where none can be served."""
@@ -62,7 +63,7 @@ class Discovery:
             layout = layout or self._first(guesses.time_only())
         layout = layout or self._first(guesses.static())
         if layout is None:
-            rejected = [*self.failed, *(reason for _, reason in self.coupled)]
+            rejected = [*self.failed, *(reason for _, reason in self.coupled), *self.unseen]
             why = f" ({rejected[0]})" if rejected else ""
             raise InvalidRequest(
                 f"axes: the module does not run with the axes that were given{why}"
@@ -139,6 +140,8 @@ class Discovery:
                     self.coupled.append((hypothesis, rejected.reason))
                 elif rejected.kind == "time":
                     self.stuck.append((hypothesis, rejected.reason))
+                elif rejected.kind == "layers":
+                    self.unseen.append(rejected.reason)
         return None
 
     def _measure(self, hypothesis: Hypothesis) -> Layout:

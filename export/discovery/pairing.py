@@ -48,10 +48,12 @@ def pair_by_place(
         if sorted(alike, key=lambda name: ancestors[name])[:waiting] != list(chosen) and max(
             ancestors[name] for name in chosen
         ) > min(ancestors[name] for name in alike if name not in chosen):
+            place = chosen[0].removeprefix("output.")
             raise ExportRefused(
                 f"any of {', '.join(alike)} could be the new value of the state {leaf!r}",
-                "return a dict or a NamedTuple with the new state under the argument's name, such "
-                f"as {{'y': y, {leaf!r}: new_state}}",
+                f"say which, states={{{leaf!r}: {place!r}, ...}} (--state {leaf}={place}) with all "
+                "states, or return a dict or a NamedTuple with the new state under the argument's "
+                f"name, such as {{'y': y, {leaf!r}: new_state}}",
             )
     return chosen[0]
 

@@ -56,7 +56,8 @@ class StateVar:
 @dataclass(frozen=True, slots=True)
 class States:
     """All states, the layers left alone that start at zeros, those that start at something made
-    from the input, those stepped over T in a loop, and those that run a window in every call.
+    from the input, those stepped over T in a loop, those that run a window in every call, and
+    those that are called several times in every call and start anew in each.
 
     `step` runs one time step with the states explicit, where forward's own code hides them.
     """
@@ -66,6 +67,7 @@ class States:
     computed: tuple[str, ...]
     looped: tuple[str, ...]
     windows: tuple[Window, ...] = ()
+    several: tuple[str, ...] = ()
     step: nn.Module | None = None
 
 
@@ -84,20 +86,35 @@ def final(state: StateVar, seen: Observation) -> torch.Tensor:
     if state.output is not None:
         return seen.outputs[state.output]
     assert state.layer is not None
+    if state.layer not in seen.calls.layers:
+        raise _idle(state.layer)
     return seen.calls.layers[state.layer][-1].final[state.part]
 
 
-def find_states(original: Original, layout: Layout, carried: Sequence[Carried]) -> States:
-    """Sort every recurrent layer that ran; raises ExportRefused where one cannot be served."""
+def _idle(path: str) -> ExportRefused:
+    return ExportRefused(
+        f"the layer {path!r} runs at some sizes or values and not at others",
+        "call it at every run, whatever the batch, the length and the values",
+    )
+
+
+def find_states(
+    original: Original, layout: Layout, carried: Sequence[Carried], *, whole: bool = False
+) -> States:
+    """Sort every recurrent layer that ran; raises ExportRefused where one cannot be served, and
+    LayerRefused where its state cannot be carried. With `whole` such a one starts anew in every
+    run.
+    """
     calls = {path: _calls(layout.probes, path) for path in layout.probes[0].seen.calls.layers}
     _refuse_bypassed(layout.probes)
     layers = dict(original.module.named_modules())
     fed = {(each.layer, each.part) for each in carried if each.layer is not None}
     windows = {} if layout.time else dict(find_windows(layers, calls, {path for path, _ in fed}))
+    several = {path for path, each in calls.items() if whole and _is_fixed(each)}
     looped = tuple(
         path
         for path, each in calls.items()
-        if path not in windows and _is_looped(path, each, layout.probes)
+        if path not in {*windows, *several} and _is_looped(path, each, layout.probes)
     )
     fed |= _driven(original, calls)
     variables: list[StateVar] = []
@@ -108,7 +125,8 @@ def find_states(original: Original, layout: Layout, carried: Sequence[Carried]) 
             if (path, part) in fed:
                 continue
             fate = _fate([call[0] for call in each], part, layout.probes)
-            if fate.kind == "lift" and path not in windows and not _is_inner(each):
+            inner = path in {*windows, *several} or _is_inner(each)
+            if fate.kind == "lift" and not inner:
                 variables.append(_lifted(path, part, each[0][0], fate))
             elif fate.kind == "computed":
                 computed.append(path)
@@ -122,6 +140,7 @@ def find_states(original: Original, layout: Layout, carried: Sequence[Carried]) 
         tuple(dict.fromkeys(computed)),
         looped,
         tuple(windows.values()),
+        tuple(several),
     )
 
 
@@ -141,10 +160,7 @@ def _driven(original: Original, calls: dict[str, list[list[LayerCall]]]) -> set[
 
 def _calls(probes: tuple[Probe, ...], path: str) -> list[list[LayerCall]]:
     if not all(path in probe.seen.calls.layers for probe in probes):
-        raise ExportRefused(
-            f"the layer {path!r} runs at some sizes and not at others",
-            "call it at every run, whatever the batch and the length",
-        )
+        raise _idle(path)
     return [probe.seen.calls.layers[path] for probe in probes]
 
 
@@ -166,9 +182,14 @@ def _is_looped(path: str, calls: list[list[LayerCall]], probes: tuple[Probe, ...
         return True
     if set(counts) == {1} or _is_inner(calls):
         return False
+    where = ", whatever the length"
+    if len(set(counts)) > 1:
+        other = next(index for index, count in enumerate(counts) if count != counts[0])
+        where = f" at T={times[0]}, and {counts[other]} times at T={times[other]}"
     raise LayerRefused(
-        f"the layer {path!r} is called {counts[0]} times in one run, whatever the length",
-        "call it once, or once per time step; or use one layer object for each call",
+        f"the layer {path!r} is called {counts[0]} times in one run{where}",
+        "call it once, or once per time step; use one layer object for each call; or fix the "
+        "length with `axes`",
     )
 
 
@@ -176,8 +197,12 @@ def _is_inner(calls: list[list[LayerCall]]) -> bool:
     """Whether the layer is stepped a fixed number of times: a decoder, which starts anew in every
     run.
     """
-    fixed = len({len(each) for each in calls}) == 1 and len(calls[0]) > 1
-    return fixed and all((call.steps or 1) == 1 for each in calls for call in each)
+    return _is_fixed(calls) and all((call.steps or 1) == 1 for each in calls for call in each)
+
+
+def _is_fixed(calls: list[list[LayerCall]]) -> bool:
+    """Whether the layer is called several times, and as often at every size."""
+    return len({len(each) for each in calls}) == 1 and len(calls[0]) > 1
 
 
 def _fate(calls: list[LayerCall], part: int, probes: tuple[Probe, ...]) -> _Fate:

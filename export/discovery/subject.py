@@ -86,10 +86,9 @@ class ModuleSubject:
         """The untouched module; raises NotAccepted where forward fails."""
         values, omit = self._arguments(given)
         try:
-            seen = self.original.run(values, omit)
+            return self._result(self.original.run(values, omit))
         except Exception as error:  # whatever the user's code says to a size it does not take
             raise NotAccepted(told(error)) from error
-        return self._result(seen)
 
     def after(self, given: Given, batch: int, result: Result) -> Tensors:
         """What a run tells; of states that forward's own code hides, what stepping it leaves."""
@@ -132,6 +131,12 @@ class ModuleSubject:
                 return _both_ends(path)
         if self.found.computed:
             return f"the initial state of {self.found.computed[0]} is computed from the input"
+        if self.found.several and not self.states:
+            return (
+                f"the layer {self.found.several[0]!r} is called several times in every call of "
+                "forward, and starts anew in each. To carry its state, take it as an argument of "
+                "forward and return its new value"
+            )
         if self.found.windows and not self.states:
             window = self.found.windows[0]
             return (

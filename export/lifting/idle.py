@@ -6,17 +6,19 @@ from dataclasses import replace
 import torch
 
 from carousel.export.lifting.plan import Plan
-from carousel.export.lifting.step import Tensors
+from carousel.export.lifting.step import UNFIT, Tensors
 from carousel.export.lifting.trial import Trial
 from carousel.export.lifting.ways import start_of
 
 _NOISE = (1.0, 1e2, 1e4)  # that changes not one bit of anything but the state's own new value
+_STEPS = 6  # one of which may forget the state, whatever it was
 
 
 def without_idle(plan: Plan, trial: Trial, batch: int) -> Plan:
     """The plan without the pairs whose values change nothing."""
     values = trial.draw(batch, plan.copies, 3)
-    one = trial.part(values, 0, 1)
+    drawn = trial.draw(batch, _STEPS, 4)
+    steps = [trial.part(drawn, index, index + 1) for index in range(_STEPS)]
     start = start_of(plan, trial.record(values), batch)
     assert start is not None, "the plan held"
     generator = torch.Generator().manual_seed(3)
@@ -25,8 +27,9 @@ def without_idle(plan: Plan, trial: Trial, batch: int) -> Plan:
         index
         for index in range(len(plan.pairs))
         if all(
-            _is_idle(plan, trial, one, states, index, _noisy(states[index], noise, generator))
+            _is_idle(plan, trial, one, states, index, _other(states[index], noise, generator))
             for noise in _NOISE
+            for one in steps
         )
     ]
     kept = [pair for index, pair in enumerate(plan.pairs) if index not in idle]
@@ -48,19 +51,32 @@ def _is_idle(
 ) -> bool:
     """Whether one state may be another and all else stays as it is."""
     step = trial.step(plan)
-    found, after = trial.advance(step, values, states)
     changed = [other if place == index else each for place, each in enumerate(states)]
-    again, later = trial.advance(step, values, changed)
+    found, after = trial.advance(step, values, states)
+    try:
+        again, later = trial.advance(step, values, changed)
+    except UNFIT:  # it is read, if only to be refused
+        return False
     others = [place for place in range(len(after)) if place != index]
     return all(torch.equal(found[name], again[name]) for name in found) and all(
         torch.equal(after[place], later[place]) for place in others
     )
 
 
+def _other(state: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
+    """Another value of its kind."""
+    if state.dtype == torch.bool:
+        return ~state
+    if not (state.is_floating_point() or state.is_complex()):
+        step = torch.randint(1, 4, state.shape, generator=generator)
+        return state + (step if scale > 1 else -step).to(state.dtype)
+    return _noisy(state, scale, generator)
+
+
 def _noisy(state: torch.Tensor, scale: float, generator: torch.Generator) -> torch.Tensor:
     if state.dtype == torch.bool:
         return torch.ones_like(state)  # that a state has begun: else it is not read
-    if not state.is_floating_point():
+    if not (state.is_floating_point() or state.is_complex()):
         return state
     noise = torch.randn(state.shape, generator=generator, dtype=torch.float64)
     return state + (scale * noise).to(state.dtype)

@@ -55,6 +55,7 @@ class Step(nn.Module):
     ) -> None:
         super().__init__()
         self.module = original.module
+        self._original = original
         self._signature = original.signature
         self._omit = tuple(original.omit)
         self._plan = plan
@@ -87,7 +88,7 @@ class Step(nn.Module):
         inputs = {given(name): each for name, each in values.items()}
         keys = tensors_of(self.module, self._others)
         mode = Substitution(self._plan, states, inputs, keys, END)
-        with watching(mode):
+        with watching(mode), self._original.settled():
             tree = run_forward(self.module, call)
         found = flatten(tree, "output")
         for name, axis in self._outputs.items():

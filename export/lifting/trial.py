@@ -90,7 +90,7 @@ class Trial:
             known = {id(each): (held[id(each)], each) for each in tensors.values()}
             known |= {id(each): (given(name), each) for name, each in mine.items()}
             recorder = Recorder(known, END, wanted)
-            with watching(recorder):
+            with watching(recorder), self._original.settled():
                 tree = run_forward(self._original.module, call)
             found = flatten(tree, "output")
             recorder.recording.outputs = {name: found[name].detach() for name in self.outputs}

@@ -10,7 +10,6 @@ from carousel.export.errors import ExportRefused
 from carousel.export.measured.chunks import chunked
 from carousel.export.measured.rows import LOUD, joined, places, take
 from carousel.export.measured.sampling import take_steps
-from carousel.export.measured.span import LONG
 from carousel.export.measured.stepper import Result, Stepper
 from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only
 from carousel.export.measured.tolerance import (
@@ -42,7 +41,7 @@ def forgets(candidate: Candidate, reference: Reference) -> str | None:
     """Whether a long sequence shows memory that the states do not have and short ones do not need:
     a convolution over the last hundreds of steps.
     """
-    stepper, batch, time = candidate.stepper, int(reference.subject.spec.has_batch), LONG[0]
+    stepper, batch, time = candidate.stepper, int(reference.subject.spec.has_batch), reference.long
     if stepper.spec.run_steps is not None or not reference.takes(time):
         return None  # of single steps the whole is made, which is compared
     expected = reference.at(batch, time)
@@ -63,17 +62,18 @@ def drift(expected: Expected, found: Result) -> float | None:
     """
     wanted, ceiling = expected.tensors(), expected.subject.tolerance.ceiling
     off = Tolerance(ceiling, ceiling).compare(wanted, only(found.all(), wanted))
-    if off.passes or is_lost(expected):
+    if off.passes or lost(expected):
         return off.ratio * ceiling
     return None
 
 
-def is_lost(expected: Expected) -> bool:
-    """Whether the original itself is off by more in float32 than anything may be."""
+def lost(expected: Expected) -> frozenset[str]:
+    """The tensors by which the original itself is off by more in float32 than anything may be."""
     ceiling = expected.subject.tolerance.ceiling
-    return any(
-        off.error > ceiling * max(1.0, expected.tensors()[name].abs().max().item())
+    return frozenset(
+        name
         for name, off in expected.rounding().items()
+        if off.error > ceiling * max(1.0, expected.tensors()[name].abs().max().item())
     )
 
 
@@ -124,10 +124,12 @@ def _differs(
             ),
         )
         wanted = alone.tensors()
-        found = tolerance.compare(
-            wanted, take(only(chunks.all(), wanted), after, rows), roundings=[alone.rounding]
-        )
-        if not found.passes and not is_lost(alone):
+        own = take(only(chunks.all(), wanted), after, rows)
+        found = tolerance.compare(wanted, own, roundings=[alone.rounding])
+        kept = {} if found.passes else only(wanted, wanted.keys() - lost(alone))
+        if kept:
+            found = tolerance.compare(kept, own, roundings=[alone.rounding])
+        if kept and not found.passes:
             return f"{each.words}: chunks differ from the whole by {found.error:.1e}"
     return None
 
@@ -168,6 +170,15 @@ def _marked(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
         yield Unusual(f"steps of {mark:g}", inputs, 1.0)
         if abs(mark) > 1:
             yield Unusual(f"steps as loud as {mark:g}", _as_loud(spec, expected, abs(mark)), 1.0)
+            first = {
+                each.name: _scaled(
+                    expected.inputs[each.name],
+                    each.time_axis,
+                    {0: 10 * _ABOVE * abs(mark) / _peak(expected.inputs[each.name])},
+                )
+                for each in spec.inputs
+            }
+            yield Unusual(f"a first step as loud as {mark:g}", first, abs(mark))
 
 
 def _as_loud(spec: ModelSpec, expected: Expected, peak: float) -> Tensors:
@@ -176,9 +187,13 @@ def _as_loud(spec: ModelSpec, expected: Expected, peak: float) -> Tensors:
     for each in spec.inputs:
         tensor = inputs[each.name]
         if tensor.is_floating_point():
-            tensor = tensor * (_ABOVE * peak / max(tensor.abs().max().item(), 1e-9))
+            tensor = tensor * (_ABOVE * peak / _peak(tensor))
             inputs[each.name] = _scaled(tensor, each.time_axis, {1: 10 * _ABOVE})
     return inputs
+
+
+def _peak(tensor: torch.Tensor) -> float:
+    return max(tensor.abs().max().item(), 1e-9) if tensor.numel() else 1.0
 
 
 def _may_hold(spec: InputSpec, tensor: torch.Tensor, mark: float) -> bool:

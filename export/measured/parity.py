@@ -8,8 +8,10 @@ from time import perf_counter
 
 from carousel.export.measured import lengths, streaming
 from carousel.export.measured.cases import Cases, FallsShort, flat
+from carousel.export.measured.loudness import check_loud
 from carousel.export.measured.memory import drift
 from carousel.export.measured.rows import (
+    LOUDER,
     ROWS,
     added_rounding,
     around,
@@ -18,7 +20,7 @@ from carousel.export.measured.rows import (
     take,
     unusual,
 )
-from carousel.export.measured.span import LONG, Span
+from carousel.export.measured.span import FAR, Span
 from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only, size
 from carousel.export.measured.tolerance import Scale, Tensors
 from carousel.export.programs.candidate import Candidate
@@ -87,7 +89,7 @@ class Meter:
             raise FallsShort(f"{self._candidate.kind}: padded batches differ from rows alone")
         self._candidate.ragged = "exact" if padded is not None else "equal_length"
         self._whole(self._grid())
-        self._sizes()
+        self._unusual()
         if self._spec.has_batch:
             self._tell("rows alone and beside others")
             self._rows()
@@ -98,14 +100,14 @@ class Meter:
         if self._spec.has_time:
             self._tell("the shortest and the longest sequence")
             span = Span.of(self._reference, self._times())
-            span = span.far(self._reference, max(TIMES), LONG[0])
+            span = span.far(self._reference, max(TIMES), self._reference.long)
         self._tell("chunks beside the whole")
         streams = streaming.measure(self._candidate, self._reference, span.least)
         for cases in (streams.cases, padded):
             if cases is not None:
                 self._cases.merge(cases)
         if self._spec.has_time and streams.kind == "none":  # a stream may run in pieces
-            span = span.far(self._reference, *LONG)
+            span = span.far(self._reference, self._reference.long, FAR)
         self._far(span)
         return Measured(self._cases, self._step_us(), span, streams.kind, streams.reason)
 
@@ -114,8 +116,8 @@ class Meter:
         batch = int(self._spec.has_batch)
         self._whole(self._reference.at(batch, time) for time in span.ends())
         long = None
-        if self._spec.has_time and self._reference.takes(LONG[0]):
-            long = self._reference.at(batch, LONG[0])
+        if self._spec.has_time and self._reference.takes(self._reference.long):
+            long = self._reference.at(batch, self._reference.long)
         if long is None:
             return
         try:
@@ -172,25 +174,30 @@ class Meter:
                     if expected is not None:
                         yield expected
 
-    def _sizes(self) -> None:
-        """What the spec says of outputs, whatever values come in: else no answer has a shape."""
+    def _unusual(self) -> None:
+        """Loud and silent inputs: what the spec says of outputs holds whatever values come in, and
+        what is finite is what the program answers, as far as a loud original is exact itself.
+        """
         batch = ROWS if self._spec.has_batch else 0
         time = self._some_time()
         usual = self._subject.draw(batch, time, 81, anywhere=True)
-        for values in unusual({**usual.inputs, **usual.states}, self._subject.spans).values():
+        crowds = unusual({**usual.inputs, **usual.states}, self._subject.spans)
+        for words, values in crowds.items():
             given = Given(only(values, usual.inputs), only(values, usual.states))
             try:
-                found = self._subject.run(given).outputs
+                result = self._subject.run(given)
             except NotAccepted:  # whatever it says to unusual values
                 continue
             for each in self._spec.outputs:
-                shape = tuple(found[each.name].shape)
+                shape = tuple(result.outputs[each.name].shape)
                 if shape != each.model_shape(batch, each.num_steps(time)):
                     raise self._subject.refusal(
                         "values",
                         f"the size of the output {each.name} depends on values: {shape} for some "
                         f"inputs, and the axes are {each.axes}",
                     )
+            if words == LOUDER:
+                check_loud(self._candidate, self._reference.told(given, batch, time, result))
 
     def _rows(self) -> None:
         """A full batch beside rows of it alone; of few steps too, where integers may count."""
@@ -219,7 +226,7 @@ class Meter:
             return
         before, after = places(self._spec)
         run = flat(self._stepper, time)
-        for row in (0, batch // 2, batch - 1):
+        for row in (0, batch // 2 | 1, batch - 1):  # `around` has even and odd ones unlike
             one = Given(take(given.inputs, before, (row,)), take(given.states, before, (row,)))
             try:
                 alone = self._reference.run(one, 1, time)

@@ -18,6 +18,7 @@ from carousel.models.spec import BATCH, ModelSpec, StateSpec, TensorSpec
 ROWS = 3
 LOUD = 100  # how many times as large as the others
 VERY_LOUD = 1_000_000  # far above what samples of 16 bits are beside such below one
+LOUDER = "loud"
 ANY = "loud in integers too"  # which may be none that the model takes
 _COPIES = 5  # of one row, beside which the rounding of its arithmetic is seen
 
@@ -92,7 +93,7 @@ def unusual(
             words: {
                 name: each if name in kept else louder(each, times) for name, each in values.items()
             }
-            for words, times in (("loud", LOUD), ("very loud", VERY_LOUD))
+            for words, times in ((LOUDER, LOUD), ("very loud", VERY_LOUD))
         },
         "silent": {
             name: each

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from carousel.export.measured.subject import Reference
 
-LONG = (1000, 5000)  # steps: tables of positions and the like end before
+FAR = 5000  # steps: tables of positions and the like end before
 
 
 @dataclass(frozen=True, slots=True)

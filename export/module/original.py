@@ -1,14 +1,14 @@
 """The user's module, run as it is: in eval mode, without gradients, put back after every run."""
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from carousel.export.errors import ExportError, ForwardFailed
-from carousel.export.module.decisions import Decisions
+from carousel.export.module.decisions import Decisions, Settled
 from carousel.export.module.layers import Calls, Hooks, recurrent_layers
 from carousel.export.module.signature import Call, Signature
 from carousel.export.module.snapshot import Snapshot, detach_attributes
@@ -44,13 +44,19 @@ def unwrap(module: nn.Module) -> nn.Module:
 
 
 class Original:
-    """The untouched module. Runs happen inside `held()`, which leaves it bit-equal as it was."""
+    """The untouched module. Runs happen inside `held()`, which leaves it bit-equal as it was.
+
+    `answers` are those that programs give where forward decides by values, and `compared` the
+    numbers that it compares them with; `run` lets forward decide by itself.
+    """
 
     def __init__(self, module: nn.Module, signature: Signature) -> None:
         self.module = module
         self.signature = signature
         self.omit: frozenset[str] = frozenset()
         self.zero: frozenset[str] = frozenset()
+        self.answers: Mapping[str, bool] = {}
+        self.compared: frozenset[float] = frozenset()
         self._inside: Snapshot | None = None
         self._weights: list[tuple[str, torch.Tensor, torch.Tensor]] = []
 
@@ -85,11 +91,13 @@ class Original:
         constants: Collection[str] = (),
         *,
         exact: bool = False,
+        answers: Mapping[str, bool] | None = None,
     ) -> Observation:
         """Call the module; its attributes and buffers are put back afterwards.
 
-        `decisions` notes what forward decides by the inputs that are not in `constants`. `exact`:
-        in float64, which fails where forward makes numbers of one precision by itself.
+        `decisions` notes what forward decides by the inputs that are not in `constants`, and
+        `answers` decides for it. `exact`: in float64, which fails where forward makes numbers of
+        one precision by itself.
         """
         omitted = self.omit if omit is None else omit
         given = {
@@ -99,7 +107,7 @@ class Original:
         call = self.signature.call(given, omitted)
         with self.restored() as snapshot, self.doubled() if exact else nullcontext():
             hooks = Hooks(self.module, zero=self.zero, attributes=snapshot.storages())
-            with hooks, decisions or nullcontext():
+            with hooks, decisions or nullcontext(), Settled(answers) if answers else nullcontext():
                 if decisions is not None:
                     decisions.watch([each for name, each in given.items() if name not in constants])
                 tree = self._forward(call)
@@ -144,6 +152,10 @@ class Original:
             torch.set_default_dtype(default)
             for each, data in before:
                 each.data = data
+
+    def settled(self) -> AbstractContextManager[object]:
+        """Within it forward decides as programs do."""
+        return Settled(self.answers) if self.answers else nullcontext()
 
     def plain_tensors(self) -> list[tuple[str, torch.Tensor]]:
         """The buffers, and the tensors in attributes, by name."""

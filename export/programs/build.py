@@ -13,13 +13,14 @@ from carousel.export.errors import ExportRefused, first_line
 from carousel.export.measured.cases import FallsShort
 from carousel.export.measured.parity import Measured, Meter
 from carousel.export.measured.stepper import Stepper
-from carousel.export.measured.subject import NotAccepted, Reference
+from carousel.export.measured.subject import LONG, NotAccepted, Reference
 from carousel.export.programs.candidate import Candidate
-from carousel.export.programs.faults import fault
+from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.programs.lift import Lifted
+from carousel.export.programs.numbers import compared_with, longest_cut
 from carousel.export.programs.onnx import Port, export_graph, finish
 from carousel.export.programs.runtime import load_call
-from carousel.export.programs.trace import Traced, compared_with, script_bytes, trace
+from carousel.export.programs.trace import Traced, script_bytes, trace
 from carousel.export.progress import Progress
 from carousel.models.manifest import ProgramKind
 
@@ -39,6 +40,16 @@ class Built:
 
     programs: list[tuple[Candidate, Measured]] = field(default_factory=list)
     shortfalls: list[str] = field(default_factory=list)
+
+    def notes(self, subject: ModuleSubject, reference: Reference) -> tuple[str, ...]:
+        """What programs do otherwise, what was not compared, and why."""
+        settled = (
+            f"forward decides by values at {line}: programs go on as after {answer}, which is "
+            "right for all"
+            for line, answer in subject.original.answers.items()
+        )
+        left_out = (f"left out: {shortfall}" for shortfall in self.shortfalls)
+        return (*settled, *subject.layout.notes, *reference.skipped, *left_out)
 
 
 class Builder:
@@ -73,7 +84,8 @@ class Builder:
         example = self._example()
         made = self._trace(lifted, example)
         traced, kept = made.module, made.kept
-        self._subject.marks = compared_with(traced)
+        self._subject.marks = compared_with(traced) | self._original.compared
+        self._reference.long = max(LONG, longest_cut(traced) * 5 // 4)
         self._progress.stage("proving the TorchScript program")
         self._keep(built, self._scripts(traced, built))
         self._progress.stage("making and proving the ONNX program")
@@ -93,9 +105,9 @@ class Builder:
 
     def _trace(self, lifted: torch.nn.Module, example: list[torch.Tensor]) -> Traced:
         try:
-            with self._original.restored():
+            with self._original.restored(), self._original.settled():
                 self._check_leaks(lifted, example)
-            with self._original.restored():
+            with self._original.restored(), self._original.settled():
                 return trace(lifted, example)
         except ExportRefused:
             raise
@@ -203,7 +215,11 @@ class Builder:
         held: bool,
         lengths: str | None,
     ) -> Candidate:
-        return self._candidate("onnx", finish(graph, inputs, self._outputs, wired, held), lengths)
+        try:
+            data = finish(graph, inputs, self._outputs, wired, held)
+        except Exception as error:  # torch wrote a graph that is none
+            raise FallsShort(f"onnx: {first_line(error)}") from error
+        return self._candidate("onnx", data, lengths)
 
     def _candidate(self, kind: ProgramKind, data: bytes, lengths: str | None) -> Candidate:
         try:
@@ -229,6 +245,9 @@ class Builder:
                 self._agree(built, candidate, measured)
             except FallsShort as error:
                 shortfall = shortfall if wired else str(error)
+                continue
+            except RunFailed as error:  # at a size or values that nobody expected it to refuse
+                shortfall = shortfall if wired else f"{candidate.kind}: {fault(error)}"
                 continue
             built.programs.append((candidate, measured))
             return

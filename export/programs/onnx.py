@@ -12,7 +12,7 @@ from onnx import helper
 
 from carousel.export.legacy import unlogged
 from carousel.export.measured.sampling import Axes
-from carousel.export.programs import projection, ragged
+from carousel.export.programs import operators, projection, ragged
 from carousel.models.spec import BATCH, TIME
 
 _LARGE = 100_000  # numbers in a weight; shapes are made of far fewer
@@ -46,7 +46,13 @@ def export_graph(
     dynamic: Mapping[str, dict[int, str]] = {
         port.name: port.dynamic() for port in (*inputs, *outputs)
     }
-    with torch.no_grad(), projection.placeholders(module), unlogged(), _light_inference():
+    with (
+        torch.no_grad(),
+        projection.placeholders(module),
+        operators.completed(),
+        unlogged(),
+        _light_inference(),
+    ):
         torch.onnx.export(
             traced,
             tuple(example),

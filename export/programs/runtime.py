@@ -2,11 +2,13 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 
 import onnxruntime as ort
 import torch
 
 from carousel.export.legacy import legacy_quiet
+from carousel.export.programs.checked import Checked
 from carousel.export.threads import onednn
 from carousel.models.manifest import ProgramKind
 from carousel.models.spec import ModelSpec
@@ -38,11 +40,18 @@ def load_call(kind: ProgramKind, data: bytes, spec: ModelSpec, lengths: str | No
             io.BytesIO(data), map_location="cpu"
         )
 
+    ran: set[tuple[torch.Size, ...]] = set()  # what needs no check any more
+
     def call(values: Tensors) -> Tensors:
         # Copies: a program that writes into its input must not spoil the expected values.
         copies = [values[name].clone(memory_format=torch.contiguous_format) for name in given]
-        with torch.no_grad(), onednn(True):
-            return dict(zip(wanted, module(*copies), strict=True))
+        sizes = tuple(each.shape for each in copies)
+        checked = None if sizes in ran else Checked()
+        with torch.no_grad(), onednn(True), checked or nullcontext():
+            found = module(*copies)
+        if checked is not None and not checked.by_values:
+            ran.add(sizes)
+        return dict(zip(wanted, found, strict=True))
 
     return call
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch.jit._trace import TracerWarning
+from torch.overrides import TorchFunctionMode
 
 _INTERNAL: Any = torch._jit_internal
 _OURS = tuple(
@@ -20,7 +21,6 @@ _OURS = tuple(
         Path(__file__).resolve().parents[1],
     )
 )
-_COMPARING = ("eq", "ne", "gt", "ge", "lt", "le", "clamp", "clamp_min", "clamp_max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ def trace(lifted: torch.nn.Module, example: Sequence[torch.Tensor]) -> Traced:
         stack.enter_context(torch.no_grad())
         stack.enter_context(_raising_left_alone(lifted))
         stack.enter_context(_functions_opened())
+        stack.enter_context(_Traceable())
         said = stack.enter_context(warnings.catch_warnings(record=True))
         warnings.simplefilter("always", TracerWarning)
         traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
@@ -49,6 +50,17 @@ def trace(lifted: torch.nn.Module, example: Sequence[torch.Tensor]) -> Traced:
         if issubclass(each.category, TracerWarning) and not each.filename.startswith(_OURS)
     ]
     return Traced(traced, tuple(dict.fromkeys(places)))
+
+
+class _Traceable(TorchFunctionMode):
+    """Gives torch.where tensors for the truths that it is given, which no trace takes."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.where and any(isinstance(each, bool) for each in args):
+            args = [torch.tensor(each) if isinstance(each, bool) else each for each in args]
+        return func(*args, **(kwargs or {}))
 
 
 class _Context:
@@ -124,24 +136,3 @@ def script_bytes(traced: torch.jit.ScriptModule, freeze: bool) -> bytes:
         traced = torch.jit.freeze(traced.eval(), optimize_numerics=False)
     torch.jit.save(traced, buffer)
     return buffer.getvalue()
-
-
-def compared_with(traced: torch.jit.ScriptModule) -> frozenset[float]:
-    """The numbers that forward compares values with; NaN where it asks what is a number.
-
-    A sentinel that no example has (a padding of -1, the id that ends a sentence) is among them.
-    """
-    found: set[float] = set()
-    graph: Any = traced.inlined_graph
-    for node in graph.findAllNodes("aten::isnan") + graph.findAllNodes("aten::nan_to_num"):
-        found.add(float("nan"))
-        del node
-    for kind in _COMPARING:
-        for node in graph.findAllNodes(f"aten::{kind}"):
-            values = (each.toIValue() for each in node.inputs())
-            for value in values:
-                if isinstance(value, torch.Tensor) and value.numel() == 1:
-                    value = value.item()
-                if isinstance(value, (int, float)) and not isinstance(value, bool):
-                    found.add(float(value))
-    return frozenset(found)

@@ -1,0 +1,31 @@
+"""Large values: where the runtimes compute one operator in two ways, these show it."""
+
+from carousel.export.measured.cases import FallsShort
+from carousel.export.measured.memory import lost
+from carousel.export.measured.subject import Expected, only, size
+from carousel.export.programs.candidate import Candidate
+from carousel.export.programs.faults import RunFailed, fault
+
+
+def check_loud(candidate: Candidate, expected: Expected) -> None:
+    """Raise FallsShort where the program's answer to loud inputs is another.
+
+    What is finite is compared, as far as the original itself is exact there.
+    """
+    subject = expected.subject
+    wanted = {
+        name: each for name, each in expected.tensors().items() if bool(each.isfinite().all())
+    }
+    try:
+        found = candidate.stepper.run_whole(expected.inputs, expected.states, expected.time)
+    except RunFailed as failed:
+        raise FallsShort(f"{candidate.kind}: loud inputs: {fault(failed)}") from None
+    off = subject.tolerance.compare(wanted, found.all(), roundings=[expected.rounding])
+    kept = {} if off.passes else only(wanted, wanted.keys() - lost(expected))
+    if kept:
+        off = subject.tolerance.compare(kept, found.all(), roundings=[expected.rounding])
+    if kept and not off.passes:
+        raise FallsShort(
+            f"{candidate.kind}: loud inputs at {size(expected.batch, expected.time)}: "
+            f"error {off.error:.1e}, bound {off.bound:.1e}"
+        )

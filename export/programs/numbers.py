@@ -1,0 +1,71 @@
+"""The numbers that stand in a trace, at which a forward may do something else: values that it
+compares with or measures by, and lengths that it cuts off at.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+_COMPARING = ("eq", "ne", "gt", "ge", "lt", "le", "clamp", "clamp_min", "clamp_max", "isin")
+_MEASURING = (
+    *("add", "sub", "rsub", "div", "floor_divide", "remainder", "fmod"),
+    *("threshold", "softshrink", "hardshrink", "maximum", "minimum", "bucketize"),
+)
+_BEYOND = 3  # what is measured by less is within the values that are drawn
+_MANY = 64  # numbers in a tensor; a weight has more
+_SHORT, _LONGEST = 100, 20_000  # steps
+
+
+def compared_with(traced: torch.jit.ScriptModule) -> frozenset[float]:
+    """The numbers that forward compares values with or measures them by; NaN where it asks what is
+    a number.
+
+    A sentinel that no example has (a padding of -1, the id that ends a sentence) is among them.
+    """
+    graph: Any = traced.inlined_graph
+    found: set[float] = set()
+    if graph.findAllNodes("aten::isnan") or graph.findAllNodes("aten::nan_to_num"):
+        found.add(float("nan"))
+    for kind in _COMPARING:
+        for node in graph.findAllNodes(f"aten::{kind}"):
+            found |= set(_numbers(traced, node))
+    for kind in _MEASURING:
+        for node in graph.findAllNodes(f"aten::{kind}"):
+            found |= {each for each in _numbers(traced, node) if abs(each) > _BEYOND}
+    return frozenset(found)
+
+
+def longest_cut(traced: torch.jit.ScriptModule) -> int:
+    """The most steps that forward keeps of a sequence (`x[:, :1024]`), as far as a trace tells."""
+    graph: Any = traced.inlined_graph
+    ends = (
+        abs(value)
+        for node in graph.findAllNodes("aten::slice")
+        for each in list(node.inputs())[2:4]
+        if isinstance(value := each.toIValue(), int)
+    )
+    return max((each for each in ends if _SHORT < each <= _LONGEST), default=0)
+
+
+def _numbers(traced: torch.jit.ScriptModule, node: Any) -> Iterator[float]:
+    for each in node.inputs():
+        value = _constant(traced, each)
+        if isinstance(value, torch.Tensor) and not value.is_complex() and value.numel() <= _MANY:
+            yield from {float(each) for each in value.detach().flatten().tolist()}
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield float(value)
+
+
+def _constant(traced: torch.jit.ScriptModule, value: Any) -> Any:
+    """What a value of the graph always is: a constant, or something that the module holds."""
+    path: list[str] = []
+    while value.node().kind() == "prim::GetAttr":
+        path.insert(0, value.node().s("name"))
+        value = value.node().input()
+    if not path:
+        return value.toIValue()
+    held: Any = traced
+    for name in path:
+        held = getattr(held, name)
+    return held

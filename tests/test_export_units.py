@@ -1,0 +1,113 @@
+"""What is rare is not left out: values far above the example's, cuts far behind its end."""
+
+import pytest
+import torch
+from torch import nn
+
+import tests.export_units as units
+from carousel.export.errors import ExportError, InvalidRequest
+from tests.export_run import proven, start, zeros
+from tests.export_served import attempt, frames, whole
+
+X = torch.randn(3, 7, 4, generator=torch.Generator().manual_seed(4))
+
+
+def _seldom() -> torch.Tensor:
+    """Forty steps, of which two are loud."""
+    x = torch.randn(2, 40, 4, generator=torch.Generator().manual_seed(5))
+    x[0, 3], x[1, 20] = 4321.0, 2600.0
+    return x
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [units.latched, units.excess, units.thousands, units.unusual, units.deviations],
+    ids=lambda each: each.__name__,
+)
+def test_memory_of_what_is_rare_is_a_state(beside: units.Beside) -> None:
+    """Or the model is no stream: the example has nothing of it."""
+    torch.manual_seed(0)
+    module = units.Measured(beside).eval()
+    made = proven(module, X)
+    x = _seldom()
+    with torch.no_grad():
+        expected = module(x)
+    for kind in made.manifest.programs:
+        assert made.manifest.spec.streaming == "step"
+        states = start(made, 2)
+        parts = [whole(made, kind, x[:, :1], states=states)]
+        found = whole(made, kind, x, states=states)
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-5)
+        torch.testing.assert_close(parts[0], expected[:, :1], atol=1e-3, rtol=1e-5)
+
+
+def test_rows_that_meet_in_what_is_rare_are_told() -> None:
+    """A mean over the batch of what is above a buffer, which no sample is."""
+    made = attempt(units.Measured(units.beside_the_others), (X,))
+    assert isinstance(made, ExportError) or not made.manifest.spec.has_batch
+
+
+@pytest.mark.parametrize("steps", [200, 1024])
+def test_a_slice_of_the_beginning_is_no_stream(steps: int) -> None:
+    """What comes behind it changes nothing, which a stream would not know."""
+    torch.manual_seed(0)
+    made = proven(units.Cut(steps), X)
+    assert made.manifest.spec.streaming == "none"
+
+
+@pytest.mark.parametrize("states", [("fast", "slow"), ("slow", "fast")])
+def test_states_that_are_named_come_back_in_the_order_they_are_taken(
+    states: tuple[str, str],
+) -> None:
+    """Whatever they are called, and however they are listed."""
+    module = units.Averages()
+    made = proven(module, X[:, 0], torch.zeros(3, 4), torch.zeros(3, 4), states=states)
+    x = torch.randn(6, 3, 4)
+    state, expected = (torch.zeros(3, 4), torch.zeros(3, 4)), []
+    for one in x:
+        answer, *new = module(one, *state)
+        state = (new[0], new[1])
+        expected.append(answer)
+    for kind in made.manifest.programs:
+        found = frames(made, kind, {"x": x}, zeros(made, 3))
+        name = made.manifest.spec.outputs[0].name
+        torch.testing.assert_close(found.outputs[name], torch.stack(expected))
+        torch.testing.assert_close(found.states["slow"], state[1])
+
+
+def test_a_layer_that_is_left_out_of_short_sequences_ends_in_words() -> None:
+    """Served from where it runs, or refused by its name."""
+    made = attempt(units.Shortcut(), (X,))
+    if isinstance(made, ExportError):
+        assert "'layer'" in str(made)
+    else:
+        assert made.manifest.spec.least_steps == 4
+
+
+def test_states_that_are_integers_and_bools_are_found() -> None:
+    """A count and a flag, of which no float tells."""
+    module = units.Debounce()
+    made = proven(module, X)
+    assert made.manifest.spec.streaming == "step"
+    x = torch.randn(2, 50, 4)
+    for kind in made.manifest.programs:
+        assert torch.equal(whole(made, kind, x, states=start(made, 2)), module(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("module", "wishes", "words"),
+    [
+        (lambda x: x, {}, "an nn.Module is expected"),
+        (nn.Sequential(nn.LazyLinear(8)), {}, "lazy layers"),
+        (nn.GRU(4, 6), {"tolerance": "x"}, "tolerance"),
+        (nn.GRU(4, 6), {"output_names": [""]}, "output_names"),
+        (nn.GRU(4, 6), {"ranges": {"input": (0, 2**70)}}, "int64"),
+    ],
+)
+def test_what_is_none_of_its_kind_is_told(
+    module: nn.Module, wishes: dict[str, object], words: str
+) -> None:
+    """Before anything runs."""
+    made = attempt(module, (X,), **wishes)
+    assert isinstance(made, InvalidRequest)
+    assert words in str(made)
