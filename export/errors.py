@@ -3,6 +3,7 @@
 ExportError
 ├── InvalidRequest   the call itself is wrong: an example, a name, an axis
 └── ExportRefused    the module cannot be served as it is; says why and the way out
+    ├── NoProgram      no program of it answers as it does
     └── ForwardFailed  its own forward raised something
 """
 
@@ -27,6 +28,10 @@ class ExportRefused(ExportError):
         super().__init__(f"{reason}. Way out: {way_out}.")
         self.reason = reason
         self.way_out = way_out
+
+
+class NoProgram(ExportRefused):
+    """No program that was made of the module answers as it does."""
 
 
 def first_line(error: BaseException) -> str:

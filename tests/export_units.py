@@ -116,3 +116,31 @@ class Debounce(nn.Module):
             counts.append(count)
             holds.append(held)
         return torch.stack(counts, 1), torch.stack(holds, 1)
+
+
+class Cache(nn.Module):
+    """Attends to its last steps, whose keys and values are handed on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor, k_cache: Tensor, v_cache: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, 1, 8), caches (B, 5, 8)."""
+        keys = torch.cat([k_cache[:, 1:], self.k(x)], 1)
+        values = torch.cat([v_cache[:, 1:], self.v(x)], 1)
+        weights = (self.q(x) @ keys.transpose(1, 2)).softmax(-1)
+        return weights @ values, keys, values
+
+
+class LooksAround(nn.Module):
+    """A convolution over the step before and the one after, then a GRU whose state is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.around, self.layer = nn.Conv1d(4, 4, 3, padding=1), nn.GRU(4, 6, batch_first=True)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, T, 4), h (1, B, 6)."""
+        found: tuple[Tensor, Tensor] = self.layer(self.around(x.mT).mT, h)
+        return found

@@ -111,3 +111,27 @@ def test_what_is_none_of_its_kind_is_told(
     made = attempt(module, (X,), **wishes)
     assert isinstance(made, InvalidRequest)
     assert words in str(made)
+
+
+def test_a_cache_beside_one_step_is_a_stream_of_frames() -> None:
+    """A sequence would not fit its caches; a step at a time does."""
+    torch.manual_seed(0)
+    module = units.Cache().eval()
+    caches = torch.zeros(3, 5, 8), torch.zeros(3, 5, 8)
+    made = proven(module, torch.randn(3, 1, 8), *caches)
+    spec = made.manifest.spec
+    assert (spec.streaming, spec.has_time) == ("step", False)
+    x, expected = torch.randn(9, 3, 1, 8), []
+    with torch.no_grad():
+        for one in x:
+            answer, *caches = module(one, *caches)
+            expected.append(answer)
+    for kind in made.manifest.programs:
+        found = frames(made, kind, {"x": x}, zeros(made, 3)).outputs[spec.outputs[0].name]
+        torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=1e-5)
+
+
+def test_one_step_of_what_looks_around_is_no_frame() -> None:
+    """Its example has one step only, and its sequences have more."""
+    made = proven(units.LooksAround(), torch.randn(3, 1, 4), torch.zeros(1, 3, 6))
+    assert made.manifest.spec.streaming == "none"

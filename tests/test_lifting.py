@@ -14,6 +14,7 @@ from carousel.models.manifest import ProgramKind
 from tests import (
     lifting_attributes,
     lifting_cells,
+    lifting_first,
     lifting_gates,
     lifting_memory,
     lifting_mixed,
@@ -30,6 +31,7 @@ CASES: Mapping[str, Case] = {
     for group in (
         lifting_attributes,
         lifting_cells,
+        lifting_first,
         lifting_gates,
         lifting_memory,
         lifting_mixed,

@@ -14,7 +14,7 @@ import torch
 from carousel.export.discovery.carried import Carried, is_cell, shaken
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.pairing import short_names
-from carousel.export.discovery.states import States
+from carousel.export.discovery.state import States
 from carousel.export.errors import ExportRefused, ForwardFailed
 from carousel.export.measured.sampling import noise_like
 from carousel.export.module.original import Original, Values

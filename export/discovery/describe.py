@@ -8,7 +8,7 @@ import torch
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.probes import Probe
 from carousel.export.discovery.spans import vocabulary
-from carousel.export.discovery.states import States, StateVar, final
+from carousel.export.discovery.state import States, StateVar, final
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.export.measured.sampling import Axes
 from carousel.export.module.original import Original

@@ -8,7 +8,7 @@ from torch import nn
 
 from carousel.export.artifact.identity import state_id
 from carousel.export.discovery.layout import Layout
-from carousel.export.discovery.states import States, StateVar, final
+from carousel.export.discovery.state import States, StateVar, final
 from carousel.export.errors import ExportRefused, told
 from carousel.export.measured.sampling import noise_like, take_steps
 from carousel.export.measured.stepper import Result

@@ -202,6 +202,10 @@ class Lifter:
             for certain, moving in ((found, none), (none, found)):
                 for plan in plans_of(certain, none, moving, scans, copies):
                     yield plan, start_of(plan, run, self._batch)
+            with suppress(_TooShort):
+                apart = cut(run, last, before, self._one_step(values)) if copies == 2 else none
+                for plan in plans_of(none, none, apart, scans, copies):
+                    yield replace(plan, apart=True), start_of(plan, run, self._batch)
 
     def _one_step(self, values: Tensors) -> Recording:
         try:

@@ -46,12 +46,14 @@ class Plan:
     each scan as many as it keeps.
 
     With `copies` the forward runs so many steps that are all the same, and only the last counts:
-    what the second last has left is the state, and starts at zeros.
+    what the second last has left is the state, and starts at zeros. `apart`: the first step is one
+    of its own (`h = f(x[:, 0])`, and a loop over the others), which leaves the starts.
     """
 
     pairs: tuple[Pair, ...] = ()
     scans: tuple[Scan, ...] = ()
     copies: int = 1
+    apart: bool = False
 
     def __len__(self) -> int:
         return self._first_kept() + sum(len(each.names()) for each in self.scans)
@@ -73,6 +75,17 @@ class Plan:
         """Whether each pair that begins has begun, from all states."""
         pairs = [pair for pair in self.pairs if pair.begins]
         return dict(zip(pairs, states[len(self.pairs) :], strict=False))
+
+    def first(self) -> "Plan":
+        """The first step by itself, of a plan that has it apart."""
+        nowhere = Site("nowhere", ())
+        return Plan(
+            tuple(
+                Pair(Start(Key(nowhere, place), (), False), pair.start.key)
+                for place, pair in enumerate(self.pairs)
+            ),
+            self.scans,
+        )
 
     def _first_kept(self) -> int:
         return len(self.pairs) + sum(pair.begins for pair in self.pairs)

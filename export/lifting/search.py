@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from carousel.export.discovery.discover import Discovery
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.spans import find_spans
-from carousel.export.discovery.states import States
+from carousel.export.discovery.state import States
 from carousel.export.errors import ExportRefused
 from carousel.export.lifting.lifter import Lifter, NotLifted
 from carousel.export.lifting.states import SharedState, lifted_states

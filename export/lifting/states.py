@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator
 import torch
 
 from carousel.export.discovery.layout import Layout
-from carousel.export.discovery.states import States, StateVar, session_value
+from carousel.export.discovery.state import States, StateVar
+from carousel.export.discovery.states import session_value
 from carousel.export.lifting.lifter import Lifted, NotLifted
 from carousel.export.measured.axes import Fitted, fit_axes
 from carousel.models.spec import BATCH

@@ -43,7 +43,7 @@ class Step(nn.Module):
     """Takes the inputs of one time step, then the states; gives the outputs, then the new states.
 
     The module inside is the user's own, untouched; `inputs` and `outputs` name tensors of its
-    forward, each with its axis of time.
+    forward, each with its axis of time; `rows` the axis of rows of each output.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Step(nn.Module):
         plan: Plan,
         inputs: Mapping[str, int | None],
         outputs: Mapping[str, int | None],
+        rows: Mapping[str, int | None],
     ) -> None:
         super().__init__()
         self.module = original.module
@@ -61,6 +62,7 @@ class Step(nn.Module):
         self._plan = plan
         self._inputs = tuple(inputs)
         self._outputs = dict(outputs)
+        self._rows = dict(rows)
         self._times = {name: axis for name, axis in inputs.items() if axis is not None}
         self._others = original.plain_tensors()
 
@@ -76,7 +78,32 @@ class Step(nn.Module):
         self, values: Mapping[str, torch.Tensor], states: Sequence[torch.Tensor]
     ) -> tuple[Tensors, tuple[torch.Tensor, ...]]:
         """Outputs by name, and the new states."""
-        copies = self._plan.copies
+        found, after = self._run(self._plan, values, states)
+        if not self._plan.apart:
+            return found, after
+        begun, count = [*self._plan.begun(states).values()], len(self._plan.pairs)
+        unbegun = [*states[:count], *states[count + len(begun) :]]
+        fresh, left = self._run(self._plan.first(), values, unbegun)
+        outputs = {
+            name: torch.where(self._rows_begun(begun[0], each, name), each, fresh[name])
+            for name, each in found.items()
+        }
+        new = map(torch.where, begun, after[:count], left)
+        return outputs, (*new, *after[count:])
+
+    def _rows_begun(self, begun: torch.Tensor, output: torch.Tensor, name: str) -> torch.Tensor:
+        """Which rows of an output are of sessions that have begun; states have rows in front."""
+        axis = self._rows[name]
+        if axis is None:
+            return begun.any()
+        sizes = [1] * output.dim()
+        sizes[axis] = output.shape[axis]
+        return begun.reshape(output.shape[axis], -1)[:, 0].reshape(sizes)
+
+    def _run(
+        self, plan: Plan, values: Mapping[str, torch.Tensor], states: Sequence[torch.Tensor]
+    ) -> tuple[Tensors, tuple[torch.Tensor, ...]]:
+        copies = plan.copies
         if copies > 1:
             values = {
                 name: each
@@ -87,10 +114,11 @@ class Step(nn.Module):
         call = self._signature.call(values, self._omit)
         inputs = {given(name): each for name, each in values.items()}
         keys = tensors_of(self.module, self._others)
-        mode = Substitution(self._plan, states, inputs, keys, END)
+        mode = Substitution(plan, states, inputs, keys, END)
         with watching(mode), self._original.settled():
             tree = run_forward(self.module, call)
-        found = flatten(tree, "output")
+        returned = flatten(tree, "output")
+        found = {name: returned[name] for name in self._outputs}
         for name, axis in self._outputs.items():
             if axis is not None and copies > 1:
                 found[name] = found[name].narrow(axis, found[name].shape[axis] - 1, 1)

@@ -98,7 +98,11 @@ class Trial:
 
     def step(self, plan: Plan) -> Step:
         """One step by this plan."""
-        return Step(self._original, plan, self.inputs, self.outputs)
+        rows = {
+            name: each.axes.index(BATCH) if BATCH in each.axes else None
+            for name, each in self._layout.outputs.items()
+        }
+        return Step(self._original, plan, self.inputs, self.outputs, rows)
 
     def stream(
         self, plan: Plan, values: Tensors, start: tuple[torch.Tensor, ...], steps: int

@@ -175,9 +175,7 @@ class Meter:
                         yield expected
 
     def _unusual(self) -> None:
-        """Loud and silent inputs: what the spec says of outputs holds whatever values come in, and
-        what is finite is what the program answers, as far as a loud original is exact itself.
-        """
+        """What the spec says of outputs holds whatever values come in; the program is as loud."""
         batch = ROWS if self._spec.has_batch else 0
         time = self._some_time()
         usual = self._subject.draw(batch, time, 81, anywhere=True)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from carousel.export.discovery.states import States
+from carousel.export.discovery.state import States
 
 
 class SteppedCell(nn.Module):

@@ -9,11 +9,12 @@ import torch
 
 from carousel.export.discovery.describe import lengths_name
 from carousel.export.discovery.subject import ModuleSubject
-from carousel.export.errors import ExportRefused, first_line
+from carousel.export.errors import ExportRefused, NoProgram, first_line
 from carousel.export.measured.cases import FallsShort
 from carousel.export.measured.parity import Measured, Meter
 from carousel.export.measured.stepper import Stepper
 from carousel.export.measured.subject import LONG, NotAccepted, Reference
+from carousel.export.measured.tolerance import TOLERANCE
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.programs.lift import Lifted
@@ -31,6 +32,7 @@ _NO_LOOP = (
     "use a recurrent layer instead of the loop, export the module of a single step, or fix the "
     "length with `axes`"
 )
+_SHARP = "ask for a larger tolerance, or for none, "
 _UNSORTED = "pack with enforce_sorted=False where forward sorts the rows, "
 
 
@@ -94,9 +96,10 @@ class Builder:
             raise ExportRefused(_LOOP + "; ".join(built.shortfalls), _NO_LOOP)
         if not built.programs:
             where = f" (a trace keeps what {', '.join(kept[:3])} gave at once)" if kept else ""
-            raise ExportRefused(
+            sharp = self._subject.tolerance.relative < TOLERANCE
+            raise NoProgram(
                 "no program equals the module: " + "; ".join(built.shortfalls) + where,
-                f"{_UNSORTED if self._own_lengths is not None else ''}"
+                f"{_SHARP if sharp else ''}{_UNSORTED if self._own_lengths is not None else ''}"
                 "keep sizes out of Python in forward (x.shape is fine, len(x), int(x.shape[0]) and "
                 "loops over them are not) or fix the length with `axes`, and let no result depend "
                 "on anything but the inputs and the state",

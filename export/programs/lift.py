@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from carousel.export.discovery.states import StateVar
+from carousel.export.discovery.state import StateVar
 from carousel.export.module.layers import Hooks, Parts
 from carousel.export.module.signature import Signature
 from carousel.export.module.tree import flatten
