@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from torch import nn
-
+from carousel.export.adapters.holder import module_of
+from carousel.export.adapters.policy import called
 from carousel.export.artifact import replay
 from carousel.export.errors import InvalidRequest
 from carousel.export.options import Options, Stated
@@ -19,7 +19,7 @@ from carousel.models.spec import Axis
 
 
 def export_model(
-    module: nn.Module,
+    module: object,
     example_inputs: object,
     *,
     name: str,
@@ -34,6 +34,9 @@ def export_model(
     quiet: bool = False,
 ) -> Artifact:
     """Export `module` as the next version of the model `name`; the module is left as it was.
+
+    A library's object is taken for the module inside of it: a RecurrentPPO for its policy, a
+    forecaster or learner for its network; what is chosen with it is said.
 
     `example_inputs` is the tuple that `forward` takes (or a lone tensor). What is not said is
     measured: `axes`, sizes and the words `batch` and `time` for each input by name; `states`, the
@@ -63,9 +66,14 @@ def export_model(
     with ExitStack() as stack:
         shown = progress or stack.enter_context(Progress(name, quiet=quiet))
         replay.prepare()
-        proven = prove(module, example_inputs, name, options, shown)
+        held = module_of(module)
+        call = called(held.module, example_inputs)
+        proven = prove(held.module, call.example, name, options, shown)
         shown.stage("writing, and replaying the golden example in a fresh process")
         artifact = target.add(proven.manifest, proven.files, partial(replay.check, name))
+        for note in (held.note, *call.notes):
+            if note is not None:
+                shown.line(f"{name}: {note}")
         shown.line(artifact.report().text())
         return artifact
 

@@ -34,8 +34,6 @@ def prove(
 ) -> Proven:
     """Make the programs of `module` and measure them; raises ExportRefused or InvalidRequest."""
     options.check_values()
-    if not isinstance(module, nn.Module):
-        raise InvalidRequest(f"an nn.Module is expected, not {type(module).__name__}")
     module = unwrap(module)
     if any(isinstance(each, nn.parameter.UninitializedParameter) for each in module.parameters()):
         raise InvalidRequest("the module has lazy layers: call it once on the example first")

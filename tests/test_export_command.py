@@ -101,7 +101,7 @@ def test_a_refused_export_leaves_with_one(capsys: pytest.CaptureFixture[str]) ->
         (["my_nets", "--name", "net"], "is not package.module:factory"),
         (["no_nets:Net", "--name", "net"], "cannot be imported"),
         (["my_nets:Nyet", "--name", "net"], "cannot be imported"),
-        (["my_nets:nothing", "--name", "net"], "gives NoneType, not an nn.Module"),
+        (["my_nets:nothing", "--name", "net"], "an nn.Module is expected, not NoneType"),
         (["my_nets:Net", "--name", "a/b", "--input", "x=4,5,6"], "cannot be a model's name"),
         (["my_nets:Net", "--name", "net"], "--input is missing"),
         (["my_nets:Net", "--name", "net", "--input", "x"], "'x' is not NAME=SIZES"),

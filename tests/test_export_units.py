@@ -97,7 +97,6 @@ def test_states_that_are_integers_and_bools_are_found() -> None:
 @pytest.mark.parametrize(
     ("module", "wishes", "words"),
     [
-        (lambda x: x, {}, "an nn.Module is expected"),
         (nn.Sequential(nn.LazyLinear(8)), {}, "lazy layers"),
         (nn.GRU(4, 6), {"tolerance": "x"}, "tolerance"),
         (nn.GRU(4, 6), {"output_names": [""]}, "output_names"),

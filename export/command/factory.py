@@ -6,11 +6,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from carousel.export.adapters.holder import module_of
 from carousel.export.command.values import InvalidValue
+from carousel.export.errors import InvalidRequest
 
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -97,14 +100,15 @@ def _make(factory: str) -> nn.Module:
         raise InvalidValue(
             f"{factory!r} cannot be called without arguments: {_said(error)}"
         ) from error
-    if not isinstance(made, nn.Module):
-        raise InvalidValue(f"{factory!r} gives {type(made).__name__}, not an nn.Module")
-    return made
+    try:
+        return module_of(made).module
+    except InvalidRequest as error:
+        raise InvalidValue(f"{factory!r}: {error}") from None
 
 
 def _load(module: nn.Module, path: Path) -> None:
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        held = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InvalidValue(f"--weights: {path} cannot be read ({error.strerror})") from None
     except Exception:  # whatever torch makes of what is in the file
@@ -112,12 +116,27 @@ def _load(module: nn.Module, path: Path) -> None:
             f"--weights: {path} is not a file of weights alone, such as "
             "torch.save(module.state_dict(), path) writes"
         ) from None
+    weights: Any = _of_lightning(module, held)
     _refuse_checkpoint(path, weights)
     try:
         module.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
         text = " ".join(str(error).split())
         raise InvalidValue(f"--weights: {path} does not fit the module: {text}") from None
+
+
+def _of_lightning(module: nn.Module, weights: object) -> object:
+    """The weights in a checkpoint of Lightning; without the name that the module has inside of the
+    one that was trained, if that makes them fit.
+    """
+    if not isinstance(weights, dict) or "pytorch-lightning_version" not in weights:
+        return weights
+    found, own = weights["state_dict"], module.state_dict().keys()
+    for name in dict.fromkeys(f"{key.partition('.')[0]}." for key in found):
+        inner = {key[len(name) :]: each for key, each in found.items() if key.startswith(name)}
+        if inner.keys() == own:
+            return inner
+    return found
 
 
 def _refuse_checkpoint(path: Path, weights: object) -> None:

@@ -2,7 +2,9 @@
 
 from carousel.export.measured.cases import FallsShort
 from carousel.export.measured.memory import lost
+from carousel.export.measured.rows import LOUD
 from carousel.export.measured.subject import Expected, only, size
+from carousel.export.measured.tolerance import Tolerance
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import RunFailed, fault
 
@@ -12,7 +14,9 @@ def check_loud(candidate: Candidate, expected: Expected) -> None:
 
     What is finite is compared, as far as the original itself is exact there.
     """
-    subject = expected.subject
+    usual = expected.subject.tolerance
+    # What is so many times as loud is off so many times as far.
+    loud = Tolerance(usual.relative * LOUD, usual.ceiling * LOUD)
     wanted = {
         name: each for name, each in expected.tensors().items() if bool(each.isfinite().all())
     }
@@ -20,10 +24,10 @@ def check_loud(candidate: Candidate, expected: Expected) -> None:
         found = candidate.stepper.run_whole(expected.inputs, expected.states, expected.time)
     except RunFailed as failed:
         raise FallsShort(f"{candidate.kind}: loud inputs: {fault(failed)}") from None
-    off = subject.tolerance.compare(wanted, found.all(), roundings=[expected.rounding])
+    off = loud.compare(wanted, found.all(), roundings=[expected.rounding])
     kept = {} if off.passes else only(wanted, wanted.keys() - lost(expected))
     if kept:
-        off = subject.tolerance.compare(kept, found.all(), roundings=[expected.rounding])
+        off = loud.compare(kept, found.all(), roundings=[expected.rounding])
     if kept and not off.passes:
         raise FallsShort(
             f"{candidate.kind}: loud inputs at {size(expected.batch, expected.time)}: "
