@@ -14,6 +14,8 @@ from carousel.export.discovery.subject import ModuleSubject
 from carousel.export.errors import ExportRefused, InvalidRequest, NoProgram
 from carousel.export.legacy import legacy_quiet
 from carousel.export.lifting.search import Search
+from carousel.export.lifting.step import Step
+from carousel.export.measured import sums
 from carousel.export.measured.subject import Reference
 from carousel.export.measured.tolerance import Tolerance
 from carousel.export.module.cells import SteppedCell, network_of, of_network, sequence_example
@@ -160,7 +162,11 @@ class _Work:
         built = _build(self.traced, reference, subject, self.progress)
         _, measured = built.programs[0]
         subject.spec = measured.told(subject.spec)
-        return record(self.name, subject, built.programs, built.notes(subject, reference))
+        notes = built.notes(subject, reference)
+        if isinstance(states.step, Step) and states.step.sums:
+            self.progress.stage("summing up for ten thousand steps")
+            notes += sums.told(built.programs[0][0], reference)
+        return record(self.name, subject, built.programs, notes)
 
 
 def _streams(proven: Proven) -> bool:

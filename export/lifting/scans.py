@@ -41,7 +41,9 @@ class Scan:
                 return (before.detach().clone(),)
             return (x.new_full(shape, self.value),)
         neutral = torch.full_like(x.narrow(self.dim, 0, 1), _neutral(self.kind, x))
-        return (neutral, torch.zeros((), dtype=torch.int64))[: 2 if self.kind == "mean" else 1]
+        # A count for every number, so that each row has its own: rows stand at different steps.
+        counts = torch.zeros(neutral.shape, dtype=torch.int64)
+        return (neutral, counts)[: 2 if self.kind == "mean" else 1]
 
     def step(
         self, kept: tuple[torch.Tensor, ...], func: Any, args: Any, kwargs: Any, copies: int = 1
@@ -264,6 +266,7 @@ def _last(seen: torch.Tensor, scan: Scan) -> torch.Tensor:
 
 
 _RUNNING = ("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin")
+SUMMING = ("cumsum", "sum", "mean", "cumprod", "prod", "logcumsumexp", "logsumexp")
 _REDUCING = ("sum", "prod", "logsumexp", "amax", "max", "amin", "min")
 _CONVOLVING = ("conv1d", "conv2d", "conv3d")
 _Step = Callable[[Scan, Any, Any, Any, Any], Any]

@@ -7,6 +7,7 @@ from torch import nn
 
 from carousel.export.errors import ForwardFailed
 from carousel.export.lifting.plan import Plan, Substitution
+from carousel.export.lifting.scans import SUMMING
 from carousel.export.lifting.scripted import watching
 from carousel.export.lifting.sites import Key, given, held
 from carousel.export.module.original import Original
@@ -65,6 +66,11 @@ class Step(nn.Module):
         self._rows = dict(rows)
         self._times = {name: axis for name, axis in inputs.items() if axis is not None}
         self._others = original.plain_tensors()
+
+    @property
+    def sums(self) -> bool:
+        """Whether it keeps sums over all steps."""
+        return any(each.kind in SUMMING for each in self._plan.scans)
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """One step."""
