@@ -34,6 +34,21 @@ _DTYPES: Mapping[str, Dtype] = {
     for dtype in get_args(Dtype)
     for name in ({"float32": "float", "float64": "double"}.get(dtype, dtype),)
 }
+# What ONNX Runtime says in words that are no help, the reason in ours, and the way out.
+_KNOWN = (
+    (
+        "layout_ == 0",
+        "a recurrent layer of the file has layout=1, the batch in front of time, which ONNX "
+        "Runtime does not run",
+        "export it with layout=0, and transpose what goes in and comes out",
+    ),
+    (
+        "released onnx opset versions",
+        "the file's opset is newer than those that this ONNX Runtime takes for finished",
+        "export it with an older opset, or set ALLOW_RELEASED_ONNX_OPSET_ONLY=0 for the import "
+        "and for the service, which then run what there is of it",
+    ),
+)
 
 
 class OnnxProgram:
@@ -132,6 +147,9 @@ class OnnxProgram:
                     f"the file needs operators that ONNX Runtime has not: {', '.join(custom)}",
                     "export it with ONNX's own operators",
                 ) from error
+            for words, reason, way_out in _KNOWN:
+                if words in str(error):
+                    raise ExportRefused(reason, way_out) from error
             raise ExportRefused(
                 f"ONNX Runtime refuses the file: {fault(error).rstrip('.')}",
                 "mend the file, or export it again",
