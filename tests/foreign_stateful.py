@@ -111,7 +111,7 @@ def peepholes() -> bytes:
 
 def peeped(x: Floats) -> Floats:
     """x (T, B, 3), from zeros; gates in ONNX's order: input, output, forget, cell."""
-    h = c = np.zeros((x.shape[1], HIDDEN))
+    h = c = np.zeros((x.shape[1], HIDDEN), np.float32)
     for_input, for_output, for_forget = np.split(PEEPHOLES[0], 3)
     found: list[Floats] = []
     for step in x:
@@ -124,8 +124,7 @@ def peeped(x: Floats) -> Floats:
 
 
 def _sigmoid(x: Floats) -> Floats:
-    found: Floats = 1 / (1 + np.exp(-x))
-    return found
+    return np.asarray(1 / (1 + np.exp(-x)), np.float32)
 
 
 def batch_in_front() -> bytes:
