@@ -39,6 +39,12 @@ class ProgramLine:
     ragged: Ragged
     checks: tuple["CheckLine", ...]
 
+    @property
+    def text(self) -> str:
+        """The kind, the error, the speed."""
+        speed = "" if self.step_us is None else f", {self.step_us:,.0f} us a step on this machine"
+        return f"{self.kind} (error {self.max_error:.1e} of {self.tolerance:.0e} allowed{speed})"
+
 
 @dataclass(frozen=True, slots=True)
 class CheckLine:
@@ -89,6 +95,15 @@ class Report:
             next=f"carousel-serve --model-repository {repository}",
         )
 
+    @property
+    def streams(self) -> str:
+        """The streaming kind and what it means."""
+        if self.streaming == "step":
+            return "step, piece by piece it answers what it answers to the whole"
+        if self.streaming == "last":
+            return "last, the answer belongs to the last step, piece by piece as for the whole"
+        return f"none, whole sequences only ({self.streaming_reason})"
+
     def json(self) -> str:
         """All of it as one JSON object."""
         return json.dumps(asdict(self), indent=2)
@@ -100,11 +115,11 @@ class Report:
     def _lines(self) -> Iterator[str]:
         yield f"{self.name}: what was found"
         yield from _table((*self.inputs, *self.states, *self.outputs))
-        yield f"{self.name} version {self.version}: streaming {_streaming(self)}"
+        yield f"{self.name} version {self.version}: streaming {self.streams}"
         for label, text in (
             ("one step", self.step),
             ("batches", self.batches),
-            ("programs", ", ".join(map(_program, self.programs))),
+            ("programs", ", ".join(each.text for each in self.programs)),
             ("served", self.served),
         ):
             yield f"  {label:<12} {text}"
@@ -184,14 +199,6 @@ def _step(spec: ModelSpec) -> str:
     return f"one time step; a request {number}"
 
 
-def _streaming(report: Report) -> str:
-    if report.streaming == "step":
-        return "step, piece by piece it answers what it answers to the whole"
-    if report.streaming == "last":
-        return "last, the answer belongs to the last step, piece by piece as for the whole"
-    return f"none, whole sequences only ({report.streaming_reason})"
-
-
 def _batches(manifest: Manifest) -> str:
     if not manifest.spec.has_batch:
         return "one row at a time"
@@ -223,11 +230,6 @@ def _checks(cases: Sequence[ParityCase]) -> Iterator[CheckLine]:
         batches, times = {case.batch for case in own}, {case.time for case in own}
         sizes = tuple(sorted(batches)), tuple(sorted(times))
         yield CheckLine(check, *sizes, worst.error, worst.bound)
-
-
-def _program(line: ProgramLine) -> str:
-    speed = "" if line.step_us is None else f", {line.step_us:,.0f} us a step on this machine"
-    return f"{line.kind} (error {line.max_error:.1e} of {line.tolerance:.0e} allowed{speed})"
 
 
 def _listed(sizes: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from carousel.export.command import checking, importing, values
+from carousel.export.command import checking, drawing, importing, values
 from carousel.export.command.factory import Target, load_target, parse_input
 from carousel.export.command.values import InvalidValue
 from carousel.export.errors import ExportRefused, InvalidRequest
@@ -33,6 +33,7 @@ examples:
       --model-repository models-repository
   carousel-export import --help        a model that was exported elsewhere, ONNX or TorchScript
   carousel-export inspect TARGET ...   what an export or an import would find; nothing is written
+  carousel-export inspect TARGET ... --svg FILE   the same, and a picture of it
   carousel-export check --help         an artifact, proved again on this machine
 
 The factory is called without arguments and returns the nn.Module. An input is named after the
@@ -41,7 +42,9 @@ Without --input the factory's module must offer them as the tuple `example_input
 """
 
 
-_WRITE = "nothing was written: the same without inspect, with --name and --model-repository, does"
+_WRITE = (
+    "nothing was written{}: the same without inspect{}, with --name and --model-repository, does"
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,9 +75,12 @@ def run(given: Sequence[str]) -> int:
 
 
 def _inspect(given: Sequence[str]) -> None:
-    """What an export or an import of the same flags would find; nothing of it stays."""
-    foreign = any(Path(each).is_file() for each in given if not each.startswith("-"))
+    """What an export or an import of the same flags would find; nothing of it stays but a picture
+    that was asked for.
+    """
+    foreign = _is_foreign(given)
     parser = _import_parser() if foreign else _parser()
+    drawing.add_flags(parser)
     with tempfile.TemporaryDirectory(prefix="carousel-inspect-") as folder:
         name = [] if "--name" in given else ["--name", "model"]
         options = parser.parse_args([*given, *name, "--model-repository", folder])
@@ -83,8 +89,21 @@ def _inspect(given: Sequence[str]) -> None:
             artifact = importing.run(options)
         else:
             artifact = _export_target(_target(options), options, Repository(Path(folder)))
-        report = replace(artifact.report(), next=_WRITE)
+        written = _WRITE.format("", "")
+        if options.svg is not None:
+            drawing.write(options.svg, artifact.manifest)
+            written = _WRITE.format(f" but the picture in {options.svg}", " and --svg")
+        report = replace(artifact.report(), next=written)
         sys.stdout.write(f"{report.json() if options.json else report.text()}\n")
+
+
+def _is_foreign(given: Sequence[str]) -> bool:
+    """Whether a file is to be looked at, and no module: files that flags name are not it."""
+    parser = _Parser(prog=f"carousel-export {_INSPECT}", add_help=False)
+    drawing.add_flags(parser)
+    parser.add_argument("--weights")
+    _, rest = parser.parse_known_args(given)
+    return any(Path(each).is_file() for each in rest if not each.startswith("-"))
 
 
 def _print(artifact: Artifact, options: argparse.Namespace) -> None:
