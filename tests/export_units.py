@@ -144,3 +144,16 @@ class LooksAround(nn.Module):
         """x (B, T, 4), h (1, B, 6)."""
         found: tuple[Tensor, Tensor] = self.layer(self.around(x.mT).mT, h)
         return found
+
+
+class Neighbours(nn.Module):
+    """A cell whose memory has a neighbour of its shape, which is handed on too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.mix = nn.GRUCell(4, 6), nn.Linear(4, 6)
+
+    def forward(self, x: Tensor, h: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, 4), the others (B, 6)."""
+        h = self.cell(x, h + memory)
+        return h.sum(-1), h, 0.9 * memory + 0.1 * torch.tanh(self.mix(x))

@@ -134,3 +134,14 @@ def test_one_step_of_what_looks_around_is_no_frame() -> None:
     """Its example has one step only, and its sequences have more."""
     made = proven(units.LooksAround(), torch.randn(3, 1, 4), torch.zeros(1, 3, 6))
     assert made.manifest.spec.streaming == "none"
+
+
+def test_a_state_beside_an_input_of_its_shape_is_asked_for() -> None:
+    """Either of two outputs may be its new value; the one that is named is taken."""
+    example = X[:, 0], torch.zeros(3, 6), torch.zeros(3, 6)
+    refused = attempt(units.Neighbours(), example, states=("h",))
+    assert isinstance(refused, ExportError)
+    assert "states={'h': '1'}" in str(refused)
+    made = proven(units.Neighbours(), *example, states={"h": "1"})
+    assert [(each.name, each.axes) for each in made.manifest.spec.states] == [("h", ("batch", 6))]
+    assert (made.manifest.origins or {})["h"].startswith("forward's h, returned as output.1")

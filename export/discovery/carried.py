@@ -1,25 +1,16 @@
 """States that `forward` takes as arguments and returns, found by running the module."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from carousel.export.discovery.naming import is_named_so, is_surely_named
 from carousel.export.discovery.pairing import pair_by_name, pair_by_place, short_names
 from carousel.export.errors import InvalidRequest
 from carousel.export.measured.sampling import noise_like
 from carousel.export.module.original import Observation, Original
 from carousel.export.module.tree import Tree, copied, flatten
-
-# What an encoder made is what a decoder is given, and not its own.
-_STATE_NAME = re.compile(
-    r"[hc]|[hc]x|hc|[hc]_?[0nt]|h_?prev|c_?prev|prev_h|prev_c|carry|\w*cache\w*|\w*recurrent\w*"
-    r"|(?!enc)\w*(hidden|state)\w*|(\w*_)?[hc]xs?"
-)
-_PLAIN_HIDDEN = re.compile(r"h|hx|hc|h_?[0nt]|h_?prev|prev_h|hidden|carry")
-_CELL = re.compile(r"c|cx|c_?[0nt]|c_?prev|prev_c")
-_FRAME = re.compile(r"x|x_?t|xs|inputs?|input_\w*|obs\w*|frames?|features?|tokens?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +98,7 @@ def _pair(
     where the caller has said it.
     """
     taken = {each.output for each in found}
-    sure = declared or _is_surely_named(run, parameter)
+    sure = declared or is_surely_named(parameter, list(run.original.signature.trees))
     signature = run.original.signature
     named = sure or parameter in signature.optional()
     for leaf in signature.leaves(parameter):
@@ -166,32 +157,6 @@ def _named_output(run: _Run, leaf: str, told: str, taken: Collection[str | None]
     raise InvalidRequest(f"states: forward returns no {told!r} for {leaf!r}; it returns {known}")
 
 
-def _is_surely_named(run: _Run, parameter: str) -> bool:
-    """Whether its name says that a parameter is a state, beside the others.
-
-    The first is what comes in, whatever it is called, unless that is another. A `c` without an `h`
-    is a condition.
-    """
-    parameters = [each.lower() for each in run.original.signature.trees]
-    name = parameter.lower()
-    if name == parameters[0]:
-        others = any(_FRAME.fullmatch(each) for each in parameters[1:])
-        return others and _PLAIN_HIDDEN.fullmatch(name) is not None
-    if is_cell(name):
-        return any(_PLAIN_HIDDEN.fullmatch(each) for each in parameters)
-    return _is_named_so(parameter)
-
-
-def is_cell(name: str) -> bool:
-    """Whether a parameter is called as the cell state of an LSTM is."""
-    return _CELL.fullmatch(name.lower()) is not None
-
-
-def _is_named_so(name: str) -> bool:
-    """Whether a parameter, or a tensor of one, is called what states are called."""
-    return _STATE_NAME.fullmatch(name.split(".", 1)[0].lower()) is not None
-
-
 def _fed(seen: Observation, value: torch.Tensor) -> tuple[str, int] | None:
     """The layer and part whose first initial state is `value`."""
     for path, calls in seen.calls.layers.items():
@@ -213,11 +178,13 @@ def _returned(
         if same:
             # Of one step the answer may be the state: the last is what comes back.
             return same[-1]
+    others = () if fed is not None else tuple(_finals(run, leaf))
     alike = [
         name
         for name, each in free.items()
         # What is handed through as it came is no new value.
         if each.shape == value.shape and each.dtype == value.dtype and not _same(value, each)
+        if not any(_same(final, each) for final in others)
     ]
     if "output" in alike and (sure or fed is not None):
         return "output"  # all that forward returns: the new state is the answer too
@@ -227,20 +194,35 @@ def _returned(
     if fed is not None or not sure:
         # forward returns its output first and its states last.
         return next((name for name in alike if name != "output.0"), None)
-    return pair_by_place(run.original, run.values, leaf, alike, len(_waiting(run, leaf)))
+    alone = _alone(run, leaf)
+    waiting = [name for name in alone if name == leaf or _is_state(run, name)]
+    beside = len(alone) - len(waiting)
+    return pair_by_place(run.original, run.values, leaf, alike, len(waiting), beside)
 
 
-def _waiting(run: _Run, leaf: str) -> list[str]:
-    """The states from `leaf` on, of its shape, that no recurrent layer takes."""
+def _finals(run: _Run, leaf: str) -> Iterator[torch.Tensor]:
+    """What layers leave of the states that they are given, those of `leaf` left aside."""
+    for name, value in run.values.items():
+        fed = None if name == leaf else _fed(run.seen, value)
+        if fed is not None:
+            yield run.seen.calls.layers[fed[0]][-1].final[fed[1]]
+
+
+def _is_state(run: _Run, name: str) -> bool:
+    return is_named_so(name) or name.split(".", 1)[0] in run.declared
+
+
+def _alone(run: _Run, leaf: str) -> list[str]:
+    """The tensors from `leaf` on, of its shape, that no recurrent layer takes."""
     values = run.values
     leaves = list(values)
     return [
         name
         for name in leaves[leaves.index(leaf) :]
         if values[name].shape == values[leaf].shape
+        and values[name].dtype == values[leaf].dtype
         and name not in run.fixed
         and _fed(run.seen, values[name]) is None
-        and (name == leaf or _is_named_so(name) or name.split(".", 1)[0] in run.declared)
     ]
 
 
@@ -283,7 +265,7 @@ def _try(
         return False
     leaves = [leaf for name in trial for leaf in original.signature.leaves(name)]
     fed = all(_fed(after, values[leaf]) is not None for leaf in leaves)
-    named = all(_is_named_so(name) or name in declared for name in trial)
+    named = all(is_named_so(name) or name in declared for name in trial)
     shapes = {name: each.shape for name, each in after.outputs.items()}
     same = shapes == {name: each.shape for name, each in seen.outputs.items()}
     effect = same and any(

@@ -11,8 +11,9 @@ from itertools import islice, permutations
 
 import torch
 
-from carousel.export.discovery.carried import Carried, is_cell, shaken
+from carousel.export.discovery.carried import Carried, shaken
 from carousel.export.discovery.layout import Layout
+from carousel.export.discovery.naming import is_cell
 from carousel.export.discovery.pairing import short_names
 from carousel.export.discovery.state import States
 from carousel.export.errors import ExportRefused, ForwardFailed

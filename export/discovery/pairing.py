@@ -34,28 +34,41 @@ def pair_by_name(leaf: str, alike: Sequence[str], short: Mapping[str, str]) -> s
 
 
 def pair_by_place(
-    original: Original, values: Values, leaf: str, alike: Sequence[str], waiting: int
+    original: Original,
+    values: Values,
+    leaf: str,
+    alike: Sequence[str],
+    waiting: int,
+    beside: int = 0,
 ) -> str | None:
     """The first of the last `waiting` outputs, as many as states of this shape want one.
 
-    Raises ExportRefused where what is computed from what speaks against it.
+    Raises ExportRefused where what is computed from what speaks against it, and where `beside`
+    further inputs of this shape may be what the others belong to.
     """
     chosen = alike[-waiting:]
     if not chosen:
         return None
+    likely = alike[-min(waiting + beside, len(alike))]
+    if likely not in (chosen[0], "output.0"):
+        raise _undecided(leaf, alike, likely)
     if len(alike) > waiting:
         ancestors = _ancestors(original, values, alike)
         if sorted(alike, key=lambda name: ancestors[name])[:waiting] != list(chosen) and max(
             ancestors[name] for name in chosen
         ) > min(ancestors[name] for name in alike if name not in chosen):
-            place = chosen[0].removeprefix("output.")
-            raise ExportRefused(
-                f"any of {', '.join(alike)} could be the new value of the state {leaf!r}",
-                f"say which, states={{{leaf!r}: {place!r}, ...}} (--state {leaf}={place}) with all "
-                "states, or return a dict or a NamedTuple with the new state under the argument's "
-                f"name, such as {{'y': y, {leaf!r}: new_state}}",
-            )
+            raise _undecided(leaf, alike, likely)
     return chosen[0]
+
+
+def _undecided(leaf: str, alike: Sequence[str], likely: str) -> ExportRefused:
+    place = likely.removeprefix("output.")
+    return ExportRefused(
+        f"any of {', '.join(alike)} could be the new value of the state {leaf!r}",
+        f"say which, states={{{leaf!r}: {place!r}}} (--state {leaf}={place}) if it is {likely}, "
+        "and likewise of every other state; or return a dict or a NamedTuple with the new state "
+        f"under the argument's name, such as {{'y': y, {leaf!r}: new_state}}",
+    )
 
 
 def short_names(tree: object) -> dict[str, str]:
