@@ -94,13 +94,20 @@ def test_states_that_are_integers_and_bools_are_found() -> None:
         assert torch.equal(whole(made, kind, x, states=start(made, 2)), module(x)[0])
 
 
+def test_a_range_that_no_client_can_send_is_told() -> None:
+    """Nor one that an input of floats has."""
+    tokens = torch.randint(0, 9, (3, 7))
+    made = attempt(nn.Sequential(nn.Embedding(9, 4)), (tokens,), ranges={"input": (0, 2**70)})
+    assert isinstance(made, InvalidRequest)
+    assert "input is int64" in str(made)
+
+
 @pytest.mark.parametrize(
     ("module", "wishes", "words"),
     [
         (nn.Sequential(nn.LazyLinear(8)), {}, "lazy layers"),
         (nn.GRU(4, 6), {"tolerance": "x"}, "tolerance"),
         (nn.GRU(4, 6), {"output_names": [""]}, "output_names"),
-        (nn.GRU(4, 6), {"ranges": {"input": (0, 2**70)}}, "int64"),
     ],
 )
 def test_what_is_none_of_its_kind_is_told(

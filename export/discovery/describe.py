@@ -126,10 +126,8 @@ def _inputs(
         low, high = ranges.get(name) or _tokens(original, layout, name)
         constant = example.item() if example.dim() == 0 else None
         counts = name in layout.sampler.counts
-        if name in ranges and example.is_floating_point():
-            raise InvalidRequest(
-                f"ranges: {name} is {_dtype(name, example)}, and a range is of integers"
-            )
+        if name in ranges:
+            _check_range(name, example.dtype, ranges[name])
         yield InputSpec(
             name=name,
             dtype=_dtype(name, example),
@@ -139,6 +137,16 @@ def _inputs(
             constant=constant,
             counts_steps=True if counts else None,
         )
+
+
+def _check_range(name: str, dtype: torch.dtype, span: tuple[int, int]) -> None:
+    """Raise InvalidRequest where no such values can be sent."""
+    kind = _named_dtype(name, dtype)
+    if dtype.is_floating_point:
+        raise InvalidRequest(f"ranges: {name} is {kind}, and a range is of integers")
+    known = torch.iinfo(torch.uint8 if dtype == torch.bool else dtype)
+    if not known.min <= span[0] <= span[1] <= known.max:
+        raise InvalidRequest(f"ranges: {name} is {kind}, which {span[0]}..{span[1]} is not")
 
 
 def _tokens(original: Original, layout: Layout, name: str) -> tuple[int | None, int | None]:
