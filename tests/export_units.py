@@ -157,3 +157,17 @@ class Neighbours(nn.Module):
         """x (B, 4), the others (B, 6)."""
         h = self.cell(x, h + memory)
         return h.sum(-1), h, 0.9 * memory + 0.1 * torch.tanh(self.mix(x))
+
+
+class Scaled(nn.Module):
+    """Samples of any kind, measured by a number, and one compared with it."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.layer, self.number = nn.GRU(4, 6, batch_first=True), number
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, 4)."""
+        scaled = (x.float() - self.number).clamp(-1, 1) / self.number
+        found: Tensor = self.layer(torch.where(x.float() == self.number, 1.0, scaled))[0]
+        return found

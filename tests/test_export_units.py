@@ -152,3 +152,13 @@ def test_a_state_beside_an_input_of_its_shape_is_asked_for() -> None:
     made = proven(units.Neighbours(), *example, states={"h": "1"})
     assert [(each.name, each.axes) for each in made.manifest.spec.states] == [("h", ("batch", 6))]
     assert (made.manifest.origins or {})["h"].startswith("forward's h, returned as output.1")
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int8, torch.int32, torch.float16])
+@pytest.mark.parametrize("number", [128.0, 1000.0, -1e30])
+def test_a_number_that_an_input_cannot_hold_is_not_tried(dtype: torch.dtype, number: float) -> None:
+    """Samples of eight bits and flags, measured by more than they have."""
+    x = torch.randint(0, 2, (3, 7, 4)).to(dtype)
+    made = attempt(units.Scaled(number), (x,))
+    assert not isinstance(made, ExportError), made
+    assert made.manifest.spec.streaming == "step"

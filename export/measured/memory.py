@@ -9,7 +9,7 @@ import torch
 from carousel.export.errors import ExportRefused
 from carousel.export.measured.chunks import chunked
 from carousel.export.measured.rows import LOUD, joined, places, take
-from carousel.export.measured.sampling import take_steps
+from carousel.export.measured.sampling import can_hold, take_steps
 from carousel.export.measured.stepper import Result, Stepper
 from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only
 from carousel.export.measured.tolerance import (
@@ -193,14 +193,16 @@ def _as_loud(spec: ModelSpec, expected: Expected, peak: float) -> Tensors:
 
 
 def _peak(tensor: torch.Tensor) -> float:
-    return max(tensor.abs().max().item(), 1e-9) if tensor.numel() else 1.0
+    if tensor.numel() == 0 or not tensor.is_floating_point():
+        return 1.0
+    return max(tensor.abs().max().item(), 1e-9)
 
 
 def _may_hold(spec: InputSpec, tensor: torch.Tensor, mark: float) -> bool:
+    if not can_hold(tensor.dtype, mark) or tensor.dtype == torch.bool:
+        return False
     if tensor.is_floating_point():
         return True
-    if tensor.dtype == torch.bool or not mark.is_integer():
-        return False
     return (spec.low or 0) <= mark <= (mark if spec.high is None else spec.high)
 
 

@@ -96,6 +96,16 @@ class Sampler:
         }
 
 
+def can_hold(dtype: torch.dtype, number: float) -> bool:
+    """Whether a tensor of this dtype may have the number among its values."""
+    if dtype == torch.bool:
+        return number in (0, 1)
+    if dtype.is_floating_point:
+        return math.isnan(number) or abs(number) <= torch.finfo(dtype).max
+    info = torch.iinfo(dtype)
+    return number.is_integer() and info.min <= number <= info.max
+
+
 def noise_like(
     example: torch.Tensor, generator: torch.Generator, scale: float = 0.5
 ) -> torch.Tensor:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from carousel.export.errors import ExportRefused, ForwardFailed
+from carousel.export.measured.sampling import can_hold
 from carousel.export.measured.tolerance import USUAL, difference
 from carousel.export.module.decisions import Decision, Decisions
 from carousel.export.module.original import Original, Values
@@ -129,7 +130,7 @@ def _marked(
     for name, each in values.items():
         if name in constants or each.numel() == 0:
             continue
-        for mark in _marks(compared, each.is_floating_point()):
+        for mark in _marks(compared, each.dtype):
             filled = torch.full_like(each, mark if each.is_floating_point() else int(mark))
             yield {**values, name: filled}
             partly = each.clone()
@@ -140,13 +141,12 @@ def _marked(
                 yield {**values, name: each * (_ABOVE * abs(mark) / peak)}
 
 
-def _marks(compared: Collection[float], floats: bool) -> list[float]:
+def _marks(compared: Collection[float], dtype: torch.dtype) -> list[float]:
     """Zero and the numbers; of integers those beside them too, as lengths are counted down."""
     found = [0.0, *compared]
-    if not floats:
-        whole = [number for number in found if number.is_integer()]
-        found = [number + more for number in whole for more in (0, 1, -1)]
-    return list(dict.fromkeys(found))[:_MARKS]
+    if not dtype.is_floating_point:
+        found = [number + more for number in found for more in (0, 1, -1)]
+    return [each for each in dict.fromkeys(found) if can_hold(dtype, each)][:_MARKS]
 
 
 def _right_for_all(

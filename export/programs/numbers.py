@@ -2,10 +2,13 @@
 compares with or measures by, and lengths that it cuts off at.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+
+from carousel.export.measured.rows import VERY_LOUD
 
 _COMPARING = ("eq", "ne", "gt", "ge", "lt", "le", "clamp", "clamp_min", "clamp_max", "isin")
 _MEASURING = (
@@ -32,7 +35,7 @@ def compared_with(traced: torch.jit.ScriptModule) -> frozenset[float]:
             found |= set(_numbers(traced, node))
     for kind in _MEASURING:
         for node in graph.findAllNodes(f"aten::{kind}"):
-            found |= {each for each in _numbers(traced, node) if abs(each) > _BEYOND}
+            found |= {each for each in _numbers(traced, node) if _BEYOND < abs(each) <= VERY_LOUD}
     return frozenset(found)
 
 
@@ -52,9 +55,12 @@ def _numbers(traced: torch.jit.ScriptModule, node: Any) -> Iterator[float]:
     for each in node.inputs():
         value = _constant(traced, each)
         if isinstance(value, torch.Tensor) and not value.is_complex() and value.numel() <= _MANY:
-            yield from {float(each) for each in value.detach().flatten().tolist()}
+            held = value.detach().flatten().tolist()
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            yield float(value)
+            held = [value]
+        else:
+            continue
+        yield from {float(each) for each in held if math.isfinite(each)}
 
 
 def _constant(traced: torch.jit.ScriptModule, value: Any) -> Any:
