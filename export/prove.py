@@ -145,8 +145,10 @@ class _Work:
         self.progress.stage("looking for states in forward's own code")
         for layout, states in search.found():
             if not timed or all(TIME in axes for axes in layout.sampler.axes.values()):
-                with suppress(ExportRefused):
+                try:
                     yield self._programs(Found(layout, states, (), None), options)
+                except ExportRefused as refusal:
+                    search.reason = search.reason or refusal.reason
 
     def _programs(self, found: Found, options: Options) -> Proven:
         """The programs of what was found, measured."""

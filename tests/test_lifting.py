@@ -20,6 +20,7 @@ from tests import (
     lifting_mixed,
     lifting_ops,
     lifting_refused,
+    lifting_shifts,
     lifting_writes,
 )
 from tests.export_run import Tensors, run, start
@@ -37,6 +38,7 @@ CASES: Mapping[str, Case] = {
         lifting_mixed,
         lifting_ops,
         lifting_refused,
+        lifting_shifts,
         lifting_writes,
     )
     for name, case in group.CASES.items()
@@ -44,8 +46,6 @@ CASES: Mapping[str, Case] = {
 # What is not lifted yet, and why; each is refused or served whole, as the table says of others.
 NOT_YET = {
     "step_counter": "divides by a number that Python counts",
-    "diagonal_ssm_complex": "its state is complex",
-    "shift_by_slice_write": "writes all steps but the first at once",
     "time_aware_lstm": "its example's times rise, and what is drawn from them does not",
 }
 STREAMED = [

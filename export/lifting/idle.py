@@ -1,11 +1,13 @@
 """States that are taken along and that nothing reads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import torch
 
 from carousel.export.lifting.plan import Plan
+from carousel.export.lifting.recording import Recording
+from carousel.export.lifting.sites import Key
 from carousel.export.lifting.step import UNFIT, Tensors
 from carousel.export.lifting.trial import Trial
 from carousel.export.lifting.ways import start_of
@@ -39,6 +41,36 @@ def without_idle(plan: Plan, trial: Trial, batch: int) -> Plan:
     # A start that is written down is hardly idle: it may look so beside a bound that it seldom
     # meets. Where all are, there is none.
     return plan if kept or plan.scans else replace(plan, pairs=())
+
+
+def without_overruled(plan: Plan, one: Recording) -> Plan:
+    """The plan without operators along time all of whose outcome is replaced by other states."""
+    replaced = {pair.start.key for pair in plan.pairs if pair.start.alone and not pair.begins}
+    wanted = {pair.after for pair in plan.pairs}
+    made = {(call.site, call.occurrence): call.made for call in one.calls}
+    kept = tuple(
+        scan
+        for scan in plan.scans
+        if any(_is_read(key, one, replaced, wanted) for key in made.get(scan.at, ()))
+    )
+    return replace(plan, scans=kept)
+
+
+def _is_read(
+    key: Key, one: Recording, replaced: Collection[Key], wanted: Collection[object]
+) -> bool:
+    """Whether an output or a new state is made from a value on a way where nothing replaces it."""
+    left, seen = [key], set[Key]()
+    while left:
+        each = left.pop()
+        if each in replaced or each in seen:
+            continue
+        seen.add(each)
+        takers = [call for call in one.calls if any(taken.key == each for taken in call.taken)]
+        if each in wanted or not takers:
+            return True
+        left += [made for call in takers for made in call.made]
+    return False
 
 
 def _is_idle(

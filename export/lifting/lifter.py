@@ -5,7 +5,7 @@ the first one starts is the new value of a state. What is found counts only if s
 what the original gives to whole sequences.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
@@ -16,10 +16,11 @@ from carousel.export.errors import told
 from carousel.export.lifting.apart import stand_apart
 from carousel.export.lifting.candidates import MANY, Candidates, Options, same
 from carousel.export.lifting.cut import cut
-from carousel.export.lifting.idle import without_idle
+from carousel.export.lifting.idle import without_idle, without_overruled
 from carousel.export.lifting.plan import After, Plan
 from carousel.export.lifting.recording import LAYERS, Recording
-from carousel.export.lifting.scans import find_late, find_scans
+from carousel.export.lifting.scans import Scan, find_late, find_scans
+from carousel.export.lifting.shifts import Shift, find_shifts
 from carousel.export.lifting.sites import Key
 from carousel.export.lifting.step import UNFIT, Step, Tensors
 from carousel.export.lifting.trial import Trial
@@ -51,7 +52,8 @@ class Lifted:
 
     def step(self) -> Step:
         """The forward with its states explicit."""
-        return self.trial.step(self.plan)
+        starts = enumerate(self.start(self.batch))
+        return self.trial.step(self.plan, [place for place, each in starts if each.is_complex()])
 
     def names(self) -> list[str]:
         """What forward calls each state, or what is done with it."""
@@ -104,6 +106,7 @@ class Lifter:
                 values = trial.draw(self._batch, self._long, 1)
                 self._check(values)
                 plan = without_idle(self._find(values), trial, self._batch)
+                plan = without_overruled(plan, trial.record(trial.part(values, 0, plan.copies)))
                 if len(plan) == 0:
                     raise NotLifted("nothing is remembered from one step to the next")
                 self._prove(plan)
@@ -182,13 +185,17 @@ class Lifter:
             candidates = Candidates(one, another, two, many)
             certain, likely = candidates.options()
             moving = candidates.moving()
-            scans = tuple(find_scans(one, two))
+            shifts = tuple(find_shifts(one, many))
+            certain_shifts = tuple(each for each in shifts if each.kind == "diff")
+            scans = _beside(tuple(find_scans(one, two)), certain_shifts)
             counts = any(each.kind == "arange" for each in scans) and self._batch
             for each in (True, False) if counts else (False,):
                 # Sessions that share a run stand at different places: each counts for itself.
                 own = tuple(replace(s, each=each and s.kind == "arange") for s in scans)
-                for plan in plans_of(certain, likely, moving, own, 1):
-                    yield plan, start_of(plan, one, self._batch)
+                for those in (own, _beside(own, shifts)) if shifts else (own,):
+                    free, maybe, late = (_without(o, those) for o in (certain, likely, moving))
+                    for plan in plans_of(free, maybe, late, those, 1):
+                        yield plan, start_of(plan, one, self._batch)
         for copies, run, more in ((2, two, three), (3, three, trial.record(part(values, 0, 4)))):
             ends = [part(values, 0, copies - 1), part(other, copies - 1, copies)]
             seconds = [
@@ -202,9 +209,28 @@ class Lifter:
             for certain, moving in ((found, none), (none, found)):
                 for plan in plans_of(certain, none, moving, scans, copies):
                     yield plan, start_of(plan, run, self._batch)
-            with suppress(_TooShort):
-                apart = cut(run, last, before, self._one_step(values)) if copies == 2 else none
-                for plan in plans_of(none, none, apart, scans, copies):
+            if copies == 2:
+                yield from self._apart(values, run, last, before, more, scans)
+
+    def _apart(
+        self,
+        values: Tensors,
+        run: Recording,
+        last: Recording,
+        before: Recording,
+        more: Recording,
+        scans: tuple[Scan, ...],
+    ) -> Iterator[tuple[Plan, tuple[torch.Tensor, ...] | None]]:
+        """Plans of a forward whose first step is one of its own, from runs of two steps and one of
+        `more`; at last with states that no input reaches (the gain of a filter).
+        """
+        with suppress(_TooShort):
+            read = cut(run, last, before, self._one_step(values))
+            trial, other = self._trial, self._trial.draw(self._batch, 2, 2)
+            many = trial.record(trial.part(values, 0, MANY))
+            fixed, _ = Candidates(run, trial.record(other), more, many).options()
+            for found in (read, {**fixed, **read}):
+                for plan in plans_of(Options(), Options(), found, scans, 2):
                     yield replace(plan, apart=True), start_of(plan, run, self._batch)
 
     def _one_step(self, values: Tensors) -> Recording:
@@ -229,6 +255,22 @@ class Lifter:
                     continue
                 if start is None or not trial.holds(plan, values, start, expected):
                     raise NotLifted(f"the states that were found do not hold over {steps} steps")
+
+
+def _beside(scans: tuple[Scan, ...], shifts: tuple[Shift, ...]) -> tuple[Scan, ...]:
+    """Both, where a call may be either a shift."""
+    taken = {each.at for each in shifts}
+    return (*shifts, *(each for each in scans if each.at not in taken))
+
+
+def _without(options: Options, scans: Collection[Scan]) -> Options:
+    """Without the starts that are written by what is an operator along time."""
+    written = {each.at for each in scans if each.at[0].function == "__setitem__"}
+    return {
+        start: after
+        for start, after in options.items()
+        if (start.key.site, start.key.occurrence) not in written
+    }
 
 
 def _layer_name(after: After) -> str:

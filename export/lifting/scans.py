@@ -118,7 +118,11 @@ def _argument(args: Any, kwargs: Mapping[str, Any], place: int, name: str) -> An
 
 def _grows(call: Call, other: Call) -> int | None:
     """The axis along which the first argument is longer in a run of two steps."""
-    x, y = call.args[0] if call.args else None, other.args[0] if other.args else None
+    return grown_axis(*(each.args[0] if each.args else None for each in (call, other)))
+
+
+def grown_axis(x: Any, y: Any) -> int | None:
+    """The one axis along which `y` has another size."""
     if not isinstance(x, torch.Tensor) or not isinstance(y, torch.Tensor) or x.dim() != y.dim():
         return None
     grown = [axis for axis in range(x.dim()) if x.shape[axis] != y.shape[axis]]
@@ -253,7 +257,10 @@ def _convolve(scan: Scan, kept: Any, func: Any, args: Any, kwargs: Any) -> Any:
 def _subtract(scan: Scan, kept: Any, func: Any, args: Any, kwargs: Any) -> Any:
     seen = torch.cat([kept[0], args[0]], scan.dim)
     given = dict(zip(("input", "n", "dim", "prepend", "append"), args, strict=False)) | kwargs
-    found = torch.diff(seen, n=given.get("n", 1), dim=scan.dim)
+    found = seen
+    for _ in range(given.get("n", 1)):  # ONNX has no such operator
+        size = found.shape[scan.dim] - 1
+        found = found.narrow(scan.dim, 1, size) - found.narrow(scan.dim, 0, size)
     return found, (_last(seen, scan),)
 
 

@@ -1,7 +1,7 @@
 """Every way in which forward's own code may hide states, the likeliest first."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from carousel.export.discovery.discover import Discovery
@@ -10,12 +10,13 @@ from carousel.export.discovery.spans import find_spans
 from carousel.export.discovery.state import States
 from carousel.export.errors import ExportRefused
 from carousel.export.lifting.lifter import Lifter, NotLifted
+from carousel.export.lifting.padding import ends_rows
 from carousel.export.lifting.states import SharedState, lifted_states
 from carousel.export.measured.sampling import Axes
 from carousel.export.module.original import Original
 from carousel.export.module.signature import Signature
 from carousel.export.options import Options
-from carousel.models.spec import TIME
+from carousel.models.spec import BATCH, TIME
 
 _LAYOUTS = 3  # with a time axis
 
@@ -39,12 +40,18 @@ class Search:
         """Axes, and states that hold by them."""
         self.original.signature, self.original.omit = self.signature, frozenset()
         shared: SharedState | None = None
+        layouts: list[Layout] = []
         for layout in self._layouts(alone=False):
+            layouts.append(layout)
             found = self._states(layout)
             if isinstance(found, States):
                 yield replace(layout, notes=(*layout.notes, *self.notes)), found
             elif isinstance(found, SharedState):
                 shared = shared or found
+        for layout in self._padded(layouts):
+            found = self._states(layout)
+            if isinstance(found, States):
+                yield layout, found
         for layout in self._layouts(alone=True) if shared is not None else ():
             found = self._states(layout)
             if isinstance(found, States):
@@ -74,17 +81,34 @@ class Search:
             f"axes={fixed} ({flags})",
         )
 
-    def _layouts(self, *, alone: bool) -> Iterator[Layout]:
+    def _layouts(self, *, alone: bool, lengths: str | None = None) -> Iterator[Layout]:
         original, options = self.original, self.options
         seen = original.run(original.signature.tensors())
-        spans = find_spans(original, seen, options.ranges, None, frozenset())
-        discovery = Discovery(original, (), None, options.axes, seen, spans)
+        spans = find_spans(original, seen, options.ranges, lengths, frozenset())
+        discovery = Discovery(original, (), lengths, options.axes, seen, spans)
         return itertools.islice(discovery.timed(alone=alone), _LAYOUTS)
+
+    def _padded(self, before: Sequence[Layout]) -> Iterator[Layout]:
+        """Layouts by which an input says how long each row is: nobody sends it, as rows come
+        without their padding.
+        """
+        counts = {
+            name: None
+            for layout in before
+            for name in layout.sampler.counts
+            if layout.sampler.axes[name] == (BATCH,)
+        }
+        for name in counts:
+            for layout in self._layouts(alone=False, lengths=name):
+                if ends_rows(self.original, layout):
+                    note = f"{name} is how long each row is: rows are run without their padding"
+                    yield replace(layout, notes=(*layout.notes, note))
 
     def _states(self, layout: Layout) -> States | NotLifted:
         lifter = Lifter(self.original, layout)
         try:
             found = lifted_states(lifter.lift(), layout)
+            self.axes, self.loops = layout.sampler.axes, lifter.loops()
             if lifter.keeps:
                 self.notes.append("what forward keeps from call to call starts anew in a session")
             return found

@@ -17,7 +17,7 @@ _BATCHES = (2, 3, 5)
 def lifted_states(lifted: Lifted, layout: Layout) -> States:
     """The states; raises NotLifted for one whose start depends on the inputs or on other rows."""
     batches = _BATCHES if layout.batch else (0,)
-    starts = [lifted.start(batch) for batch in batches]
+    starts = [tuple(map(_real, lifted.start(batch))) for batch in batches]
     names = _unlike(lifted.names(), {*layout.sampler.axes, *layout.outputs})
     return States(
         tuple(
@@ -57,6 +57,11 @@ def _state(
         dtype=starts[0].dtype,
         initial=initial if bool(initial.any()) else None,
     )
+
+
+def _real(tensor: torch.Tensor) -> torch.Tensor:
+    """Complex numbers as pairs of real ones."""
+    return torch.view_as_real(tensor).clone() if tensor.is_complex() else tensor
 
 
 class SharedState(NotLifted):

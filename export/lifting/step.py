@@ -1,6 +1,7 @@
 """A forward with its hidden states explicit: one time step in, one out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -40,11 +41,29 @@ def tensors_of(module: nn.Module, others: Sequence[tuple[str, torch.Tensor]]) ->
     return {id(each): held(name) for name, each in named.items()}
 
 
+class Lengths(NamedTuple):
+    """The input of forward that says how long each row is; `source` is one that tells how many rows
+    there are, by its `axis`.
+    """
+
+    name: str
+    dtype: torch.dtype
+    source: str
+    axis: int
+
+    def of(self, values: Mapping[str, torch.Tensor], steps: int) -> torch.Tensor:
+        """`steps` for each row."""
+        source = values[self.source].movedim(self.axis, 0)
+        return torch.full_like(source.flatten(1)[:, 0], steps, dtype=self.dtype)
+
+
 class Step(nn.Module):
     """Takes the inputs of one time step, then the states; gives the outputs, then the new states.
 
     The module inside is the user's own, untouched; `inputs` and `outputs` name tensors of its
-    forward, each with its axis of time; `rows` the axis of rows of each output.
+    forward, each with its axis of time; `rows` the axis of rows of each output. Where forward takes
+    `lengths`, every row is as long as the run. States that are complex numbers come and go as
+    pairs of real ones, in one more axis at the end.
     """
 
     def __init__(
@@ -54,6 +73,8 @@ class Step(nn.Module):
         inputs: Mapping[str, int | None],
         outputs: Mapping[str, int | None],
         rows: Mapping[str, int | None],
+        lengths: Lengths | None = None,
+        complexes: Collection[int] = (),
     ) -> None:
         super().__init__()
         self.module = original.module
@@ -64,6 +85,8 @@ class Step(nn.Module):
         self._inputs = tuple(inputs)
         self._outputs = dict(outputs)
         self._rows = dict(rows)
+        self._lengths = lengths
+        self._complexes = frozenset(complexes)
         self._times = {name: axis for name, axis in inputs.items() if axis is not None}
         self._others = original.plain_tensors()
 
@@ -77,8 +100,11 @@ class Step(nn.Module):
         count = len(self._inputs)
         values = dict(zip(self._inputs, tensors[:count], strict=True))
         states = [each.clone() for each in tensors[count:]]  # forward may write into them
+        for place in self._complexes:
+            states[place] = torch.view_as_complex(states[place])
         found, after = self.run(values, states)
-        return (*(found[name] for name in self._outputs), *after)
+        new = [torch.view_as_real(each) if each.is_complex() else each for each in after]
+        return (*(found[name] for name in self._outputs), *new)
 
     def run(
         self, values: Mapping[str, torch.Tensor], states: Sequence[torch.Tensor]
@@ -117,6 +143,8 @@ class Step(nn.Module):
                 else torch.cat([each] * copies, self._times[name])
                 for name, each in values.items()
             }
+        if self._lengths is not None:
+            values = {**values, self._lengths.name: self._lengths.of(values, copies)}
         call = self._signature.call(values, self._omit)
         inputs = {given(name): each for name, each in values.items()}
         keys = tensors_of(self.module, self._others)

@@ -11,7 +11,7 @@ from carousel.export.lifting.plan import Plan
 from carousel.export.lifting.recording import Recorder, Recording
 from carousel.export.lifting.scripted import watching
 from carousel.export.lifting.sites import Key, given
-from carousel.export.lifting.step import END, UNFIT, Step, Tensors, run_forward, tensors_of
+from carousel.export.lifting.step import END, UNFIT, Lengths, Step, Tensors, run_forward, tensors_of
 from carousel.export.measured.sampling import take_steps
 from carousel.export.module.original import Original
 from carousel.export.module.tree import flatten
@@ -28,8 +28,11 @@ class Trial:
         self._original = original
         self._layout = layout
         self._axes = layout.sampler.axes
+        self._lengths = layout.sampler.lengths
         self.inputs = {
-            name: axes.index(TIME) if TIME in axes else None for name, axes in self._axes.items()
+            name: axes.index(TIME) if TIME in axes else None
+            for name, axes in self._axes.items()
+            if name != self._lengths
         }
         self.outputs = {
             name: each.axes.index(TIME) if TIME in each.axes else None
@@ -53,17 +56,23 @@ class Trial:
     def part(self, values: Tensors, start: int, end: int) -> Tensors:
         """The time steps from `start` to before `end`."""
         return {
-            name: take_steps(each, self._axes[name], start, end) for name, each in values.items()
+            name: torch.full_like(each, end - start)
+            if name == self._lengths
+            else take_steps(each, self._axes[name], start, end)
+            for name, each in values.items()
         }
 
     def joined(self, parts: Sequence[Tensors]) -> Tensors:
         """The time steps of all of them."""
-        return {
+        found = {
             name: parts[0][name]
             if axis is None
             else torch.cat([each[name] for each in parts], axis)
             for name, axis in self.inputs.items()
         }
+        if self._lengths is not None:
+            found[self._lengths] = torch.stack([each[self._lengths] for each in parts]).sum(0)
+        return found
 
     def whole(self, values: Tensors) -> Tensors:
         """What the original answers; raises whatever its forward raises."""
@@ -96,13 +105,18 @@ class Trial:
             recorder.recording.outputs = {name: found[name].detach() for name in self.outputs}
             return recorder.recording
 
-    def step(self, plan: Plan) -> Step:
-        """One step by this plan."""
+    def step(self, plan: Plan, complexes: Collection[int] = ()) -> Step:
+        """One step by this plan; `complexes` are the places of states that are complex numbers."""
         rows = {
             name: each.axes.index(BATCH) if BATCH in each.axes else None
             for name, each in self._layout.outputs.items()
         }
-        return Step(self._original, plan, self.inputs, self.outputs, rows)
+        lengths = None
+        if self._lengths is not None:
+            source = next(name for name, axis in self.inputs.items() if axis is not None)
+            dtype = self._layout.sampler.example[self._lengths].dtype
+            lengths = Lengths(self._lengths, dtype, source, self._axes[source].index(BATCH))
+        return Step(self._original, plan, self.inputs, self.outputs, rows, lengths, complexes)
 
     def stream(
         self, plan: Plan, values: Tensors, start: tuple[torch.Tensor, ...], steps: int

@@ -6,6 +6,7 @@ Expected values come from it alone. `Reference` runs it at any size, each size o
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Protocol
 
 import torch
@@ -16,6 +17,7 @@ from carousel.export.measured.tolerance import Off, Tensors, Tolerance, largest
 from carousel.models.spec import ModelSpec
 
 LONG = 1000  # steps, more than most memories and tables of positions have
+_LONGEST, _LONGEST_S = 20_002, 5.0  # steps, and seconds, of a run beyond a number in forward's code
 _MOST_WORK = 8e9  # weights times steps times rows by eight; small models never come near
 
 
@@ -137,14 +139,16 @@ class Reference:
     """Runs the subject; `skipped` lists the sizes that were not, and why.
 
     Every program is compared with the same runs: none is made twice. `long` is how many steps a
-    long sequence has.
+    long sequence has, `pace` how many seconds a step of the longest run took.
     """
 
     subject: Subject
     long: int = LONG
+    pace: float = 0.0
     skipped: list[str] = field(default_factory=list)
     _known: dict[tuple[int, int, int], Expected | None] = field(default_factory=dict)
     _ran: dict[bytes, Expected] = field(default_factory=dict)
+    _longest: int = 0
 
     def at(self, batch: int, time: int, draw: int = 0) -> Expected | None:
         """The subject at this size; None where it does not accept it (listed in `skipped`).
@@ -192,11 +196,26 @@ class Reference:
         """The subject on `given`; raises NotAccepted, and ExportRefused where outputs are none."""
         key = _content(given)
         if key not in self._ran:
+            began = perf_counter()
             result = self.subject.run(given)
+            if time > self._longest:
+                self._longest, self.pace = time, (perf_counter() - began) / time
             expected = self.told(given, batch, time, result)
             self._check(expected)
             self._ran[key] = expected
         return self._ran[key]
+
+    def look_beyond(self, steps: Collection[int]) -> None:
+        """Let a long sequence reach beyond each of these steps, if it does not take too long."""
+        further = {each + 2 for each in steps if self.long < each + 2 <= _LONGEST}
+        if not further or not self.takes(self.long):
+            return
+        slow = {each for each in further if each * self.pace > _LONGEST_S}
+        self.long = max({self.long, *(further - slow)})
+        self.skipped += [
+            f"not run: {each:,} steps, which take too long; forward has the number {each - 2}"
+            for each in sorted(slow)
+        ]
 
     def told(self, given: Given, batch: int, time: int, result: Result) -> Expected:
         """What the subject made of `given`, whatever it is."""

@@ -13,8 +13,9 @@ from carousel.export.errors import ExportRefused, NoProgram, first_line
 from carousel.export.measured.cases import FallsShort
 from carousel.export.measured.parity import Measured, Meter
 from carousel.export.measured.stepper import Stepper
-from carousel.export.measured.subject import LONG, NotAccepted, Reference
+from carousel.export.measured.subject import NotAccepted, Reference
 from carousel.export.measured.tolerance import TOLERANCE
+from carousel.export.module.constants import whole_numbers
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.programs.lift import Lifted
@@ -29,8 +30,9 @@ _TRACE_BATCH = 3
 
 _LOOP = "forward loops over the time steps, and stepping it one at a time does not give the same: "
 _NO_LOOP = (
-    "use a recurrent layer instead of the loop, export the module of a single step, or fix the "
-    "length with `axes`"
+    "take every state that the loop keeps as an argument of forward and return its new value, use "
+    "a recurrent layer instead of the loop, export the module of a single step, or fix the length "
+    "with `axes`"
 )
 _SHARP = "ask for a larger tolerance, or for none, "
 _UNSORTED = "pack with enforce_sorted=False where forward sorts the rows, "
@@ -67,8 +69,9 @@ class Builder:
         self._spec = subject.spec
         self._layout = subject.layout
         self._original = subject.original
-        own = self._layout.sampler.lengths
-        self._own_lengths = None if own is None else lengths_name(self._spec, own)
+        # A step of its own has rows of one step.
+        self._lengths = None if subject.found.step else self._layout.sampler.lengths
+        self._own_lengths = self._lengths and lengths_name(self._spec, self._lengths)
         self._inputs = [Port(each.name, each.axes) for each in self._spec.inputs]
         self._inputs += [Port(each.name, each.axes, each.fold) for each in self._spec.states]
         self._outputs = [Port(each.name, each.axes) for each in self._spec.outputs]
@@ -87,7 +90,9 @@ class Builder:
         made = self._trace(lifted, example)
         traced, kept = made.module, made.kept
         self._subject.marks = compared_with(traced) | self._original.compared
-        self._reference.long = max(LONG, longest_cut(traced) * 5 // 4)
+        if self._spec.has_time:
+            self._reference.long = max(self._reference.long, longest_cut(traced) * 5 // 4)
+            self._reference.look_beyond(whole_numbers(self._original.module))
         self._progress.stage("proving the TorchScript program")
         self._keep(built, self._scripts(traced, built))
         self._progress.stage("making and proving the ONNX program")
@@ -132,7 +137,7 @@ class Builder:
             states.variables,
             states.alone,
             sorted(self._omit()),
-            self._layout.sampler.lengths,
+            self._lengths,
         )
 
     def _omit(self) -> set[str]:
@@ -153,7 +158,7 @@ class Builder:
         states = {**self._subject.start(given, batch), **given.states}
         tensors = [given.inputs[each.name] for each in self._spec.inputs]
         tensors += [states[each.name] for each in self._spec.states]
-        if self._layout.sampler.lengths is not None:
+        if self._lengths is not None:
             tensors.append(torch.full((max(batch, 1),), time, dtype=torch.int32))
         return tensors
 
