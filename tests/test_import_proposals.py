@@ -37,6 +37,16 @@ def test_names_come_before_the_order_of_the_file(tmp_path: Path, name: str) -> N
     assert {each.name for each in followed.outcome.artifact.manifest.spec.sent_inputs} == {"x"}
 
 
+def test_candidates_are_told_by_what_they_are_made_of(tmp_path: Path) -> None:
+    """So that who reads the refusal knows what each pair would mean; the likelier comes first."""
+    states = {"p": "later", "q": "mul_7"}
+    found = run_import(tmp_path, cells(states, order=["mul_7", "later"]))
+    assert found.code == 1
+    assert "p from mul_7, later; q from mul_7, later" in reason(found.said)
+    assert "mul_7 is made of x and p and q; later is made of x and p" in reason(found.said)
+    assert "--state q=mul_7" in way_out(found.said)
+
+
 def test_numbers_of_different_words_are_no_order(tmp_path: Path) -> None:
     """What an exporter called after operators comes as the file has it."""
     states = {"h": "mul_109", "c": "add_77"}

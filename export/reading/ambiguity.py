@@ -11,7 +11,34 @@ _MOST = 720  # ways that are run
 
 
 class Doubt(ExportRefused):
-    """Nothing but the caller can tell which output is which state's."""
+    """Nothing but the caller can tell which output is which state's: of each state in `doubtful`
+    one of those.
+    """
+
+    doubtful: Mapping[str, Sequence[str]] = {}
+    misfits: Mapping[str, str] = {}
+    everything = False
+
+    def explained(self, made: Mapping[str, Sequence[str]]) -> "Doubt":
+        """The same with what each output is made of; what is made of a state itself is
+        proposed first."""
+        own = {
+            name: [each for each in outputs if name in made.get(each, ())]
+            for name, outputs in self.doubtful.items()
+        }
+        first: dict[str, str] = {}
+        for name in sorted(own, key=lambda each: len(own[each])):  # who has no choice comes first
+            free = [each for each in own[name] if each not in first.values()]
+            first |= {name: free[0]} if free else {}
+        doubtful = {
+            name: list(dict.fromkeys([*([first[name]] if name in first else []), *outputs]))
+            for name, outputs in self.doubtful.items()
+        }
+        told = "".join(
+            f"; {output} is made of {' and '.join(inputs) or 'no input'}"
+            for output, inputs in made.items()
+        )
+        return Doubt(self.reason + told, _say(doubtful, self.misfits, everything=self.everything))
 
 
 def choices(doubtful: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
@@ -39,11 +66,13 @@ def undecided(
         f"{name} from {', '.join(outputs)}" + (f" ({misfits[name]})" if name in misfits else "")
         for name, outputs in doubtful.items()
     )
-    return Doubt(
+    found = Doubt(
         "names do not tell which output is the new value of which state, and without a time axis "
         f"no run can: {listed}",
         _say(doubtful, misfits, everything=everything),
     )
+    found.doubtful, found.misfits, found.everything = doubtful, misfits, everything
+    return found
 
 
 def _uncounted(doubtful: Mapping[str, Sequence[str]]) -> Doubt:

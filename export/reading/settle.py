@@ -13,6 +13,7 @@ from carousel.export.reading.ambiguity import Doubt
 from carousel.export.reading.chooser import Choice, Chooser
 from carousel.export.reading.fitting import Fit, Fitter, Rejected, open_ports
 from carousel.export.reading.guesses import Guess, guesses, is_kept
+from carousel.export.reading.origins import origins
 from carousel.export.reading.proofs import check_steps, compare_rows, evidence
 from carousel.export.reading.refusals import ONE_BY_ONE, Refusals
 from carousel.export.reading.roles import Candidates, Roles
@@ -110,10 +111,15 @@ class Settler:
     def _hold(self, fit: Fit) -> FileSubject:
         try:
             found = self._chooser.choose(fit)
-        except Doubt:
+        except Doubt as doubt:
             # Of these axes only if they are what they are taken for.
-            self._apart(fit, self._chooser.describe(fit, Roles({}, tuple(self._options.fixed), {})))
-            raise
+            spec = self._chooser.describe(fit, Roles({}, tuple(self._options.fixed), {}))
+            subject = self._apart(fit, spec)
+            outputs = dict.fromkeys(each for some in doubt.doubtful.values() for each in some)
+            if not outputs:
+                raise
+            made = origins(subject, outputs, int(spec.has_batch), fit.time)
+            raise doubt.explained(made) from None
         except ExportRefused as refusal:
             raise Rejected("pairs", refusal.reason, refusal) from None
         both_ways = self._refusals.both_ways(found.roles.pairs)
