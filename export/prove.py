@@ -23,7 +23,7 @@ from carousel.export.module.determinism import generators_held
 from carousel.export.module.layers import CELLS, recurrent_layers
 from carousel.export.module.original import Original, unwrap
 from carousel.export.module.signature import Signature
-from carousel.export.module.unwatchable import refuse_foreign
+from carousel.export.module.unwatchable import refuse_foreign, unseen
 from carousel.export.options import Options, Stated
 from carousel.export.programs.build import Builder, Built
 from carousel.export.progress import Progress
@@ -47,7 +47,10 @@ def prove(
         with original.held():
             progress.stage("watching the module run")
             work = _Work(module, original, traced, name, progress)
-            return work.prove(options)
+            proven, hidden = work.prove(options), unseen(module)
+            if hidden is not None and not proven.manifest.spec.states:
+                raise hidden
+            return proven
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def quantized() -> nn.Module:
 def scripted() -> nn.Module:
     """A net whose layer is TorchScript."""
     with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
-        return hostile.Uses(torch.jit.script(nn.GRU(6, 8, batch_first=True)))
+        return nn.Sequential(torch.jit.script(hostile.Uses(nn.GRU(6, 8, batch_first=True))))
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,8 @@ def _trail(original: Original) -> _Trail:
 
     try:
         for path, module in original.module.named_modules():
-            watch(path, module)
+            if not isinstance(module, torch.jit.ScriptModule):  # which takes no hooks
+                watch(path, module)
         original.run(original.signature.tensors())
     finally:
         for handle in handles:

@@ -20,6 +20,24 @@ class Call:
     kwargs: dict[str, Any]
 
 
+def _parameters(forward: Any) -> inspect.Signature:
+    """What forward takes; of TorchScript without Python code what its schema says."""
+    if not isinstance(forward, torch.ScriptMethod) or hasattr(forward, "__wrapped__"):
+        return inspect.signature(forward)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    schema: Any = forward.schema
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                each.name,
+                kind,
+                default=each.default_value if each.has_default_value() else inspect.Parameter.empty,
+            )
+            for each in schema.arguments[1:]
+        ]
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """The parameters of `forward` that an export feeds, each with its example."""
@@ -33,7 +51,7 @@ class Signature:
 
         Raises InvalidRequest where the example does not fit.
         """
-        parameters = inspect.signature(module.forward)
+        parameters = _parameters(module.forward)
         try:
             if isinstance(example, Mapping):
                 bound = parameters.bind(**example)
