@@ -1,5 +1,6 @@
 """What an example does not show is not claimed: long sequences, loud rows, special values."""
 
+import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,7 +62,7 @@ def test_what_python_decides_by_the_length_is_refused(module: nn.Module) -> None
     """Also where it decides far beyond the example."""
     made = attempt(module, (X,))
     assert isinstance(made, ExportError)
-    assert "T=1000" in str(made)
+    assert re.search(r"T=\d{4}", str(made))
 
 
 def test_what_is_cut_off_is_the_longest_sequence() -> None:

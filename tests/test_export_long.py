@@ -77,6 +77,16 @@ def _late(h: Tensor, t: int) -> Tensor:
     return h if t != 1100 else h * 0
 
 
+class ByClass(Cell):
+    """A number of the class, times one of the module."""
+
+    HALF = 750.0
+
+    def after(self, h: Tensor, t: int) -> Tensor:
+        """Is halved."""
+        return h if t < self.HALF * len(("both", "halves")) else h / 2
+
+
 class ByLength(nn.Module):
     """Another way for sequences that are very long."""
 
@@ -90,7 +100,7 @@ class ByLength(nn.Module):
         return found if x.shape[1] <= 2048 else found * 2
 
 
-@pytest.mark.parametrize("kind", [ByNumber, ByGlobal, ByConfig, ByFunction])
+@pytest.mark.parametrize("kind", [ByNumber, ByGlobal, ByConfig, ByFunction, ByClass])
 def test_a_loop_that_does_something_else_later_is_refused(kind: type[Cell]) -> None:
     """Whatever number it goes by, and wherever that stands."""
     torch.manual_seed(0)
@@ -132,6 +142,24 @@ class Last(Cell):
         return super().forward(x)[torch.arange(x.shape[0]), lengths - 1]
 
 
+class Switches(Cell):
+    """The number of steps after which another cell goes on: no end of a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.GRUCell(3, 4)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
+        """x [B, T, 3], lengths [B] to [B, T, 4]."""
+        h = x.new_zeros(x.shape[0], 4)
+        outs = []
+        for t in range(x.shape[1]):
+            first = (t < lengths).unsqueeze(1)
+            h = torch.where(first, self.cell(x[:, t], h), self.other(x[:, t], h))
+            outs.append(h)
+        return torch.stack(outs, 1)
+
+
 class Shares(Cell):
     """Its answers depend on the share of padding: rows alone are answered otherwise."""
 
@@ -167,10 +195,11 @@ def test_lengths_beside_a_loop_are_those_of_rows_without_padding(
         torch.testing.assert_close(own, wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_what_depends_on_the_padding_is_no_length_of_rows() -> None:
+@pytest.mark.parametrize("kind", [Shares, Switches])
+def test_what_depends_on_the_padding_is_no_length_of_rows(kind: type[Cell]) -> None:
     """It is refused, or takes its lengths from the client."""
     torch.manual_seed(0)
-    made = attempt(Shares().eval(), (torch.randn(2, 6, 3), torch.tensor([6, 3])))
+    made = attempt(kind().eval(), (torch.randn(2, 6, 3), torch.tensor([6, 3])))
     if isinstance(made, Proven):
         assert "lengths" in [each.name for each in made.manifest.spec.inputs]
         assert made.manifest.spec.streaming == "none"

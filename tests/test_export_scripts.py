@@ -45,6 +45,32 @@ class Hidden(nn.Module):
         return y
 
 
+class Counts(Layer):
+    """It counts its calls, which is nobody's state."""
+
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, T, 4), h (1, B, 6)."""
+        self.calls.add_(1)
+        y, h = self.gru(x, h)
+        return torch.where(self.calls > 100, y * 2, y), h
+
+
+class Sets(Counts):
+    """It sets what it keeps anew."""
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, T, 4), h (1, B, 6)."""
+        self.calls = torch.maximum(self.calls, x.abs().amax().reshape(1))
+        y, h = self.gru(x, h)
+        return y / self.calls, h
+
+
 class Around(nn.Module):
     """Python around a script."""
 
@@ -106,6 +132,26 @@ def test_a_script_that_hides_its_state_is_refused() -> None:
     made = attempt(script(Hidden()), (X,))
     assert isinstance(made, ExportError)
     assert "let it take its state and return it" in str(made)
+
+
+@pytest.mark.parametrize("kind", [Counts, Sets])
+@pytest.mark.parametrize("make", [script, Around], ids=lambda each: each.__name__)
+def test_a_script_that_changes_what_it_keeps_is_refused(
+    make: Callable[[nn.Module], nn.Module], kind: type[Counts]
+) -> None:
+    """It could not be put back, and is left as it was."""
+    module = make(kind()).eval()
+    before = {name: each.clone() for name, each in module.state_dict().items()}
+    with pytest.raises(ExportRefused, match="which cannot be put back"):
+        proven_by(module, (X, H))
+    for name, each in module.state_dict().items():
+        torch.testing.assert_close(each, before[name], rtol=0, atol=0)
+
+
+def test_complex_inputs_are_refused_in_words() -> None:
+    """With the way to send them."""
+    with pytest.raises(ExportRefused, match="complex numbers, which clients do not send"):
+        proven_by(Hidden(), (torch.randn(2, 7, 4, dtype=torch.complex64),))
 
 
 def test_a_frozen_script_is_refused() -> None:

@@ -17,7 +17,7 @@ from carousel.export.measured.tolerance import Off, Tensors, Tolerance, largest
 from carousel.models.spec import ModelSpec
 
 LONG = 1000  # steps, more than most memories and tables of positions have
-_LONGEST, _LONGEST_S = 20_002, 5.0  # steps, and seconds, of a run beyond a number in forward's code
+_LONGEST, _LONGEST_S = 20_000, 3.0  # steps, and seconds, of a run that looks for what comes late
 _MOST_WORK = 8e9  # weights times steps times rows by eight; small models never come near
 
 
@@ -206,16 +206,17 @@ class Reference:
         return self._ran[key]
 
     def look_beyond(self, steps: Collection[int]) -> None:
-        """Let a long sequence reach beyond each of these steps, if it does not take too long."""
-        further = {each + 2 for each in steps if self.long < each + 2 <= _LONGEST}
+        """Let a long sequence reach beyond each of these steps, as far as that takes seconds."""
+        further = sorted(each for each in steps if self.long <= each <= _LONGEST)
         if not further or not self.takes(self.long):
             return
-        slow = {each for each in further if each * self.pace > _LONGEST_S}
-        self.long = max({self.long, *(further - slow)})
-        self.skipped += [
-            f"not run: {each:,} steps, which take too long; forward has the number {each - 2}"
-            for each in sorted(slow)
-        ]
+        affordable = int(_LONGEST_S / max(self.pace, 1e-9))
+        within = [each for each in further if each < affordable]
+        if len(within) < len(further):
+            self.long = max(self.long, min(affordable, further[-1]))
+            self.skipped.append(f"not run: more than {self.long:,} steps, which take too long")
+        else:
+            self.long = max(self.long, further[-1] + 2)
 
     def told(self, given: Given, batch: int, time: int, result: Result) -> Expected:
         """What the subject made of `given`, whatever it is."""

@@ -22,8 +22,10 @@ def whole_numbers(module: nn.Module) -> frozenset[int]:
             names = {name for code, _ in codes for name in code.co_names}
             found |= {number for code, _ in codes for number in _ints(code.co_consts)}
             found |= {number for code, known in codes for number in _read(known, {*code.co_names})}
-            found |= set(_read(vars(each), names))
-            for value in vars(each).values():
+            own = {name: value for kind in type(each).__mro__ for name, value in vars(kind).items()}
+            own |= vars(each)
+            found |= set(_read(own, names))
+            for value in own.values():
                 found |= set(_read(_fields(value), names))
     sizes = {size for each in module.state_dict().values() for size in getattr(each, "shape", ())}
     return frozenset(found - sizes)

@@ -69,6 +69,13 @@ class Signature:
                 "forward takes a PackedSequence, which has no batch axis",
                 "take the padded tensor and the lengths, and pack inside forward",
             )
+        for name, tensor in signature.tensors().items():
+            if tensor.is_complex():
+                raise ExportRefused(
+                    f"{name!r} holds complex numbers, which clients do not send",
+                    "take a real tensor with one more axis of two, and begin forward with "
+                    "torch.view_as_complex",
+                )
         for name, tree in signature.trees.items():
             hidden = opaque(tree, name)
             if hidden is not None:

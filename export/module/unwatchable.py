@@ -1,5 +1,8 @@
 """Modules that cannot be watched or would be changed by a run, told apart before any run."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -8,6 +11,7 @@ from carousel.export.errors import ExportRefused
 _RECURRENT = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 
 
+_WRITING = ("_set_item", "append", "extend", "insert", "pop", "clear", "Delete", "update")
 _WAY_OUT = "give the nn.Module that it was made from, or let it take its state and return it"
 
 
@@ -43,7 +47,46 @@ def refuse_foreign(module: nn.Module) -> None:
                 else "call export_model(module.cpu(), ...) with the example on the CPU",
             )
     for path, layer in module.named_modules():
+        if isinstance(layer, torch.jit.ScriptModule):
+            _refuse_changing(path, layer)
         _refuse_layer(path, layer)
+
+
+def _refuse_changing(path: str, script: torch.jit.ScriptModule) -> None:
+    """Raise ExportRefused for a script that writes into what it keeps: it can be neither watched
+    nor put back.
+    """
+    for method in [getattr(script, "forward", None)]:
+        graph: Any = getattr(method, "inlined_graph", None)
+        for node in () if graph is None else _nodes(graph):
+            if node.kind() == "prim::SetAttr" or (_writes(node) and _is_kept(node)):
+                name = node.s("name") if node.kind() == "prim::SetAttr" else "an attribute"
+                where = f"the layer {path!r}" if path else "the module"
+                raise ExportRefused(
+                    f"{where} is TorchScript that changes {name} in forward, which cannot be put "
+                    "back",
+                    "give the nn.Module that it was made from",
+                )
+
+
+def _nodes(block: Any) -> Iterator[Any]:
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _nodes(inner)
+
+
+def _writes(node: Any) -> bool:
+    kind = node.kind().removeprefix("aten::")
+    return kind in _WRITING or (kind.endswith("_") and not kind.endswith("__"))
+
+
+def _is_kept(node: Any) -> bool:
+    """Whether what a call writes into is, or is part of, something that the module keeps."""
+    value = next(iter(node.inputs()), None)
+    while value is not None and value.node().kind().startswith("aten::"):
+        value = next(iter(value.node().inputs()), None)
+    return value is not None and value.node().kind() == "prim::GetAttr"
 
 
 def _refuse_layer(path: str, layer: nn.Module) -> None:

@@ -27,6 +27,7 @@ from carousel.export.progress import Progress
 from carousel.models.manifest import ProgramKind
 
 _TRACE_BATCH = 3
+_LOOPED = 4000  # steps of a loop, whose Python code may do something else later than a proof looks
 
 _LOOP = "forward loops over the time steps, and stepping it one at a time does not give the same: "
 _NO_LOOP = (
@@ -92,7 +93,11 @@ class Builder:
         self._subject.marks = compared_with(traced) | self._original.compared
         if self._spec.has_time:
             self._reference.long = max(self._reference.long, longest_cut(traced) * 5 // 4)
-            self._reference.look_beyond(whole_numbers(self._original.module))
+            numbers = {int(each) for each in self._subject.marks if each == each // 1}
+            numbers |= whole_numbers(self._original.module)
+            if self._spec.run_steps is not None:
+                numbers.add(_LOOPED)
+            self._reference.look_beyond(numbers)
         self._progress.stage("proving the TorchScript program")
         self._keep(built, self._scripts(traced, built))
         self._progress.stage("making and proving the ONNX program")
