@@ -247,36 +247,8 @@ class GreedyDecoder(nn.Module):
 
 
 XM = inputs(floats(4), mask(), batch=3)
-
-
-class Sees(nn.Module):
-    """A robot's policy: a map kept by convolutions over images, and a cell over map and joints,
-    where a mask says which steps count.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.look = nn.Conv2d(3 + 2, 2, 3, padding=1)
-        self.join, self.cell = nn.Linear(2 * 36 + 4, 5), nn.GRUCell(5, 6)
-
-    def forward(self, image: Tensor, joints: Tensor, valid: Tensor) -> Tensor:
-        """image [B, T, 3, 6, 6], joints [B, T, 4], valid [B, T, 1] to [B, T, 6]."""
-        kept = image.new_zeros(image.shape[0], 2, 6, 6)
-        h = image.new_zeros(image.shape[0], 6)
-        outs = []
-        for t in range(image.shape[1]):
-            kept = torch.tanh(self.look(torch.cat([image[:, t], kept], 1)))
-            seen = self.join(torch.cat([kept.flatten(1), joints[:, t]], 1))
-            h = torch.where(valid[:, t] > 0, self.cell(seen, h), h)
-            outs.append(h)
-        return torch.stack(outs, 1)
-
-
 X = inputs(floats(4), steps=6)
 CASES: dict[str, Case] = {
-    "image_joints_mask": Case(
-        Sees, inputs(floats(3, 6, 6), floats(4), mask(1)), "step", "states of two ranks"
-    ),
     "lstm_then_smoothing": Case(lambda: LSTMThenSmoothing(4, 6), X, "step", "a layer and a state"),
     "gru_then_forecast": Case(lambda: GRUThenForecast(4, 6), X, "last", "layers and two states"),
     "cell_then_conv": Case(lambda: CellThenConv(4, 6, 3), X, "step", "a state and a window"),

@@ -20,6 +20,7 @@ from tests import (
     lifting_mixed,
     lifting_ops,
     lifting_refused,
+    lifting_robots,
     lifting_shifts,
     lifting_writes,
 )
@@ -38,6 +39,7 @@ CASES: Mapping[str, Case] = {
         lifting_mixed,
         lifting_ops,
         lifting_refused,
+        lifting_robots,
         lifting_shifts,
         lifting_writes,
     )

@@ -16,10 +16,11 @@ from carousel.export.errors import told
 from carousel.export.lifting.apart import stand_apart
 from carousel.export.lifting.candidates import MANY, Candidates, Options, same
 from carousel.export.lifting.cut import cut
+from carousel.export.lifting.finders import find_late, find_scans
 from carousel.export.lifting.idle import without_idle, without_overruled
 from carousel.export.lifting.plan import After, Plan
 from carousel.export.lifting.recording import LAYERS, Recording
-from carousel.export.lifting.scans import Scan, find_late, find_scans
+from carousel.export.lifting.scans import Scan
 from carousel.export.lifting.shifts import Shift, find_shifts
 from carousel.export.lifting.sites import Key
 from carousel.export.lifting.step import UNFIT, Step, Tensors

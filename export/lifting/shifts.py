@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from carousel.export.lifting.finders import grown_axis
 from carousel.export.lifting.recording import Call, Recording
-from carousel.export.lifting.scans import Scan, grown_axis
+from carousel.export.lifting.scans import Scan
 
 _CUTS = ("__getitem__", "narrow")
 _NAMES = {

@@ -56,17 +56,16 @@ def _refuse_changing(path: str, script: torch.jit.ScriptModule) -> None:
     """Raise ExportRefused for a script that writes into what it keeps: it can be neither watched
     nor put back.
     """
-    for method in [getattr(script, "forward", None)]:
-        graph: Any = getattr(method, "inlined_graph", None)
-        for node in () if graph is None else _nodes(graph):
-            if node.kind() == "prim::SetAttr" or (_writes(node) and _is_kept(node)):
-                name = node.s("name") if node.kind() == "prim::SetAttr" else "an attribute"
-                where = f"the layer {path!r}" if path else "the module"
-                raise ExportRefused(
-                    f"{where} is TorchScript that changes {name} in forward, which cannot be put "
-                    "back",
-                    "give the nn.Module that it was made from",
-                )
+    graph: Any = getattr(getattr(script, "forward", None), "inlined_graph", None)
+    for node in () if graph is None else _nodes(graph):
+        sets = node.kind() == "prim::SetAttr"
+        if sets or (_writes(node) and _is_kept(node)):
+            where = f"the layer {path!r}" if path else "the module"
+            raise ExportRefused(
+                f"{where} is TorchScript that changes {node.s('name') if sets else 'an attribute'} "
+                "in forward, which cannot be put back",
+                "give the nn.Module that it was made from",
+            )
 
 
 def _nodes(block: Any) -> Iterator[Any]:
