@@ -21,6 +21,7 @@ from tests import (
     lifting_ops,
     lifting_refused,
     lifting_robots,
+    lifting_scripted,
     lifting_shifts,
     lifting_writes,
 )
@@ -40,6 +41,7 @@ CASES: Mapping[str, Case] = {
         lifting_ops,
         lifting_refused,
         lifting_robots,
+        lifting_scripted,
         lifting_shifts,
         lifting_writes,
     )
@@ -77,7 +79,8 @@ def stream(made: Proven, kind: ProgramKind, given: tuple[Tensor, ...], batch: in
             name: each if axes[name] is None else each.narrow(axes[name] or 0, step, 1)
             for name, each in inputs.items()
         }
-        answer = run(made, kind, part, states)
+        lengths = None if made.manifest.programs[kind].lengths is None else [1] * batch
+        answer = run(made, kind, part, states, lengths)
         found.append(answer.outputs)
         states = answer.states
     return found

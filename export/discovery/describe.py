@@ -123,16 +123,17 @@ def _inputs(
         if name in arguments or name == layout.sampler.lengths:
             continue
         example = layout.sampler.example[name]
-        low, high = ranges.get(name) or _tokens(original, layout, name)
-        constant = example.item() if example.dim() == 0 else None
         counts = name in layout.sampler.counts
+        own = (1, None) if counts else _tokens(original, layout, name)
+        low, high = ranges.get(name, own)
+        constant = example.item() if example.dim() == 0 else None
         if name in ranges:
             _check_range(name, example.dtype, ranges[name])
         yield InputSpec(
             name=name,
             dtype=_dtype(name, example),
             axes=axes,
-            low=1 if counts and name not in ranges else low,
+            low=low,
             high=high,
             constant=constant,
             counts_steps=True if counts else None,

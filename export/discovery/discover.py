@@ -8,6 +8,7 @@ from functools import cache
 import torch
 
 from carousel.export.discovery.carried import Carried
+from carousel.export.discovery.counting import counting
 from carousel.export.discovery.hypotheses import Guesses, Hypothesis, check_axes
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.probes import Probe, Rejected, check_layers, fit_probes, listed
@@ -174,12 +175,8 @@ class Discovery:
         example = {name: tensors[name] for name in hypothesis.axes}
         for name, axis in hypothesis.pinned.items():
             example[name] = tensors[name].narrow(axis, 0, hypothesis.folds.get(name, 1))
-        counts = [
-            name
-            for name, each in example.items()
-            if TIME not in hypothesis.axes[name] and _counts_to(each, hypothesis.time)
-        ]
-        return Sampler(example, hypothesis.axes, hypothesis.folds, self.lengths, self.spans, counts)
+        sampler = Sampler(example, hypothesis.axes, hypothesis.folds, self.lengths, self.spans)
+        return replace(sampler, counts=counting(self.original, sampler, hypothesis))
 
     def _check_rows(
         self, sampler: Sampler, outputs: Mapping[str, Fitted], hypothesis: Hypothesis
@@ -265,19 +262,6 @@ class Discovery:
                 raise Rejected("rows", f"the output {name} has no batch axis")
             found[name] = fitted
         return found
-
-
-def _counts_to(value: torch.Tensor, time: int) -> bool:
-    """Whether integers are lengths of rows by what they are: none below 1, the largest all there
-    is.
-    """
-    plain = (
-        value.dim() == 0
-        or value.numel() == 0
-        or value.is_floating_point()
-        or value.dtype == torch.bool
-    )
-    return not plain and time > 1 and int(value.min()) >= 1 and int(value.max()) == time
 
 
 def _batch_place(hypothesis: Hypothesis, name: str) -> int | None:

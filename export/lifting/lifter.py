@@ -8,6 +8,7 @@ what the original gives to whole sequences.
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -21,6 +22,7 @@ from carousel.export.lifting.idle import without_idle, without_overruled
 from carousel.export.lifting.plan import After, Plan
 from carousel.export.lifting.recording import LAYERS, Recording
 from carousel.export.lifting.scans import Scan
+from carousel.export.lifting.scripted import operators
 from carousel.export.lifting.shifts import Shift, find_shifts
 from carousel.export.lifting.sites import Key
 from carousel.export.lifting.step import UNFIT, Step, Tensors
@@ -119,12 +121,17 @@ class Lifter:
 
     def loops(self) -> bool:
         """Whether forward makes more calls of torch for more steps."""
-        values = self._trial.draw(self._batch, 3, 1)
+        trial = self._trial
+        values = trial.draw(self._batch, 3, 1)
+        parts = [trial.part(values, 0, steps) for steps in (2, 3)]
         try:
-            few, more = (self._trial.record(self._trial.part(values, 0, n)) for n in (2, 3))
+            few, more = (trial.record(part) for part in parts)
+            if len(few.calls) < len(more.calls) or not few.scripted():
+                return len(few.calls) < len(more.calls)
+            inside = [operators(partial(trial.whole, part)) for part in parts]
+            return inside[0] < inside[1]
         except UNFIT:  # what forward says to so few steps
             return False
-        return len(few.calls) < len(more.calls)
 
     def _runs_in_double(self) -> bool:
         try:

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_flatten
 from carousel.export.lifting.sites import Key, Site, frames, name_of, site_of
 
 LAYERS = {"lstm": 2, "gru": 1, "rnn_tanh": 1, "rnn_relu": 1}  # torch's own, and their states
+SCRIPTED = "scripted_part"
 _UNMADE = Key(Site("elsewhere", ()))
 
 
@@ -74,6 +75,10 @@ class Recording:
     def counts(self) -> dict[Site, int]:
         """How many calls there were at each site."""
         return Counter(call.site for call in self.calls)
+
+    def scripted(self) -> bool:
+        """Whether a part in TorchScript ran, which is one call whatever it does inside."""
+        return any(call.site.function == SCRIPTED for call in self.calls)
 
     def made_from(self, *roots: Key) -> set[Key]:
         """Values that are computed from any of `roots`, themselves included."""
