@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.process import LOAD_CORE, ServerError, free_port, pinned
 
-_STORE = "carousel.service.sessions.stores.redis"
+_STORE = "carousel.service.sessions.stores.redis.store"
 _START_S = 20.0
 _POLL_S = 0.02
 

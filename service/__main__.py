@@ -8,8 +8,8 @@ import sys
 
 import uvloop
 
-from carousel.service.api.greeting import greet
-from carousel.service.api.server import Server, listen
+from carousel.service.api.ops.greeting import greet
+from carousel.service.api.server.server import Server, listen
 from carousel.service.app import App, create_app
 from carousel.service.errors import SettingError
 from carousel.service.logs import configure_logs

@@ -7,29 +7,29 @@ from typing import Literal
 
 from carousel.models.repository import Repository, RepositoryError
 from carousel.service.address import parse_address
-from carousel.service.api.body import Bodies
-from carousel.service.api.budget import Budget
-from carousel.service.api.bulk import BulkRoute
-from carousel.service.api.codec import Codecs
 from carousel.service.api.control import create_control
-from carousel.service.api.figures import (
+from carousel.service.api.encoding.codec import Codecs
+from carousel.service.api.http.body import Bodies
+from carousel.service.api.http.budget import Budget
+from carousel.service.api.http.guard import Guard
+from carousel.service.api.http.lifecycle import Lifecycle, Phase
+from carousel.service.api.http.parts import Parts
+from carousel.service.api.http.traffic import Traffic
+from carousel.service.api.openapi import v2 as oip
+from carousel.service.api.openapi.schema import create_schema
+from carousel.service.api.openapi.v1 import BULK, INFER, INFER_VERSION, STEP
+from carousel.service.api.ops.figures import (
     engine_figures,
     session_figures,
     store_figures,
     traffic_figures,
 )
-from carousel.service.api.gate import DataRoute, Gate
-from carousel.service.api.guard import Guard
-from carousel.service.api.infer import InferRoute
-from carousel.service.api.lifecycle import Lifecycle, Phase
-from carousel.service.api.oip import operations as oip
-from carousel.service.api.oip.infer import InferRoute as OipInferRoute
-from carousel.service.api.operations import BULK, INFER, INFER_VERSION, STEP
-from carousel.service.api.parts import Parts
-from carousel.service.api.schema import create_schema
-from carousel.service.api.step import StepRoute
+from carousel.service.api.server.gate import DataRoute, Gate
 from carousel.service.api.streams.desk import Desk
-from carousel.service.api.traffic import Traffic
+from carousel.service.api.v1.bulk import BulkRoute
+from carousel.service.api.v1.infer import InferRoute
+from carousel.service.api.v1.step import StepRoute
+from carousel.service.api.v2.infer import InferRoute as OipInferRoute
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.loaded import LoadOptions
 from carousel.service.errors import SettingError

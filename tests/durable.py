@@ -23,7 +23,7 @@ from carousel.service.sessions.commits import new_revision
 from carousel.service.sessions.record import Head, Origin, Record
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.stores.base import Outcome, Store, Write
-from carousel.service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.client import MODEL, TOLERANCE
 from tests.fakes import PATIENCE_S, Clock
 from tests.live import Live

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import httpx
 
-from carousel.service.api.guard import TENANT
-from carousel.service.api.lifecycle import Phase
+from carousel.service.api.http.guard import TENANT
+from carousel.service.api.http.lifecycle import Phase
 from carousel.service.app import App
 from carousel.service.sessions.health import Health
 from carousel.service.settings import Settings

@@ -15,9 +15,9 @@ from carousel.service.sessions.positions import find_repeat
 from carousel.service.sessions.reply import digest
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.stepper import Step, Stepper
-from carousel.service.sessions.stores import redis_writer
-from carousel.service.sessions.stores.redis_link import Command, RedisLink
-from carousel.service.sessions.stores.redis_scripts import STEP, Script
+from carousel.service.sessions.stores.redis import writer as redis_writer
+from carousel.service.sessions.stores.redis.link import Command, RedisLink
+from carousel.service.sessions.stores.redis.scripts import STEP, Script
 
 
 def _write_always() -> None:

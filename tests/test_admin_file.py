@@ -16,8 +16,8 @@ from carousel.service.admin.failure import Failure
 from carousel.service.admin.rewrite import require_room
 from carousel.service.sessions.record import Head, Origin, Record
 from carousel.service.sessions.stores.base import Write
-from carousel.service.sessions.stores.sqlite_file import SqliteFile
-from carousel.service.sessions.stores.sqlite_rows import SessionRows
+from carousel.service.sessions.stores.sqlite.file import SqliteFile
+from carousel.service.sessions.stores.sqlite.rows import SessionRows
 from tests.admin import line_of, run_tool
 from tests.client import MODEL, TENSORS
 from tests.live import Live

@@ -8,11 +8,11 @@ from safetensors.numpy import load, save
 
 from carousel.models.row import Array
 from carousel.models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
-from carousel.service.api.inputs import Inputs
-from carousel.service.api.media import Media, media_for, media_of
-from carousel.service.api.outputs import Outputs
-from carousel.service.api.states import States
-from carousel.service.api.tensorfile import parse_tensors
+from carousel.service.api.encoding.inputs import Inputs
+from carousel.service.api.encoding.media import Media, media_for, media_of
+from carousel.service.api.encoding.outputs import Outputs
+from carousel.service.api.encoding.states import States
+from carousel.service.api.encoding.tensorfile import parse_tensors
 from carousel.service.errors import (
     InvalidRequest,
     Malformed,

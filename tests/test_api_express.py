@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import orjson
 
-from carousel.service.api.guard import TENANT
-from carousel.service.api.server import Server, listen
+from carousel.service.api.http.guard import TENANT
+from carousel.service.api.server.server import Server, listen
 from carousel.service.sessions.record import Record
 from carousel.service.sessions.stores.base import Write
 from tests.fakes import PATIENCE_S

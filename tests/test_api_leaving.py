@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from carousel.service.api.answer import Answer
-from carousel.service.api.guard import TENANT
+from carousel.service.api.http.answer import Answer
+from carousel.service.api.http.guard import TENANT
 from tests.inside import Service, serve
 from tests.rig import settle
 

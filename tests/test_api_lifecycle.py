@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from carousel.service.api.body import Bodies
-from carousel.service.api.budget import Budget
-from carousel.service.api.lifecycle import Lifecycle, Phase
+from carousel.service.api.http.body import Bodies
+from carousel.service.api.http.budget import Budget
+from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.errors import DeadlineExceeded, PayloadTooLarge, QueueFull
 from tests.client import refused
 from tests.inside import ONE, Service, serve

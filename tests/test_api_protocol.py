@@ -8,7 +8,7 @@ import httpx
 import uvicorn
 from uvicorn.server import ServerState
 
-from carousel.service.api.protocol import Protocol
+from carousel.service.api.server.protocol import Protocol
 from tests.client import MODEL
 from tests.inside import Service, serve
 from tests.live import Live

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carousel.service.api.arrays import array_json, arrays_json
-from carousel.service.api.explain import Shape
-from carousel.service.api.tensor import Tensor
+from carousel.service.api.encoding.arrays import array_json, arrays_json
+from carousel.service.api.encoding.explain import Shape
+from carousel.service.api.encoding.tensor import Tensor
 from carousel.service.errors import (
     CarouselError,
     InvalidRequest,

@@ -11,8 +11,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from carousel.service.sessions.stores.sqlite import SqliteStore
-from carousel.service.sessions.stores.sqlite_log import LogExtent, look_through
+from carousel.service.sessions.stores.sqlite.log import LogExtent, look_through
+from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.durable import (
     PAGE,
     commit,
@@ -236,7 +236,7 @@ import asyncio, sys
 from pathlib import Path
 from carousel.service.sessions.record import Head, Origin, Record
 from carousel.service.sessions.stores.base import Write
-from carousel.service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.stores.sqlite.store import SqliteStore
 
 async def write(path, number):
     store = SqliteStore(path)

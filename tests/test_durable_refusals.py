@@ -13,8 +13,8 @@ import pytest
 
 from carousel.service.address import parse_address
 from carousel.service.errors import SettingError
-from carousel.service.sessions.stores.sqlite import SqliteStore
-from carousel.service.sessions.stores.sqlite_file import FORMAT
+from carousel.service.sessions.stores.sqlite.file import FORMAT
+from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.client import MODEL, Client, numbers
 from tests.durable import (
     PAGE,

@@ -11,7 +11,7 @@ import pytest
 
 from carousel.service.sessions.record import Key, Record
 from carousel.service.sessions.stores.base import Damaged, Outcome, Write
-from carousel.service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.durable import (
     PAGE,
     commit,

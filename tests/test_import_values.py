@@ -9,8 +9,8 @@ from onnx import helper
 from safetensors.numpy import save_file
 
 from carousel.models.row import Array
-from carousel.service.api.explain import Shape
-from carousel.service.api.tensor import Tensor
+from carousel.service.api.encoding.explain import Shape
+from carousel.service.api.encoding.tensor import Tensor
 from tests.foreign_cells import mean
 from tests.foreign_graphs import cell, onnx_graph
 from tests.importing import run_import

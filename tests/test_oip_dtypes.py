@@ -11,7 +11,7 @@ from onnx import helper
 from carousel import import_model
 from carousel.models.row import Array
 from carousel.models.spec import Dtype
-from carousel.service.api.oip.tensors import DATATYPES
+from carousel.service.api.v2.tensors import DATATYPES
 from tests.live import Live
 
 # Values at the ends of each kind, and some between.

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from carousel.service.api.lifecycle import Phase
+from carousel.service.api.http.lifecycle import Phase
 from tests.inside import Service, serve
 from tests.oip import failed, read
 from tests.rig import Rig, settle, witness_engine, witness_model

@@ -8,10 +8,10 @@ import pytest
 from carousel.service.errors import SessionNotFound
 from carousel.service.sessions.record import Head, Origin, Record
 from carousel.service.sessions.stores.memory import MemoryStore
-from carousel.service.sessions.stores.redis import RedisStore
+from carousel.service.sessions.stores.redis.store import RedisStore
 from carousel.service.sessions.stores.routed import RoutedStore
 from carousel.service.sessions.stores.sealed import seal, unseal
-from carousel.service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.fakes import FaultyStore
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import Rig, play, sums

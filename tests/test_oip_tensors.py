@@ -8,9 +8,9 @@ import pytest
 
 from carousel.models.row import Array
 from carousel.models.spec import Dtype, InputSpec, ModelSpec, OutputSpec, StateSpec
-from carousel.service.api.oip.binary import Pieces
-from carousel.service.api.oip.outputs import OutputTensor, RowResult, StateOutput
-from carousel.service.api.oip.tensors import InputTensor, StateTensor
+from carousel.service.api.v2.binary import Pieces
+from carousel.service.api.v2.outputs import OutputTensor, RowResult, StateOutput
+from carousel.service.api.v2.tensors import InputTensor, StateTensor
 from carousel.service.errors import InvalidRequest, OutOfRange, ShapeMismatch
 from tests.oip import DATATYPES, binary_tensor, tensor
 

@@ -7,11 +7,11 @@ import pytest
 
 from carousel.service import errors
 from carousel.service.api.control import ROUTES
-from carousel.service.api.gate import OPEN_PATHS
-from carousel.service.api.oip.fault import is_oip
-from carousel.service.api.oip.operations import oip_operations
-from carousel.service.api.operations import data_operations
-from carousel.service.api.wire import BulkBody, BulkStep, InferBody, StepBody
+from carousel.service.api.openapi.v1 import data_operations
+from carousel.service.api.openapi.v2 import oip_operations
+from carousel.service.api.server.gate import OPEN_PATHS
+from carousel.service.api.v1.wire import BulkBody, BulkStep, InferBody, StepBody
+from carousel.service.api.v2.fault import is_oip
 from tests.live import Live
 
 METHODS = {"get", "post", "put", "delete"}

@@ -122,7 +122,7 @@ def test_the_wheel_has_one_name(installed: Environment) -> None:
         names = archive.namelist()
     assert {each.partition("/")[0] for each in names if ".dist-info/" not in each} == {"carousel"}
     assert {"carousel/__init__.py", "carousel/models/spec.py"} <= set(names)
-    assert {"carousel/models/zoo/sunspots.csv", "carousel/service/api/static/stream.js"} <= set(
+    assert {"carousel/models/zoo/sunspots.csv", "carousel/service/api/ops/static/stream.js"} <= set(
         names
     )
 

@@ -12,7 +12,7 @@ import pytest
 from carousel.service.errors import StoreUnavailable
 from carousel.service.sessions.record import Record
 from carousel.service.sessions.stores.base import Outcome, Write
-from carousel.service.sessions.stores.redis import RedisStore
+from carousel.service.sessions.stores.redis.store import RedisStore
 from tests.fakes import PATIENCE_S
 from tests.redis_rows import Commits, commit, scripts_run, session, step
 from tests.redis_server import RedisServer, require_redis

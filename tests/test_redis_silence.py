@@ -12,9 +12,9 @@ from redis import Redis
 
 from carousel.service.errors import StoreUnavailable
 from carousel.service.sessions.stores.base import Found, Write
-from carousel.service.sessions.stores.redis import RedisStore
-from carousel.service.sessions.stores.redis_link import RedisLink
-from carousel.service.sessions.stores.redis_reader import Errand, Load, RedisReader
+from carousel.service.sessions.stores.redis.link import RedisLink
+from carousel.service.sessions.stores.redis.reader import Errand, Load, RedisReader
+from carousel.service.sessions.stores.redis.store import RedisStore
 from tests.redis_rows import Commits, session, step
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import play, until

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carousel.service.errors import SettingError
-from carousel.service.sessions.stores.redis import RedisStore
+from carousel.service.sessions.stores.redis.store import RedisStore
 from tests.redis_server import RedisServer, free_port, require_redis
 from tests.rig import play
 

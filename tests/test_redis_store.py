@@ -9,7 +9,7 @@ from redis import Redis
 
 from carousel.service.sessions.record import Record
 from carousel.service.sessions.stores.base import Damaged, Outcome, Write
-from carousel.service.sessions.stores.redis import RedisStore
+from carousel.service.sessions.stores.redis.store import RedisStore
 from tests.redis_rows import Commits, commit, scripts_run, session, step
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import play

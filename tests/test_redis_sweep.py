@@ -9,10 +9,10 @@ from redis import Redis
 from carousel.service.errors import StoreUnavailable
 from carousel.service.sessions.record import Record
 from carousel.service.sessions.stores.base import Damaged, Outcome, Tombstone, Write
-from carousel.service.sessions.stores.redis import RedisStore
-from carousel.service.sessions.stores.redis_link import RedisLink
-from carousel.service.sessions.stores.redis_scripts import Call
-from carousel.service.sessions.stores.redis_sweep import Swept, sweep
+from carousel.service.sessions.stores.redis.link import RedisLink
+from carousel.service.sessions.stores.redis.scripts import Call
+from carousel.service.sessions.stores.redis.store import RedisStore
+from carousel.service.sessions.stores.redis.sweep import Swept, sweep
 from tests.redis_rows import Commits, commit, session, step
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import play

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from carousel.service.sessions.stores.base import Store
-from carousel.service.sessions.stores.redis import RedisStore
-from carousel.service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.stores.redis.store import RedisStore
+from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.redis_server import RedisServer, require_redis
 from tests.session_machine import DurableMachine, SessionMachine
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from carousel.models.row import Array
 from carousel.models.spec import InputSpec, ModelSpec
-from carousel.service.api.answer import Answer
-from carousel.service.api.guard import TENANT
+from carousel.service.api.http.answer import Answer
+from carousel.service.api.http.guard import TENANT
 from carousel.service.api.streams.closing import Close
 from carousel.service.api.streams.message import Frame
 from carousel.service.api.streams.stream import Stream

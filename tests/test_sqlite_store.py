@@ -13,7 +13,7 @@ import pytest
 from carousel.service.errors import StoreUnavailable
 from carousel.service.sessions.record import Record
 from carousel.service.sessions.stores.base import Outcome, Write
-from carousel.service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.durable import (
     commit,
     ids_of,

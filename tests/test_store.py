@@ -19,8 +19,8 @@ from carousel.service.sessions.record import Head, Origin, Record
 from carousel.service.sessions.reply import add_reply
 from carousel.service.sessions.stores.base import Outcome, Store, Tombstone, Write
 from carousel.service.sessions.stores.memory import MemoryStore
-from carousel.service.sessions.stores.redis import RedisStore
-from carousel.service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.stores.redis.store import RedisStore
+from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.fakes import PATIENCE_S
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import Rig, play, sequence, settle, sums

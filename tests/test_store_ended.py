@@ -13,8 +13,8 @@ from carousel.service.sessions.commits import new_revision
 from carousel.service.sessions.record import ENDED_S, Record
 from carousel.service.sessions.stores.base import Outcome, Store, Tombstone, Write
 from carousel.service.sessions.stores.memory import MemoryStore
-from carousel.service.sessions.stores.redis import RedisStore
-from carousel.service.sessions.stores.sqlite import SqliteStore
+from carousel.service.sessions.stores.redis.store import RedisStore
+from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.redis_rows import commit, session, step
 from tests.redis_server import RedisServer, require_redis
 from tests.rig import play

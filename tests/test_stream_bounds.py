@@ -5,8 +5,8 @@ import asyncio
 import numpy as np
 from websockets.frames import Frame, Opcode
 
-from carousel.service.api.budget import Budget
-from carousel.service.api.guard import Guard
+from carousel.service.api.http.budget import Budget
+from carousel.service.api.http.guard import Guard
 from carousel.service.api.streams.call import read_headers, with_key
 from carousel.service.api.streams.pieces import MAX_FRAMES
 from tests.rawstream import RawStream, dial, message

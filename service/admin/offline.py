@@ -12,7 +12,7 @@ from carousel.service.admin.sessionfile import SessionFile, measure, open_file
 from carousel.service.admin.survey import Survey, survey
 from carousel.service.admin.table import shown_bytes
 from carousel.service.sessions.record import Key
-from carousel.service.sessions.stores.sqlite_file import FORMAT
+from carousel.service.sessions.stores.sqlite.file import FORMAT
 
 _MAX_SHOWN = 20
 

@@ -14,8 +14,8 @@ from carousel.service.admin.survey import Survey, survey
 from carousel.service.admin.table import shown_bytes
 from carousel.service.sessions.record import Record
 from carousel.service.sessions.stores.base import Write
-from carousel.service.sessions.stores.sqlite_file import SqliteFile
-from carousel.service.sessions.stores.sqlite_salvage import Salvage
+from carousel.service.sessions.stores.sqlite.file import SqliteFile
+from carousel.service.sessions.stores.sqlite.salvage import Salvage
 
 _ROWS = 1000
 _PAGES = 4096

@@ -9,8 +9,8 @@ import apsw
 
 from carousel.service.admin.failure import Failure
 from carousel.service.errors import SettingError
-from carousel.service.sessions.stores.sqlite_file import SqliteFile
-from carousel.service.sessions.stores.sqlite_salvage import Salvage
+from carousel.service.sessions.stores.sqlite.file import SqliteFile
+from carousel.service.sessions.stores.sqlite.salvage import Salvage
 
 
 @dataclass(frozen=True, slots=True)

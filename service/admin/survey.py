@@ -6,7 +6,7 @@ import apsw
 
 from carousel.service.admin.sessionfile import SessionFile
 from carousel.service.sessions.record import Key
-from carousel.service.sessions.stores.sqlite_salvage import Lost
+from carousel.service.sessions.stores.sqlite.salvage import Lost
 
 _MAX_PROBLEMS = 20
 

@@ -5,14 +5,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from carousel.service.api import models, operation, pages, sessions, state
-from carousel.service.api.messages import PageQuery, invalid
-from carousel.service.api.oip import routes
-from carousel.service.api.oip.fault import error_answer
-from carousel.service.api.parts import Parts
-from carousel.service.api.problem import unexpected
-from carousel.service.api.responses import to_response
+from carousel.service.api.http.parts import Parts
+from carousel.service.api.http.problem import unexpected
+from carousel.service.api.http.responses import to_response
+from carousel.service.api.ops import pages
+from carousel.service.api.ops import probes as operation
 from carousel.service.api.streams.call import is_stream
+from carousel.service.api.v1 import models, sessions, state
+from carousel.service.api.v1.messages import PageQuery, invalid
+from carousel.service.api.v2 import routes
+from carousel.service.api.v2.fault import error_answer
 from carousel.service.errors import CarouselError, MethodNotAllowed, NotFound
 
 _MODULES = (models, sessions, state, routes, operation, pages)
@@ -22,7 +24,7 @@ ROUTES = [route for each in _MODULES for route in each.router.routes if isinstan
 
 
 def create_control(parts: Parts) -> FastAPI:
-    """The application; its schema is made elsewhere (service/api/schema.py), data plane and all."""
+    """The application; its schema is made elsewhere (openapi/schema.py), data plane and all."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.parts = parts
     for module in _MODULES:

@@ -18,8 +18,8 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from carousel.service.api.budget import COUNTED_BYTES
-from carousel.service.api.problem import unexpected
+from carousel.service.api.http.budget import COUNTED_BYTES
+from carousel.service.api.http.problem import unexpected
 from carousel.service.api.streams.call import SUBPROTOCOL, read_headers
 from carousel.service.api.streams.closing import Close, close_for
 from carousel.service.api.streams.desk import Desk

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from carousel.service.api.budget import Budget
-from carousel.service.api.codec import Codecs
-from carousel.service.api.guard import Guard
-from carousel.service.api.lifecycle import Lifecycle
+from carousel.service.api.encoding.codec import Codecs
+from carousel.service.api.http.budget import Budget
+from carousel.service.api.http.guard import Guard
+from carousel.service.api.http.lifecycle import Lifecycle
+from carousel.service.api.http.traffic import Traffic
 from carousel.service.api.streams.closing import Close
-from carousel.service.api.traffic import Traffic
 from carousel.service.sessions.record import Key
 from carousel.service.sessions.sessions import Sessions
 

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 import orjson
 
 from carousel.models.row import Array
-from carousel.service.api.arrays import arrays_json
-from carousel.service.api.codec import Codec
-from carousel.service.api.document import check_members, may_hold_bools, parse, take_position
-from carousel.service.api.problem import describe
-from carousel.service.api.step import read_step
+from carousel.service.api.encoding.arrays import arrays_json
+from carousel.service.api.encoding.codec import Codec
+from carousel.service.api.encoding.document import (
+    check_members,
+    may_hold_bools,
+    parse,
+    take_position,
+)
+from carousel.service.api.http.problem import describe
+from carousel.service.api.v1.step import read_step
 from carousel.service.errors import CarouselError, InvalidRequest
 from carousel.service.sessions.answers import SessionInfo
 from carousel.service.sessions.stepper import Step

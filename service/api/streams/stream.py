@@ -9,8 +9,8 @@ import time
 from collections import deque
 from typing import Protocol
 
-from carousel.service.api.budget import COUNTED_BYTES
-from carousel.service.api.problem import unexpected
+from carousel.service.api.http.budget import COUNTED_BYTES
+from carousel.service.api.http.problem import unexpected
 from carousel.service.api.streams.closing import Close, close_for, ends_stream
 from carousel.service.api.streams.desk import Desk
 from carousel.service.api.streams.message import (

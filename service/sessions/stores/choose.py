@@ -47,7 +47,7 @@ def open_store(
 
 def _open_sqlite(path: Path, durability: Literal["process", "disk"]) -> Store:
     # Whoever keeps sessions elsewhere needs no SQLite.
-    from carousel.service.sessions.stores.sqlite import SqliteStore
+    from carousel.service.sessions.stores.sqlite.store import SqliteStore
 
     store = SqliteStore(path, durability=durability)
     log.info("sessions are kept in %s, durability %s", path.absolute(), durability)
@@ -56,7 +56,7 @@ def _open_sqlite(path: Path, durability: Literal["process", "disk"]) -> Store:
 
 def _open_redis(address: Address, password: str, unsafe: bool) -> Store:
     # Its library takes long to import, and few services need it.
-    from carousel.service.sessions.stores.redis import RedisStore
+    from carousel.service.sessions.stores.redis.store import RedisStore
 
     store = RedisStore(address.url, password=password or None, unsafe=unsafe)
     log.info("sessions are kept at %s", address)

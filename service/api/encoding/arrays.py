@@ -1,0 +1,35 @@
+"""Arrays as JSON: the shortest digits that read back equal, and words for what JSON cannot say."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import orjson
+
+from carousel.models.row import Array
+from carousel.service.api.encoding.explain import WORDS
+
+_WORDS = {str(value): b'"%b"' % word.encode() for word, value in WORDS.items()}
+
+
+def array_json(array: Array) -> bytes:
+    """An array as JSON; NaN and infinities as the strings of protobuf's JSON mapping."""
+    try:
+        text = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:
+        # orjson takes no views with strides and no arrays without axes, which become one long.
+        text = array_json(np.ascontiguousarray(array))
+        return text if array.ndim else text[1:-1]
+    # orjson writes null for what is not finite, and nothing else in an array has an n.
+    return _fill_nulls(text, array) if b"n" in text else text
+
+
+def arrays_json(arrays: Mapping[str, Array]) -> bytes:
+    """Arrays by name, as a JSON object."""
+    members = (b"%b:%b" % (orjson.dumps(name), array_json(each)) for name, each in arrays.items())
+    return b"{%b}" % b",".join(members)
+
+
+def _fill_nulls(text: bytes, array: Array) -> bytes:
+    words = [_WORDS[str(value)] for value in array[~np.isfinite(array)].tolist()]
+    before, *after = text.split(b"null")
+    return before + b"".join(word + rest for word, rest in zip(words, after, strict=True))

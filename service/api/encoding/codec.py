@@ -1,0 +1,42 @@
+"""All that is read and written of one model on the wire."""
+
+from carousel.models.spec import ModelSpec
+from carousel.service.api.encoding.inputs import Inputs
+from carousel.service.api.encoding.outputs import Outputs
+from carousel.service.api.encoding.states import States
+from carousel.service.engine.loaded import Loaded
+
+
+class Codec:
+    """The inputs, outputs and states of a model."""
+
+    __slots__ = ("inputs", "outputs", "states")
+
+    def __init__(self, spec: ModelSpec, *, max_steps: int) -> None:
+        self.inputs = Inputs(spec, max_steps=max_steps)
+        self.outputs = Outputs(spec)
+        self.states = States(spec)
+
+    def __repr__(self) -> str:
+        return f"<Codec {self.inputs!r} {self.outputs!r} {self.states!r}>"
+
+
+class Codecs:
+    """One codec for each loaded model, made when it is first asked for."""
+
+    def __init__(self, *, max_steps: int) -> None:
+        self.max_steps = max_steps
+        self._codecs: dict[Loaded, Codec] = {}
+
+    def __repr__(self) -> str:
+        return f"<Codecs {len(self._codecs)}>"
+
+    def of(self, loaded: Loaded) -> Codec:
+        """The codec of a model."""
+        codec = self._codecs.get(loaded)
+        return self._make(loaded) if codec is None else codec
+
+    def _make(self, loaded: Loaded) -> Codec:
+        self._codecs = {each: codec for each, codec in self._codecs.items() if not each.retired}
+        codec = self._codecs[loaded] = Codec(loaded.spec, max_steps=self.max_steps)
+        return codec

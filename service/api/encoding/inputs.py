@@ -1,0 +1,138 @@
+"""The inputs of one sequence of a model, from each encoding, checked against its spec."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from carousel.models.row import Array
+from carousel.models.spec import ModelSpec
+from carousel.service.api.encoding.explain import Shape, kind_of
+from carousel.service.api.encoding.tensor import Tensor
+from carousel.service.api.encoding.tensorfile import Entry
+from carousel.service.errors import (
+    InvalidRequest,
+    OutOfRange,
+    SequenceTooLong,
+    ShapeMismatch,
+    UnsupportedMediaType,
+)
+
+
+@dataclass(slots=True)
+class Sequence:
+    """Inputs by name in wire layout, and how many time steps they have (1 without time)."""
+
+    inputs: dict[str, Array]
+    num_steps: int
+
+
+class StepRules:
+    """What a model demands of a sequence's number of time steps beside the shapes of its inputs."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._counting = [each.name for each in spec.sent_inputs if each.counts_steps]
+        self._least, self._most = spec.min_sequence, spec.max_sequence
+        self._none = not self._counting and self._least == 1 and self._most is None
+
+    def __repr__(self) -> str:
+        return f"<StepRules least={self._least} most={self._most} counting={self._counting}>"
+
+    def check(self, sequence: Sequence, where: str) -> Sequence:
+        """The sequence; raises ShapeMismatch where the model takes none so short, SequenceTooLong
+        where it takes none so long, OutOfRange where an input counts more steps than there are.
+        """
+        if self._none:
+            return sequence
+        num_steps = sequence.num_steps
+        if num_steps < self._least:
+            raise ShapeMismatch(
+                f"{where}: {num_steps} time steps given; the model takes {self._least} or more"
+            )
+        if self._most is not None and num_steps > self._most:
+            raise SequenceTooLong(
+                f"{where}: {num_steps} time steps given; the model takes {self._most} at most"
+            )
+        for name in self._counting:
+            count = int(sequence.inputs[name].max())
+            if count > num_steps:
+                raise OutOfRange(
+                    f"{where}.{name}: {count} given; expected at most {num_steps}, the time steps "
+                    "of the sequence"
+                )
+        return sequence
+
+
+class Inputs:
+    """Reads what a client sends for one sequence, or one step of a session."""
+
+    def __init__(self, spec: ModelSpec, *, max_steps: int) -> None:
+        self._tensors = {
+            each.name: Tensor(
+                Shape(each.dtype, spec.wire_shape(each), each.low, each.high), max_steps=max_steps
+            )
+            for each in spec.sent_inputs
+        }
+        self._rules = StepRules(spec)
+        self._single = next(iter(self._tensors.items())) if len(self._tensors) == 1 else None
+        self._single_takes_list = self._single is not None and bool(self._single[1].shape.axes)
+
+    def __repr__(self) -> str:
+        return f"<Inputs {self._tensors}>"
+
+    def read_json(self, value: Any, where: str, *, bools: bool) -> Sequence:
+        """The inputs of a JSON value: an array, or an object of arrays by input name."""
+        if self._single is not None and type(value) is not dict:
+            name, tensor = self._single
+            array = tensor.read_json(value, where, bools=bools)
+            sequence = Sequence({name: array}, len(array) if tensor.has_time else 1)
+            return self._rules.check(sequence, where)
+        if type(value) is not dict:
+            raise InvalidRequest(
+                f"{where}: {kind_of(value)} given; expected an object of {self._names()}"
+            )
+        self._check_names(value.keys(), where)
+        return self._sequence(
+            {
+                name: tensor.read_json(value[name], f"{where}.{name}", bools=bools)
+                for name, tensor in self._tensors.items()
+            },
+            where,
+        )
+
+    def read_bytes(self, body: bytes) -> Sequence:
+        """The inputs of a raw body: the one input of the model."""
+        if self._single is None:
+            raise UnsupportedMediaType(
+                f"Content-Type: application/octet-stream given, for a model of {self._names()}",
+                hint="several inputs go as application/x-safetensors or as JSON",
+            )
+        name, tensor = self._single
+        array = tensor.read_bytes(body, "the body")
+        sequence = Sequence({name: array}, len(array) if tensor.has_time else 1)
+        return self._rules.check(sequence, "the body")
+
+    def read_tensors(self, entries: dict[str, Entry]) -> Sequence:
+        """The inputs among the tensors of a safetensors body, which holds nothing else."""
+        self._check_names(entries.keys(), "the body")
+        arrays: dict[str, Array] = {}
+        for name, tensor in self._tensors.items():
+            entry = entries[name]
+            arrays[name] = tensor.read_tensor(entry.data, entry.dtype, entry.sizes, name)
+        return self._sequence(arrays, "the body")
+
+    def _sequence(self, arrays: dict[str, Array], where: str) -> Sequence:
+        lengths = {
+            name: len(arrays[name]) for name, tensor in self._tensors.items() if tensor.has_time
+        }
+        if len(set(lengths.values())) > 1:
+            raise ShapeMismatch(f"{where}: time steps {lengths} given; expected one number of them")
+        return self._rules.check(Sequence(arrays, next(iter(lengths.values()), 1)), where)
+
+    def _check_names(self, given: Any, where: str) -> None:
+        for name in sorted(given - self._tensors.keys()):
+            raise InvalidRequest(f"{where}.{name}: no such input; expected {self._names()}")
+        for name in sorted(self._tensors.keys() - given):
+            raise InvalidRequest(f"{where}.{name}: nothing given; expected {self._names()}")
+
+    def _names(self) -> str:
+        count = len(self._tensors)
+        return f"{count} input{'s' * (count > 1)}: {', '.join(self._tensors)}"

@@ -1,0 +1,65 @@
+"""Errors as clients see them: `application/problem+json` (RFC 9457)."""
+
+import logging
+import secrets
+
+import orjson
+
+from carousel.service.api.http.answer import Answer, Header
+from carousel.service.errors import CarouselError, MethodNotAllowed, Unauthorized
+
+log = logging.getLogger("carousel.http")
+
+CONTENT_TYPE = "application/problem+json"
+
+_HEADER: Header = (b"content-type", CONTENT_TYPE.encode())
+
+# A detail repeats what was given, and that may be as long as a body.
+_MAX_DETAIL_CHARACTERS = 1000
+
+
+def describe(error: CarouselError, *, is_step: bool) -> dict[str, object]:
+    """The members of the problem; those of a step say whether the state may have moved."""
+    members: dict[str, object] = {
+        "type": f"urn:carousel:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": _shortened(error.detail),
+    }
+    if error.hint is not None:
+        members["hint"] = error.hint
+    if is_step:
+        members["advanced"] = error.advanced
+    return members | error.fields
+
+
+def problem(error: CarouselError, *, is_step: bool = False) -> Answer:
+    """The answer to a request that met `error`."""
+    headers = [_HEADER]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after_s))
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", str(error.fields["allow"]).encode("latin-1")))
+    return Answer(error.status, orjson.dumps(describe(error, is_step=is_step)), headers)
+
+
+def unexpected(error: BaseException, *, where: str) -> CarouselError:
+    """What the client is told of a defect of ours: a number that the log knows, no more."""
+    number = secrets.token_hex(8)
+    log.error("request %s at %s failed", number, where, exc_info=error)
+    hidden = CarouselError(
+        "the service failed on this request; its log says more under this number",
+        request_id=number,
+    )
+    hidden.advanced = "unknown"
+    return hidden
+
+
+def _shortened(detail: str) -> str:
+    if len(detail) <= _MAX_DETAIL_CHARACTERS:
+        return detail
+    half = _MAX_DETAIL_CHARACTERS // 2
+    return f"{detail[:half]} ... {detail[-half:]}"

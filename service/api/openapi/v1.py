@@ -1,0 +1,155 @@
+"""The operations of the data plane, for the schema."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from carousel.service.api.encoding.media import Media
+from carousel.service.api.openapi import examples
+from carousel.service.api.v1.wire import (
+    BulkBody,
+    BulkResults,
+    InferBody,
+    InferResult,
+    StepBody,
+    StepResult,
+)
+
+STEP = "/v1/sessions/{session_id}/steps"
+BULK = "/v1/steps"
+INFER = "/v1/models/{model}/infer"
+INFER_VERSION = "/v1/models/{model}/versions/{version}/infer"
+
+Node = dict[str, Any]
+
+_BINARY: Node = {"schema": {"type": "string", "format": "binary"}}
+_RAW_INPUT = "Raw: the one input of one sequence, little-endian and row-major."
+_TIMEOUT: Node = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "description": "A request that has not started by then is refused with 504.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 3_600_000},
+}
+_POSITION: Node = {
+    "name": "Carousel-Position",
+    "in": "header",
+    "description": "In binary: the position that the step starts from.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+POSITION_HEADER: Node = {
+    "description": "The session's position now.",
+    "schema": {"type": "integer"},
+}
+_REPLAYED_HEADER: Node = {
+    "description": "`true` where the recorded reply came again and nothing moved.",
+    "schema": {"type": "string"},
+}
+
+
+def ref(model: type[BaseModel]) -> Node:
+    """A reference to a model's schema."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def encodings(json: type[BaseModel], example: Any = None, *media: Media) -> Node:
+    """The `content` of a body in JSON and in further encodings."""
+    content: Node = {Media.JSON.value: {"schema": ref(json)}}
+    if example is not None:
+        content[Media.JSON.value]["example"] = example
+    return content | {each.value: _BINARY for each in media}
+
+
+def data_operations() -> dict[str, Node]:
+    """The path items of the data plane."""
+    infer = {"tags": ["inference"], **_infer()}
+    return {
+        STEP: {"post": {"tags": ["steps"], **_step()}},
+        BULK: {"post": {"tags": ["steps"], **_bulk()}},
+        INFER: {
+            "post": infer | {"operationId": "infer", "parameters": [_path("model"), *_query()]}
+        },
+        INFER_VERSION: {
+            "post": infer
+            | {
+                "operationId": "infer_version",
+                "parameters": [_path("model"), _path("version", "integer"), *_query()],
+            }
+        },
+    }
+
+
+def _step() -> Node:
+    return {
+        "operationId": "step",
+        "summary": "Feed a session its next time steps",
+        "description": "A step that names its position is run once, however often it is sent. "
+        + _RAW_INPUT,
+        "parameters": [
+            _path("session_id"),
+            _flag("return_state", default=False, meaning="In binary: answer the state too."),
+            _flag("commit", default=True, meaning="In binary: false moves nothing."),
+            _POSITION,
+            _TIMEOUT,
+        ],
+        "requestBody": {
+            "required": True,
+            "content": encodings(StepBody, examples.STEP, Media.RAW, Media.SAFETENSORS),
+        },
+        "responses": {
+            "200": {
+                "description": "The outputs; with a state, a binary answer is safetensors.",
+                "headers": {
+                    "Carousel-Position": POSITION_HEADER,
+                    "Carousel-Replayed": _REPLAYED_HEADER,
+                },
+                "content": encodings(StepResult, None, Media.RAW, Media.SAFETENSORS),
+            }
+        },
+    }
+
+
+def _bulk() -> Node:
+    return {
+        "operationId": "step_many",
+        "summary": "Feed many sessions in one request",
+        "description": "Each step succeeds or fails by itself; the status is 200 once the request "
+        "could be read. After a step that is refused, later ones of its session are refused too "
+        "unless they name their position.",
+        "parameters": [_TIMEOUT],
+        "requestBody": {"required": True, "content": encodings(BulkBody, examples.BULK)},
+        "responses": {
+            "200": {"description": "One result a step, in order", "content": encodings(BulkResults)}
+        },
+    }
+
+
+def _infer() -> Node:
+    return {
+        "summary": "Run whole sequences, keeping nothing",
+        "description": "Sequences of different lengths share a batch. " + _RAW_INPUT,
+        "requestBody": {
+            "required": True,
+            "content": encodings(InferBody, examples.INFER, Media.RAW, Media.SAFETENSORS),
+        },
+        "responses": {
+            "200": {
+                "description": "The outputs, in order",
+                "content": encodings(InferResult, None, Media.RAW, Media.SAFETENSORS),
+            }
+        },
+    }
+
+
+def _query() -> list[Node]:
+    flag = _flag("return_state", default=False, meaning="In binary: answer the final state too.")
+    return [flag, _TIMEOUT]
+
+
+def _path(name: str, kind: str = "string") -> Node:
+    schema = {"type": kind}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _flag(name: str, *, default: bool, meaning: str) -> Node:
+    schema = {"type": "boolean", "default": default}
+    return {"name": name, "in": "query", "description": meaning, "schema": schema}

@@ -1,0 +1,68 @@
+"""Probes and figures: `/livez`, `/readyz`, `/metrics`."""
+
+from fastapi import APIRouter, Response
+
+from carousel.service.api.http.lifecycle import Phase
+from carousel.service.api.http.parts import Given, Parts
+from carousel.service.api.http.responses import json_response
+from carousel.service.api.v1.views import Liveness, Readiness
+from carousel.service.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["operation"])
+
+_UNAVAILABLE = 503
+
+
+@router.get(
+    "/livez",
+    response_model=Liveness,
+    responses={_UNAVAILABLE: {"model": Liveness, "description": "A device is lost"}},
+    summary="Whether the process is of use",
+)
+async def livez(given: Given) -> Response:
+    """If not, start it anew: it has lost the device that a model runs on."""
+    failed = [f"{each.name}/{each.version}" for each in given.catalog.all() if each.engine.failed]
+    if failed:
+        return json_response({"status": "failed", "failed": failed}, _UNAVAILABLE)
+    return json_response({"status": "alive", "failed": []})
+
+
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    responses={_UNAVAILABLE: {"model": Readiness, "description": "Not now"}},
+    summary="Whether to send requests here",
+)
+async def readyz(given: Given) -> Response:
+    """Not while models are loaded, while the service ends, nor when the session store has been away
+    for some seconds. Lists the artifacts that were found and are refused, while the others are
+    served.
+    """
+    refused = [
+        {"model": each.name, "version": each.version, "reason": each.reason}
+        for each in given.catalog.refused
+    ]
+    status = _readiness(given)
+    code = 200 if status == "ready" else _UNAVAILABLE
+    return json_response({"status": status, "refused": refused}, code)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    summary="Figures for Prometheus",
+)
+async def show_metrics(given: Given) -> Response:
+    """Requests, models, sessions and the process, in Prometheus' text format."""
+    return Response(given.metrics.render(), headers={"content-type": CONTENT_TYPE})
+
+
+def _readiness(given: Parts) -> str:
+    if given.lifecycle.is_draining:
+        return "draining"
+    if given.lifecycle.phase is Phase.LOADING:
+        return "loading"
+    if not given.health.is_up:
+        return "store unavailable"
+    return "ready" if given.catalog.current() else "no model"

@@ -1,0 +1,280 @@
+"""The outermost callable: every request comes in here, and every error leaves here.
+
+Two planes lie behind it. The data plane (steps and inference) is a table of plain callables,
+reached without a framework; the control plane is a FastAPI application.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header
+from carousel.service.api.http.body import Bodies, Disconnected
+from carousel.service.api.http.exchange import Abandonable, Exchange
+from carousel.service.api.http.guard import Guard
+from carousel.service.api.http.lifecycle import Lifecycle, Phase
+from carousel.service.api.http.problem import unexpected
+from carousel.service.api.http.traffic import CLIENT_GONE, Traffic
+from carousel.service.api.http.watch import Receive, Watch
+from carousel.service.api.streams.desk import Desk
+from carousel.service.api.v2.fault import error_answer
+from carousel.service.errors import CarouselError, MethodNotAllowed
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Control = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Exchange], Awaitable[Answer]]
+# Told the answer once it is there; None where the client has gone.
+Reply = Callable[[Answer | None], None]
+# Starts an answer that needs no task; None where it needs one, and then nothing was begun.
+Begin = Callable[[Exchange, Reply], Abandonable | None]
+
+# Static pages and probes: they hold no data.
+OPEN_PATHS = frozenset(
+    {"/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"}
+    | {"/examples/stream.html", "/examples/stream.js"}
+)
+OPEN_FOLDER = "/docs/"
+# What a service answers while it is loading or draining.
+_WATCHED_PATHS = OPEN_PATHS | {"/metrics"}
+
+
+@dataclass(frozen=True, slots=True)
+class DataRoute:
+    """A POST route of the data plane; `template` is its path in the schema."""
+
+    template: str
+    handler: Handler
+    begin: Begin | None = None
+
+
+class _Match:
+    """A data route and the words that its path must have between the first and the last part."""
+
+    __slots__ = ("begin", "handler", "template", "words")
+
+    def __init__(self, route: DataRoute) -> None:
+        self.handler = route.handler
+        self.begin = route.begin
+        self.template = route.template
+        parts = route.template.split("/")
+        self.words = [
+            (index, part) for index, part in enumerate(parts[:-1]) if part and part[0] != "{"
+        ]
+
+
+class Gate:
+    """Admits, bounds, dispatches and counts; turns every exception into problem+json."""
+
+    def __init__(
+        self,
+        routes: Sequence[DataRoute],
+        control: Control,
+        *,
+        guard: Guard,
+        bodies: Bodies,
+        lifecycle: Lifecycle,
+        traffic: Traffic,
+        deadline_s: float,
+        desk: Desk | None = None,
+    ) -> None:
+        # Where WebSockets are taken; the connection asks for it.
+        self.desk = desk
+        self._routes = {
+            (len(parts), parts[1], parts[-1]): _Match(route)
+            for route in routes
+            for parts in [route.template.split("/")]
+        }
+        self._control = control
+        self._guard = guard
+        self._bodies = bodies
+        self._lifecycle = lifecycle
+        self._traffic = traffic
+        self._deadline_s = deadline_s
+        self._watch = Watch()
+
+    def __repr__(self) -> str:
+        return f"<Gate {self._lifecycle!r} {self._traffic!r}>"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI, HTTP only."""
+        assert scope["type"] == "http", scope["type"]
+        parts = scope["path"].split("/")
+        match = self._find(parts)
+        if match is None:
+            await self._call_control(scope, receive, send)
+            return
+        started = time.monotonic()
+        answer = await self._answer(match, parts, scope, receive)
+        if answer is None:
+            self._traffic.count(match.template, CLIENT_GONE, time.monotonic() - started)
+            return
+        if self._lifecycle.phase is Phase.REFUSING:
+            answer.headers.append(LAST_ANSWER)
+        await _send(answer, send)
+        self._traffic.count(match.template, answer.status, time.monotonic() - started)
+
+    def begin(
+        self, path: str, headers: Sequence[Header], body: bytes, send: Reply
+    ) -> Abandonable | None:
+        """Start answering a POST that needs no task; `send` is called later, on the loop.
+
+        None where it does not work, for whatever reason: nothing was begun then, and `__call__`
+        answers the request or says what is wrong with it.
+        """
+        parts = path.split("/")
+        match = self._find(parts)
+        if match is None or match.begin is None or self._lifecycle.phase is not Phase.READY:
+            return None
+        started = time.monotonic()
+
+        def reply(answer: Answer | None) -> None:
+            status = CLIENT_GONE if answer is None else answer.status
+            if answer is not None and self._lifecycle.phase is Phase.REFUSING:
+                answer.headers.append(LAST_ANSWER)
+            self._lifecycle.answered()
+            self._traffic.count(match.template, status, time.monotonic() - started)
+            send(answer)
+
+        fields = dict(headers)
+        try:
+            tenant = self._guard.admit(fields)
+            exchange = Exchange(tenant, parts, b"", fields, body, self._deadline_s)
+            request = match.begin(exchange, reply)
+        except CarouselError:
+            return None
+        if request is not None:
+            self._lifecycle.accept()
+        return request
+
+    def _find(self, parts: list[str]) -> _Match | None:
+        if len(parts) < 2:
+            return None
+        match = self._routes.get((len(parts), parts[1], parts[-1]))
+        if match is not None:
+            for index, word in match.words:
+                if parts[index] != word:
+                    return None
+        return match
+
+    async def _answer(
+        self, match: _Match, parts: list[str], scope: Scope, receive: Receive
+    ) -> Answer | None:
+        """The data plane's answer, None if the client is gone."""
+        headers = dict(scope["headers"])
+        body = b""
+        task = None
+        try:
+            tenant = self._guard.admit(headers)
+            _require_post(scope["method"])
+            body = await self._bodies.read(headers, receive)
+            if self._lifecycle.phase is not Phase.READY:
+                self._lifecycle.check()
+            self._lifecycle.accept()
+            task = self._watch.begin(receive)
+            return await match.handler(
+                Exchange(tenant, parts, scope["query_string"], headers, body, self._deadline_s)
+            )
+        except CarouselError as error:
+            return error_answer(scope["path"], error, is_step=True)
+        except Disconnected:
+            return None
+        except asyncio.CancelledError:
+            if task is None or not self._watch.was_dropped(task):
+                raise
+            return None
+        except Exception as error:
+            hidden = unexpected(error, where=match.template)
+            return error_answer(scope["path"], hidden, is_step=True)
+        finally:
+            self._end(task, body)
+
+    def _end(self, task: "asyncio.Task[Any] | None", body: bytes) -> None:
+        self._bodies.release(body)
+        if task is not None:
+            self._watch.end(task)
+            self._lifecycle.answered()
+
+    async def _call_control(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The control plane: admitted, bounded and counted as the data plane is."""
+        started = time.monotonic()
+        sent = _Sent(send, self._lifecycle)
+        body = b""
+        try:
+            headers = dict(scope["headers"])
+            path = scope["path"]
+            if path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
+                scope.setdefault("state", {})["tenant"] = self._guard.admit(headers)
+            if path not in _WATCHED_PATHS and not path.startswith(OPEN_FOLDER):
+                self._lifecycle.check()
+            body = await self._bodies.read(headers, receive)
+            self._lifecycle.accept()
+            try:
+                await self._control(_as_get(scope), _replay(body, receive), sent)
+            finally:
+                self._lifecycle.answered()
+        except CarouselError as error:
+            await _send(error_answer(scope["path"], error), sent)
+        except Disconnected:
+            pass
+        except Exception as error:
+            if not sent.status:
+                hidden = unexpected(error, where="the control plane")
+                await _send(error_answer(scope["path"], hidden), sent)
+        finally:
+            self._bodies.release(body)
+            status = sent.status or CLIENT_GONE
+            self._traffic.count(_template(scope), status, time.monotonic() - started)
+
+
+class _Sent:
+    """Passes an answer on and remembers its status; 0 until there is one."""
+
+    def __init__(self, send: Send, lifecycle: Lifecycle) -> None:
+        self._send = send
+        self._lifecycle = lifecycle
+        self.status = 0
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self._lifecycle.phase is Phase.REFUSING:
+                message["headers"] = [*message["headers"], LAST_ANSWER]
+        await self._send(message)
+
+
+def _require_post(method: str) -> None:
+    if method != "POST":
+        raise MethodNotAllowed(f"{method} given; expected POST", allow="POST")
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD is answered as GET; the server leaves the body out."""
+    if scope["method"] == "HEAD":
+        scope = dict(scope, method="GET")
+    return scope
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the whole body first."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> MutableMapping[str, Any]:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def _template(scope: Scope) -> str:
+    """The route as the schema names it: paths as clients wrote them would be labels without end."""
+    route = scope.get("route")
+    return getattr(route, "path", "unmatched")
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    answer.headers.append((b"content-length", b"%d" % len(answer.body)))
+    start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,177 @@
+"""`POST /v1/steps`: steps of many sessions in one request."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from carousel.service.api.encoding.codec import Codec, Codecs
+from carousel.service.api.encoding.document import (
+    check_members,
+    may_hold_bools,
+    parse,
+    take_list,
+    take_position,
+)
+from carousel.service.api.encoding.explain import kind_of
+from carousel.service.api.encoding.inputs import Sequence as InputSequence
+from carousel.service.api.encoding.media import Media, require_json
+from carousel.service.api.http.answer import Answer, answer
+from carousel.service.api.http.exchange import Exchange
+from carousel.service.api.http.problem import describe, unexpected
+from carousel.service.api.v1.wire import BulkBody, BulkStep
+from carousel.service.errors import (
+    CarouselError,
+    InvalidRequest,
+    PositionConflict,
+    SequenceTooLong,
+    UnsupportedMediaType,
+)
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.stepper import Step
+
+_FIELDS = frozenset(BulkBody.model_fields)
+_ENTRY_FIELDS = frozenset(BulkStep.model_fields)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One step of the request, and what became of it."""
+
+    session_id: str
+    inputs: Any
+    position: int | None
+    where: str
+    session: Session | None = None
+    codec: Codec | None = None
+    step: Step | None = None
+    reply: StepReply | None = None
+    error: CarouselError | None = None
+
+
+class BulkRoute:
+    """Feeds many sessions, each of them in the order of the request."""
+
+    def __init__(self, sessions: Sessions, codecs: Codecs) -> None:
+        self._sessions = sessions
+        self._codecs = codecs
+
+    def __repr__(self) -> str:
+        return f"<BulkRoute {self._sessions!r}>"
+
+    async def __call__(self, exchange: Exchange) -> Answer:
+        """Answer every step by itself; the request as a whole fails only if it cannot be read."""
+        entries = _read(exchange)
+        deadline, bools = exchange.deadline(), may_hold_bools(exchange.body)
+        chains: dict[str, list[_Entry]] = {}
+        for entry in entries:
+            await self._prepare(entry, exchange.tenant, deadline, bools=bools)
+            chains.setdefault(entry.session_id, []).append(entry)
+        self._check_steps(entries)
+        await asyncio.gather(*(self._run(chain) for chain in chains.values()))
+        results = b",".join(self._result(entry) for entry in entries)
+        return answer(Media.JSON, b'{"results":[%b]}' % results)
+
+    async def _prepare(self, entry: _Entry, tenant: str, deadline: float, *, bools: bool) -> None:
+        try:
+            session = self._sessions.peek(tenant, entry.session_id)
+            if session is None:
+                session = await self._sessions.find(tenant, entry.session_id)
+            try:
+                sequence = self._inputs(entry, session, bools=bools)
+            except CarouselError:
+                if not self._sessions.store.shared:
+                    raise
+                # Another server may have opened the id anew, on another model.
+                session = await self._sessions.refresh(tenant, entry.session_id, deadline=deadline)
+                sequence = self._inputs(entry, session, bools=bools)
+        except CarouselError as error:
+            entry.error = error
+            return
+        entry.session = session
+        entry.step = Step(sequence.inputs, sequence.num_steps, deadline, entry.position)
+
+    def _inputs(self, entry: _Entry, session: Session, *, bools: bool) -> InputSequence:
+        entry.codec = self._codecs.of(session.loaded)
+        where = f"{entry.where}.inputs"
+        return entry.codec.inputs.read_json(entry.inputs, where, bools=bools)
+
+    def _check_steps(self, entries: Sequence[_Entry]) -> None:
+        total = sum(entry.step.num_steps for entry in entries if entry.step is not None)
+        if total > self._codecs.max_steps:
+            raise SequenceTooLong(
+                f"steps: {total} time steps given; a request may have {self._codecs.max_steps}"
+            )
+
+    async def _run(self, chain: Sequence[_Entry]) -> None:
+        """The steps of one session; after one that is refused only those that name a position."""
+        refused = False
+        for entry in chain:
+            if entry.error is None and refused and entry.position is None:
+                entry.error = _follows_refused(entry)
+            if entry.error is None:
+                await self._step(entry)
+            refused = entry.error is not None
+
+    async def _step(self, entry: _Entry) -> None:
+        assert entry.session is not None
+        assert entry.step is not None
+        try:
+            entry.reply = await self._sessions.step(entry.session, entry.step)
+        except CarouselError as error:
+            entry.error = error
+        except Exception as error:
+            entry.error = unexpected(error, where="/v1/steps")
+
+    def _result(self, entry: _Entry) -> bytes:
+        session_id = orjson.dumps(entry.session_id)
+        if entry.error is not None:
+            error = orjson.dumps(describe(entry.error, is_step=True))
+            return b'{"session_id":%b,"error":%b}' % (session_id, error)
+        assert entry.codec is not None
+        assert entry.reply is not None
+        outputs = entry.codec.outputs.json(entry.reply.outputs)
+        replayed = b',"replayed":true' if entry.reply.replayed else b""
+        return b'{"session_id":%b,"outputs":%b,"position":%d%b}' % (
+            session_id, outputs, entry.reply.position, replayed
+        )  # fmt: skip
+
+
+def _read(exchange: Exchange) -> list[_Entry]:
+    if exchange.media is not Media.JSON:
+        raise UnsupportedMediaType(
+            f"Content-Type: {exchange.media.value} given; expected {Media.JSON.value}"
+        )
+    require_json(exchange.accept)
+    document = parse(exchange.body)
+    check_members(document, _FIELDS)
+    exchange.flags()
+    return [
+        _entry(each, f"steps[{index}]") for index, each in enumerate(take_list(document, "steps"))
+    ]
+
+
+def _entry(value: Any, where: str) -> _Entry:
+    if type(value) is not dict:
+        raise InvalidRequest(f"{where}: {kind_of(value)} given; expected an object")
+    check_members(value, _ENTRY_FIELDS, f"{where}.")
+    session_id = value.get("session_id")
+    if type(session_id) is not str:
+        given = kind_of(session_id) if "session_id" in value else "nothing"
+        raise InvalidRequest(f"{where}.session_id: {given} given; expected a session's id")
+    if "inputs" not in value:
+        raise InvalidRequest(f"{where}.inputs: nothing given; expected time steps")
+    return _Entry(session_id, value["inputs"], take_position(value, f"{where}."), where)
+
+
+def _follows_refused(entry: _Entry) -> PositionConflict:
+    assert entry.session is not None
+    return PositionConflict(
+        "an earlier step of this session in this request was refused",
+        hint="a step that names its position is run by the position rules",
+        position=entry.session.position,
+    )

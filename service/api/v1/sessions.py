@@ -1,0 +1,172 @@
+"""`/v1/sessions`: open, list, show, fork, reset, delete. Steps and states have their own files."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from carousel.service.api.encoding.document import may_hold_bools
+from carousel.service.api.encoding.media import Media, media_of
+from carousel.service.api.http.parts import Deadline, Given, Parts, Tenant
+from carousel.service.api.http.responses import json_response
+from carousel.service.api.v1.messages import Empty, ForkSession, OpenSession, PageQuery, read_body
+from carousel.service.api.v1.views import ForkView, SessionList, SessionView, show_session
+from carousel.service.errors import InvalidRequest, SessionExists, UnsupportedMediaType
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+_RESERVED = "v2."
+
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="ETag of the state as the client knows it.")
+]
+
+
+@router.post("", status_code=201, response_model=SessionView, summary="Open a session")
+async def open_session(request: Request, given: Given, tenant: Tenant) -> Response:
+    """At the state that is sent, or at the model's initial values.
+
+    States that are `fixed` must be sent, if the model has any; others may be left out then.
+    """
+    body = await _json_body(request)
+    asked = read_body(OpenSession, body)
+    _check_id(asked.session_id, "session_id")
+    _check_ttl(asked.ttl_s, given)
+    state = None
+    if asked.state is not None:
+        states = given.codecs.of(given.catalog.get(asked.model, asked.version)).states
+        bools = may_hold_bools(body)
+        state = states.read_json(asked.state, "state", bools=bools, whole=False)
+    try:
+        info = await given.sessions.open(
+            tenant,
+            model=asked.model,
+            version=asked.version,
+            session_id=asked.session_id,
+            state=state,
+            position=asked.position,
+            ttl_s=asked.ttl_s,
+        )
+    except SessionExists as error:
+        raise _shown(error) from None
+    headers = {"location": f"/v1/sessions/{info.session_id}"}
+    return json_response(show_session(info), 201, headers)
+
+
+@router.get("", response_model=SessionList, summary="List live sessions")
+async def list_sessions(
+    given: Given, tenant: Tenant, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """In order of id, page by page."""
+    page = await given.sessions.page(
+        tenant, model=query.model, limit=query.limit, after=query.after
+    )
+    return json_response({"sessions": list(map(show_session, page.sessions)), "next": page.next})
+
+
+@router.get("/{session_id}", response_model=SessionView, summary="Show a session")
+async def show(given: Given, tenant: Tenant, session_id: str, deadline: Deadline) -> Response:
+    """Where it stands and until when it lives."""
+    info = await given.sessions.info(tenant, session_id, deadline=deadline)
+    return json_response(show_session(info))
+
+
+@router.post(
+    "/{session_id}/fork", status_code=201, response_model=ForkView, summary="Copy a session"
+)
+async def fork(
+    request: Request, given: Given, tenant: Tenant, session_id: str, deadline: Deadline
+) -> Response:
+    """State and position go into new sessions, all or none; recorded replies stay behind."""
+    asked = read_body(ForkSession, await _json_body(request))
+    _check_fork(asked)
+    _check_ttl(asked.ttl_s, given)
+    try:
+        made = await given.sessions.fork(
+            tenant,
+            session_id,
+            session_ids=asked.session_ids,
+            count=asked.count,
+            ttl_s=asked.ttl_s,
+            deadline=deadline,
+        )
+    except SessionExists as error:
+        raise _shown(error) from None
+    shown = list(map(show_session, made.sessions))
+    return json_response({"position": made.position, "sessions": shown}, 201)
+
+
+@router.post("/{session_id}/reset", response_model=SessionView, summary="Start a session anew")
+async def reset(
+    request: Request,
+    given: Given,
+    tenant: Tenant,
+    session_id: str,
+    deadline: Deadline,
+    if_match: IfMatch = None,
+) -> Response:
+    """Back to position 0 and the model's initial values; recorded replies are forgotten.
+
+    States that are `fixed` stay as they are.
+    """
+    read_body(Empty, await request.body())
+    info = await given.sessions.reset(tenant, session_id, if_match=if_match, deadline=deadline)
+    return json_response(show_session(info))
+
+
+@router.delete("/{session_id}", status_code=204, summary="End a session")
+async def delete(
+    given: Given, tenant: Tenant, session_id: str, deadline: Deadline, if_match: IfMatch = None
+) -> Response:
+    """Its state is gone, and its id may be opened again."""
+    await given.sessions.delete(tenant, session_id, if_match=if_match, deadline=deadline)
+    return Response(status_code=204)
+
+
+def body_media(request: Request) -> Media:
+    """The encoding of a request's body."""
+    content_type = request.headers.get("content-type")
+    return media_of(None if content_type is None else content_type.encode("latin-1"))
+
+
+async def _json_body(request: Request) -> bytes:
+    media = body_media(request)
+    if media is not Media.JSON:
+        raise UnsupportedMediaType(
+            f"Content-Type: {media.value} given; expected {Media.JSON.value}"
+        )
+    return await request.body()
+
+
+def _check_id(session_id: str | None, where: str) -> None:
+    if session_id is not None and session_id.startswith(_RESERVED):
+        raise InvalidRequest(
+            f"{where}: {session_id!r} given; ids that begin with {_RESERVED} are the server's"
+        )
+
+
+def _check_ttl(ttl_s: float | None, given: Parts) -> None:
+    if ttl_s is not None and ttl_s > given.max_ttl_s:
+        raise InvalidRequest(
+            f"ttl_s: {ttl_s:.15g} given; expected 1 to {given.max_ttl_s:.15g} seconds"
+        )
+
+
+def _check_fork(asked: ForkSession) -> None:
+    ids = asked.session_ids or []
+    if ids and asked.count is not None:
+        raise InvalidRequest("count: given together with session_ids; expected one of them")
+    for index, each in enumerate(ids):
+        _check_id(each, f"session_ids[{index}]")
+    if len(set(ids)) < len(ids):
+        twice = next(each for each in ids if ids.count(each) > 1)
+        raise InvalidRequest(f"session_ids: {twice!r} given twice; expected each once")
+
+
+def _shown(error: SessionExists) -> SessionExists:
+    """The error with its sessions as the rest of the API shows them."""
+    fields: dict[str, Any] = dict(error.fields)
+    if "session" in fields:
+        fields["session"] = show_session(fields["session"])
+    if "sessions" in fields:
+        fields["sessions"] = list(map(show_session, fields["sessions"]))
+    return SessionExists(error.detail, hint=error.hint, **fields)

@@ -1,0 +1,218 @@
+"""`POST /v1/sessions/{id}/steps`: the hottest route of all."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from carousel.service.api.encoding.arrays import arrays_json
+from carousel.service.api.encoding.codec import Codec, Codecs
+from carousel.service.api.encoding.document import (
+    check_members,
+    may_hold_bools,
+    parse,
+    take_flag,
+    take_position,
+)
+from carousel.service.api.encoding.media import Media
+from carousel.service.api.encoding.tensorfile import parse_tensors
+from carousel.service.api.http.answer import Answer, Header, answer
+from carousel.service.api.http.exchange import Abandonable, Exchange
+from carousel.service.api.http.problem import problem, unexpected
+from carousel.service.api.v1.wire import StepBody
+from carousel.service.engine.request import Abandoned, Request
+from carousel.service.errors import CarouselError, InvalidRequest
+from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.stepper import Step
+
+_FIELDS = frozenset(StepBody.model_fields)
+
+# Told the answer once it is there; None where the client has gone.
+Send = Callable[[Answer | None], None]
+
+_REPLAYED: Header = (b"carousel-replayed", b"true")
+
+
+class StepRoute:
+    """Feeds a session one or more time steps."""
+
+    def __init__(self, sessions: Sessions, codecs: Codecs) -> None:
+        self._sessions = sessions
+        self._codecs = codecs
+
+    def __repr__(self) -> str:
+        return f"<StepRoute {self._sessions!r}>"
+
+    async def __call__(self, exchange: Exchange) -> Answer:
+        """Answer one step."""
+        session_id = exchange.parts[3]
+        session = self._sessions.peek(exchange.tenant, session_id)
+        if session is None:
+            session = await self._sessions.find(exchange.tenant, session_id)
+        try:
+            codec, step, media = self._read(exchange, session)
+        except CarouselError:
+            if not self._sessions.store.shared:
+                raise
+            # Another server may have opened the id anew, on another model.
+            session = await self._sessions.refresh(
+                exchange.tenant, session_id, deadline=exchange.deadline()
+            )
+            codec, step, media = self._read(exchange, session)
+        return _write(codec, await self._sessions.step(session, step), media)
+
+    def begin(self, exchange: Exchange, send: Send) -> Abandonable | None:
+        """Start answering a step without a task; `send` is called later.
+
+        None, or an error, where it does not work: nothing was begun then.
+        """
+        session = self._sessions.peek(exchange.tenant, exchange.parts[3])
+        if session is None:
+            return _Fetched(self, exchange, send)
+        return None if session.busy else self._begin(exchange, session, send)
+
+    def _begin(self, exchange: Exchange, session: Session, send: Send) -> Request | None:
+        try:
+            codec, step, media = self._read(exchange, session)
+        except CarouselError:
+            if self._sessions.store.shared:
+                return None
+            raise
+
+        def done(outcome: StepReply | BaseException) -> None:
+            send(_answer(outcome, codec, media))
+
+        return self._sessions.begin(session, step, done)
+
+    def _read(self, exchange: Exchange, session: Session) -> tuple[Codec, Step, Media]:
+        codec = self._codecs.of(session.loaded)
+        given = exchange.media
+        step = _read_json(exchange, codec) if given is Media.JSON else _read(exchange, codec, given)
+        return (
+            codec,
+            step,
+            codec.outputs.media(exchange.accept, given, with_state=step.return_state),
+        )
+
+
+class _Fetched:
+    """A step whose session is being brought in from the store; then it goes on as any other."""
+
+    def __init__(self, route: StepRoute, exchange: Exchange, send: Send) -> None:
+        self._route = route
+        self._exchange = exchange
+        self._send = send
+        self._abandoned = False
+        self._request: Request | None = None
+        self._task: asyncio.Task[Answer] | None = None
+        route._sessions.fetch(exchange.tenant, exchange.parts[3], self._go_on)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the client has gone."""
+        return self._abandoned
+
+    @abandoned.setter
+    def abandoned(self, value: bool) -> None:
+        self._abandoned = value
+        if self._request is not None:
+            self._request.abandoned = value
+        if self._task is not None:
+            self._task.cancel()
+
+    def _go_on(self, found: Session | Exception) -> None:
+        if self._abandoned:
+            self._send(None)
+            return
+        try:
+            if isinstance(found, Exception):
+                raise found
+            self._request = self._route._begin(self._exchange, found, self._send)
+        except Exception as error:
+            self._send(_answer(error, None, Media.JSON))
+        else:
+            if self._request is None:
+                # It has to wait after all: for its turn, or to be judged.
+                self._task = asyncio.ensure_future(self._route(self._exchange))
+                # Not inside of the task: one that is cancelled before it begins runs nothing.
+                self._task.add_done_callback(self._waited)
+
+    def _waited(self, task: "asyncio.Task[Answer]") -> None:
+        if task.cancelled():
+            self._send(None)
+            return
+        error = task.exception()
+        self._send(task.result() if error is None else _answer(error, None, Media.JSON))
+
+
+def read_step(document: dict[str, Any], codec: Codec, deadline: float, *, bools: bool) -> Step:
+    """The step that a JSON object is; raises InvalidRequest and its subclasses."""
+    if "inputs" not in document:
+        raise InvalidRequest("inputs: nothing given; expected the session's next time steps")
+    sequence = codec.inputs.read_json(document["inputs"], "inputs", bools=bools)
+    step = Step(sequence.inputs, sequence.num_steps, deadline)
+    if len(document) > 1:
+        check_members(document, _FIELDS)
+        step.position = take_position(document)
+        step.return_state = take_flag(document, "return_state", False)
+        step.commit = take_flag(document, "commit", True)
+    return step
+
+
+def _read_json(exchange: Exchange, codec: Codec) -> Step:
+    body = exchange.body
+    step = read_step(parse(body), codec, exchange.deadline(), bools=may_hold_bools(body))
+    if exchange.query:
+        # In JSON they are members of the body; one that was passed over would move the state.
+        exchange.flags()
+    position = exchange.position()
+    if position is not None:
+        if step.position not in (None, position):
+            raise InvalidRequest(
+                f"Carousel-Position: {position} given, and position {step.position} in the body"
+            )
+        step.position = position
+    return step
+
+
+def _read(exchange: Exchange, codec: Codec, given: Media) -> Step:
+    if given is Media.RAW:
+        sequence = codec.inputs.read_bytes(exchange.body)
+    else:
+        sequence = codec.inputs.read_tensors(parse_tensors(exchange.body))
+    step = Step(sequence.inputs, sequence.num_steps, exchange.deadline(), exchange.position())
+    if exchange.query:
+        flags = exchange.flags(return_state=False, commit=True)
+        step.return_state, step.commit = flags["return_state"], flags["commit"]
+    return step
+
+
+def _answer(outcome: StepReply | BaseException, codec: Codec | None, media: Media) -> Answer | None:
+    """What a step is answered; None where nobody is there to read it."""
+    if isinstance(outcome, StepReply):
+        assert codec is not None
+        try:
+            return _write(codec, outcome, media)
+        except Exception as error:
+            # Whatever went wrong, somebody waits for an answer.
+            outcome = error
+    if isinstance(outcome, Abandoned):
+        return None
+    known = outcome if isinstance(outcome, CarouselError) else unexpected(outcome, where="a step")
+    return problem(known, is_step=True)
+
+
+def _write(codec: Codec, reply: StepReply, media: Media) -> Answer:
+    outputs, position, state = reply.outputs, reply.position, reply.state
+    if media is Media.JSON:
+        tail = b"" if state is None else b',"state":%b' % arrays_json(state)
+        body = b'{"outputs":%b,"position":%d%b}' % (codec.outputs.json(outputs), position, tail)
+        sent = answer(media, body)
+    else:
+        is_raw = media is Media.RAW
+        body = codec.outputs.raw(outputs) if is_raw else codec.outputs.tensors(outputs, state)
+        sent = answer(media, body, (b"carousel-position", b"%d" % position))
+    if reply.replayed:
+        sent.headers.append(_REPLAYED)
+    return sent

@@ -1,0 +1,109 @@
+"""The JSON bodies of the data plane, as the schema shows them.
+
+Their routes read them by hand and much faster, and take the names of the members from here.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from carousel.service.api.v1.messages import Body, Position
+
+_ARRAY = (
+    "One sequence, `[time][features...]` (`[time]` for token ids); for a model with several "
+    "inputs an object of arrays by input name."
+)
+_OUTPUT = (
+    "`[time][...]` for an output per step, `[...]` for one per sequence; for a model with several "
+    "outputs an object by output name. What is not finite is a string: `NaN`, `Infinity`."
+)
+
+Array = Annotated[Any, Field(description=_ARRAY)]
+Output = Annotated[Any, Field(description=_OUTPUT)]
+State = dict[str, Any]
+
+
+class StepBody(Body):
+    """The next time steps of a session."""
+
+    inputs: Array
+    position: Position | None = Field(
+        None, description="Where the step starts. A step that names it may be retried safely."
+    )
+    return_state: bool = False
+    commit: bool = Field(True, description="False answers what the step would give, and no more.")
+
+
+class StepResult(BaseModel):
+    """What the time steps gave, and where the session stands now."""
+
+    outputs: Output
+    position: int
+    state: State | None = Field(None, description="With `return_state`.")
+
+
+class InferBody(Body):
+    """Sequences to run; their lengths may differ."""
+
+    sequences: Annotated[list[Array], Field(min_length=1)]
+    states: list[State | None] | None = Field(
+        None,
+        description="Where each sequence starts; absent or null: the model's initial values. A "
+        "model with `fixed` states must be given those; others may be left out then.",
+    )
+    return_state: bool = False
+
+
+class InferResult(BaseModel):
+    """What the model gave, one entry for each sequence."""
+
+    model: str
+    version: int
+    outputs: list[Output]
+    states: list[State] | None = Field(None, description="With `return_state`.")
+
+
+class BulkStep(Body):
+    """A step of one of the sessions."""
+
+    session_id: str
+    inputs: Array
+    position: Position | None = None
+
+
+class BulkBody(Body):
+    """Steps of many sessions; those of one session run in this order."""
+
+    steps: Annotated[list[BulkStep], Field(min_length=1)]
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). `code` is for programs, `detail` and `hint` are for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str | None = None
+    advanced: bool | str | None = Field(
+        None, description="Of steps: whether the state moved; `unknown` if the store's answer is."
+    )
+
+
+class BulkResult(BaseModel):
+    """What became of one step: outputs and position, or an error."""
+
+    session_id: str
+    outputs: Output = None
+    position: int | None = None
+    replayed: bool | None = None
+    error: Problem | None = None
+
+
+class BulkResults(BaseModel):
+    """One entry for each step, in the same order."""
+
+    results: list[BulkResult]

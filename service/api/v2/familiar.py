@@ -1,0 +1,109 @@
+"""Requests whose JSON came before, word for word: clients that name no position send it again with
+each step of a sequence, and only the tensor behind it is new.
+"""
+
+from dataclasses import dataclass, replace
+
+from carousel.service.api.encoding.inputs import Sequence
+from carousel.service.api.encoding.media import Media
+from carousel.service.api.http.exchange import Exchange
+from carousel.service.api.v2.asked import Asked, ask
+from carousel.service.api.v2.binary import HEADER
+from carousel.service.api.v2.plan import Choice, Plan
+from carousel.service.api.v2.request import InferRequest
+from carousel.service.api.v2.sequence import SequenceCall
+from carousel.service.engine.loaded import Loaded
+
+# Of the length of JSON that is kept.
+_MAX_DIGITS = 3
+_MAX_REQUESTS = 4096
+# Parts of a path that names no version.
+_NUM_PARTS = 5
+
+_Key = tuple[str, str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Familiar:
+    """What the JSON of a request comes to: a step of a sequence, with one tensor behind it."""
+
+    call: SequenceCall
+    request: InferRequest
+    plan: Plan
+    choice: Choice
+    input: str
+    num_steps: int
+    num_bytes: int
+
+    def ask(self, exchange: Exchange, loaded: Loaded) -> Asked | None:
+        """The step on `loaded`; None where that is another model by now, or where the body has not
+        the bytes that its JSON announces.
+        """
+        body = exchange.body
+        start = len(body) - self.num_bytes
+        if start != int(exchange.headers[HEADER]) or loaded is not self.plan.loaded:
+            return None
+        given = self.plan.inputs[self.input]
+        array = given.tensor.read_bytes(body[start:], given.where)
+        sequence = Sequence({self.input: array}, self.num_steps)
+        return ask(exchange, self.call, self.request, self.plan, self.choice, sequence)
+
+
+class FamiliarRequests:
+    """The last that may come again, few enough to keep."""
+
+    def __init__(self) -> None:
+        self._requests: dict[_Key, Familiar] = {}
+        self._models: set[Loaded] = set()
+
+    def __repr__(self) -> str:
+        return f"<FamiliarRequests {len(self._requests)}>"
+
+    def find(self, exchange: Exchange) -> Familiar | None:
+        """What was kept of a request with this JSON."""
+        key = _key(exchange)
+        return None if key is None else self._requests.get(key)
+
+    def keep(self, exchange: Exchange, asked: Asked) -> None:
+        """Keep a request that was read whole, if it may come again."""
+        request = asked.request
+        if asked.call.position is not None or request.id is not None or not request.binary:
+            return
+        key = _key(exchange)
+        if key is None or len(request.inputs) != 1:
+            return
+        if asked.plan.loaded not in self._models:
+            self._drop_retired()
+            self._models.add(asked.plan.loaded)
+        if len(self._requests) >= _MAX_REQUESTS:
+            self._requests.clear()
+        self._requests[key] = Familiar(
+            asked.call,
+            replace(request, inputs=[], binary=None),
+            asked.plan,
+            asked.choice,
+            request.inputs[0]["name"],
+            asked.step.num_steps,
+            len(request.binary),
+        )
+
+    def forget(self, exchange: Exchange) -> None:
+        """It came again, and is not what it was."""
+        key = _key(exchange)
+        if key is not None:
+            self._requests.pop(key, None)
+
+    def _drop_retired(self) -> None:
+        """A model that is no longer served is not kept in memory by what was asked of it."""
+        requests = self._requests.items()
+        self._requests = {key: each for key, each in requests if not each.plan.loaded.retired}
+        self._models = {each for each in self._models if not each.retired}
+
+
+def _key(exchange: Exchange) -> _Key | None:
+    given = exchange.headers.get(HEADER)
+    if given is None or len(given) > _MAX_DIGITS or not given.isdigit():
+        return None
+    if len(exchange.parts) != _NUM_PARTS or exchange.media is Media.SAFETENSORS:
+        return None
+    return exchange.tenant, exchange.parts[3], exchange.body[: int(given)]

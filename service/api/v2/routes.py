@@ -1,0 +1,108 @@
+"""`/v2` but for inference: probes and metadata."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Response
+
+from carousel.service.api.http.exchange import read_version
+from carousel.service.api.http.parts import Given, Parts
+from carousel.service.api.http.responses import json_response
+from carousel.service.api.openapi.schema import release
+from carousel.service.api.ops import probes as operation
+from carousel.service.api.v2.messages import OipLive, OipModel, OipModelReady, OipReady, OipServer
+from carousel.service.api.v2.metadata import model_metadata, server_metadata
+from carousel.service.engine.loaded import Loaded
+
+router = APIRouter(prefix="/v2", tags=["open inference protocol"])
+
+_OK, _UNAVAILABLE = 200, 503
+_LOST = "`model_unavailable`: its device is lost"
+
+
+@router.get("/", include_in_schema=False)
+@router.get("", response_model=OipServer, summary="What this server is")
+async def server() -> Response:
+    """Its name, version, and the extensions of the protocol that it has."""
+    return json_response(server_metadata(release()))
+
+
+@router.get(
+    "/health/live",
+    response_model=OipLive,
+    responses={_UNAVAILABLE: {"model": OipLive, "description": "A device is lost"}},
+    summary="Whether the process is of use",
+)
+async def live(given: Given) -> Response:
+    """As /livez."""
+    told = await operation.livez(given)
+    return _probe({"live": told.status_code == _OK}, told)
+
+
+@router.get(
+    "/health/ready",
+    response_model=OipReady,
+    responses={_UNAVAILABLE: {"model": OipReady, "description": "Not now"}},
+    summary="Whether to send requests here",
+)
+async def ready(given: Given) -> Response:
+    """As /readyz."""
+    alive, told = await operation.livez(given), await operation.readyz(given)
+    shown = {"live": alive.status_code == _OK, "ready": told.status_code == _OK}
+    return _probe(shown, told)
+
+
+@router.get("/models/{model}", response_model=OipModel, summary="A model's tensors")
+async def show_current(given: Given, model: str) -> Response:
+    """Of its highest version: names, datatypes and shapes, as requests have them."""
+    return _show(given, given.catalog.get(model))
+
+
+@router.get(
+    "/models/{model}/versions/{version}",
+    response_model=OipModel,
+    summary="The tensors of a model's version",
+)
+async def show_version(given: Given, model: str, version: str) -> Response:
+    """As for the highest version."""
+    return _show(given, given.catalog.get(model, read_version(version)))
+
+
+@router.get(
+    "/models/{model}/ready",
+    response_model=OipModelReady,
+    responses={_UNAVAILABLE: {"model": OipModelReady, "description": _LOST}},
+    summary="Whether a model can be asked",
+)
+async def current_ready(given: Given, model: str) -> Response:
+    """Its highest version."""
+    return _ready(given.catalog.get(model))
+
+
+@router.get(
+    "/models/{model}/versions/{version}/ready",
+    response_model=OipModelReady,
+    responses={_UNAVAILABLE: {"model": OipModelReady, "description": _LOST}},
+    summary="Whether a model's version can be asked",
+)
+async def version_ready(given: Given, model: str, version: str) -> Response:
+    """As for the highest version."""
+    return _ready(given.catalog.get(model, read_version(version)))
+
+
+def _show(given: Parts, loaded: Loaded) -> Response:
+    return json_response(model_metadata(loaded, given.catalog.versions(loaded.name)))
+
+
+def _ready(loaded: Loaded) -> Response:
+    if loaded.engine.failed:
+        error = f"model_unavailable: the device of {loaded.name} is lost"
+        return json_response({"name": loaded.name, "ready": False, "error": error}, _UNAVAILABLE)
+    return json_response({"name": loaded.name, "ready": True})
+
+
+def _probe(shown: dict[str, Any], told: Response) -> Response:
+    """A probe's answer, by what the service's own probe said."""
+    if told.status_code != _OK:
+        shown["error"] = orjson.loads(told.body)["status"]
+    return json_response(shown, told.status_code)

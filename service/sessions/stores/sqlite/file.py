@@ -1,0 +1,243 @@
+"""The SQLite file of a store: owned by one process, known by its application id and format."""
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+from typing import Literal
+
+import apsw
+
+from carousel.service.errors import SettingError
+from carousel.service.sessions.stores.sqlite.log import LogExtent, look_through
+
+log = logging.getLogger("carousel.store")
+
+Durability = Literal["process", "disk"]
+
+SETTING = "CAROUSEL_STORE"
+# "CRSL", so that `file` and others can tell whose this is.
+APPLICATION_ID = 0x4352534C
+FORMAT = 1
+_BUSY_MS = 5000
+_CACHE_KB = 2048
+_HEADER_BYTES = 100
+# A file that was cut to less than this part of itself has next to nothing left to serve.
+_MAX_GROWTH = 64
+
+# `due` is a lower bound of the time a session expires: a step moves the end on and leaves `due`
+# alone, so that it touches no index; whoever sweeps looks at what is due and moves it on.
+_SCHEMA = """
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    model TEXT NOT NULL,
+    due REAL NOT NULL,
+    revision BLOB NOT NULL,
+    head BLOB NOT NULL,
+    state BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX session_by_name ON session (tenant, name);
+CREATE INDEX session_by_model ON session (tenant, model, name);
+CREATE INDEX session_by_due ON session (due);
+CREATE TABLE tombstone (
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    expired_at REAL NOT NULL,
+    PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tombstone_by_time ON tombstone (expired_at);
+"""
+
+
+class NotOurs(SettingError):
+    """The file is somebody else's, and stays as it is."""
+
+
+class SqliteFile:
+    """A file that this process owns from here to `close`. Raises SettingError, saying what to do.
+
+    The lock is `flock` on a file beside it and not SQLite's exclusive mode, which would lock out
+    this process's own second connection.
+    """
+
+    def __init__(self, path: Path, durability: Durability = "process", *, create: bool = True):
+        # Resolved, so that a link to the file has the file's lock; and absolute, for SQLite takes
+        # some relative names (":memory:") for something else.
+        self.path = path.resolve()
+        self._durability = durability
+        if not create and not self.path.is_file():
+            raise SettingError(SETTING, f"there is no file {path}")
+        self._made_lock = False
+        self._lock = self._own()
+        try:
+            self._prepare()
+        except BaseException as error:
+            if self._made_lock and isinstance(error, NotOurs):
+                self._lock_path.unlink(missing_ok=True)
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<SqliteFile {self.path} {self._durability}>"
+
+    def connect(self, cache_kb: int = _CACHE_KB) -> apsw.Connection:
+        """A connection, for one thread at a time. None of them checkpoints by itself."""
+        connection = apsw.Connection(str(self.path))
+        connection.set_busy_timeout(_BUSY_MS)
+        connection.pragma("wal_autocheckpoint", 0)
+        connection.pragma("cache_size", -cache_kb)
+        connection.pragma("synchronous", "FULL" if self._durability == "disk" else "NORMAL")
+        return connection
+
+    def close(self) -> None:
+        """Let another process have the file; after its connections were closed."""
+        os.close(self._lock)
+
+    @property
+    def _lock_path(self) -> Path:
+        return Path(f"{self.path}.lock")
+
+    def _own(self) -> int:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._made_lock = not self._lock_path.exists()
+            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SettingError(
+                SETTING, f"the session file {self.path} cannot be written: {error.strerror}"
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
+            os.close(lock)
+            raise SettingError(
+                SETTING,
+                f"another process (pid {owner}) owns the session file {self.path}; stop it, or "
+                "give each its own file, or let several share a Redis: --store redis://HOST:6379",
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        return lock
+
+    def _prepare(self) -> None:
+        kind: type[SettingError] = SettingError
+        try:
+            # Made here, so that nobody else may read the states in it.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._check_size()
+            # Before SQLite takes the log over, and begins another.
+            extent = look_through(Path(f"{self.path}-wal"), Path(f"{self.path}-shm"))
+            try:
+                self._check()
+            except apsw.CorruptError:
+                if not self._fill_up():
+                    raise
+                self._check()
+            self._tell_lost(extent)
+        except OSError as error:
+            problem = f"the session file {self.path} cannot be written: {error.strerror}"
+        except apsw.NotADBError:
+            kind = NotOurs
+            problem = f"{self.path} is not an SQLite file; name another, or move it away"
+        except apsw.CorruptError:
+            problem = (
+                f"{self.path} is damaged where SQLite keeps its tables; put a copy in its place, "
+                "or move it away: sessions then begin anew"
+            )
+        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError):
+            problem = f"the session file {self.path} and its folder must be writable"
+        except apsw.Error as error:
+            problem = f"the session file {self.path} cannot be used: {error}"
+        else:
+            return
+        raise kind(SETTING, problem)
+
+    def _check_size(self) -> None:
+        """SQLite takes a file without a header for a new one, and forgets the log beside it."""
+        size = self.path.stat().st_size
+        beside = Path(f"{self.path}-wal")
+        if 0 < size < _HEADER_BYTES:
+            raise apsw.NotADBError
+        if size == 0 and beside.exists() and beside.stat().st_size > 0:
+            raise SettingError(
+                SETTING,
+                f"{self.path} is empty, and {beside} beside it is not: sessions were in both. Put "
+                "a copy of the file in its place, or move the log away: sessions then begin anew",
+            )
+
+    def _check(self) -> None:
+        connection = self.connect()
+        try:
+            found = int(connection.pragma("application_id"))
+            version = int(connection.pragma("user_version"))
+            tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+            if found != APPLICATION_ID and (found or version or tables):
+                raise NotOurs(
+                    SETTING, f"{self.path} belongs to another application; name another file"
+                )
+            if version > FORMAT:
+                raise SettingError(
+                    SETTING,
+                    f"{self.path} has format {version}, of a newer Carousel; this one knows "
+                    f"{FORMAT}: install the newer one, or name another file",
+                )
+            if connection.pragma("journal_mode", "wal") != "wal":
+                raise apsw.ReadOnlyError
+            if not tables:
+                with connection:
+                    connection.execute(_SCHEMA)
+                    connection.pragma("application_id", APPLICATION_ID)
+                    connection.pragma("user_version", FORMAT)
+            # A file that cannot be written is found now; one that is only looked at stays as it is.
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.pragma("user_version", FORMAT)
+            finally:
+                connection.execute("ROLLBACK")
+            texts = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
+            if {text for (text,) in texts} != _statements(_SCHEMA):
+                raise apsw.CorruptError
+        finally:
+            connection.close()
+
+    def _tell_lost(self, extent: LogExtent) -> None:
+        if extent.lost_bytes:
+            log.warning(
+                "the log beside the session file %s was cut short or damaged: its last %d bytes "
+                "cannot be read; sessions that were written last may be older than what clients "
+                "were answered, or gone",
+                self.path,
+                extent.lost_bytes,
+            )
+
+    def _fill_up(self) -> bool:
+        """Give a file that was cut short its length again; False if it has it.
+
+        SQLite reads nothing of a file that is shorter than it says. Filled with zeros, it serves
+        the sessions whose pages are there, and those that were cut off are found damaged. Where the
+        length it says is out of all proportion, it is the length that is damaged.
+        """
+        with self.path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+        page = int.from_bytes(header[16:18], "big") or 1
+        expected = int.from_bytes(header[28:32], "big") * (page if page > 1 else 65536)
+        size = self.path.stat().st_size
+        is_ours = header[68:72] == APPLICATION_ID.to_bytes(4, "big")
+        if not is_ours or not size < expected <= _MAX_GROWTH * size:
+            return False
+        log.error(
+            "the session file %s was cut short: %d bytes of %d are missing; the sessions that "
+            "were there answer state_corrupt",
+            self.path,
+            expected - size,
+            expected,
+        )
+        os.truncate(self.path, expected)
+        return True
+
+
+def _statements(schema: str) -> set[str]:
+    return {each.strip() for each in schema.split(";") if each.strip()}

@@ -1,0 +1,232 @@
+"""Sessions in an SQLite file: durable in one process, without another service to run.
+
+One thread writes: all that comes in while a transaction is under way goes into the next. A second
+one reads, and a third checkpoints, each with its own connection (SQLite's write-ahead log lets them
+go on beside the writer).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar, cast
+
+from carousel.service.errors import StateCorrupt
+from carousel.service.sessions.record import Head, Key
+from carousel.service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
+from carousel.service.sessions.stores.futures import tell
+from carousel.service.sessions.stores.lane import Lane
+from carousel.service.sessions.stores.sealed import Damage
+from carousel.service.sessions.stores.sqlite.checkpoint import Checkpointer
+from carousel.service.sessions.stores.sqlite.file import FORMAT, Durability, SqliteFile
+from carousel.service.sessions.stores.sqlite.reader import Question, Reader
+from carousel.service.sessions.stores.sqlite.rows import SessionRows
+from carousel.service.sessions.stores.sqlite.writer import Job, Writer
+
+log = logging.getLogger("carousel.store")
+
+T = TypeVar("T")
+
+# Of the file's pages: the system has them too, at next to no cost.
+_READER_KB = 512
+
+# Rows that a sweep looks at in one transaction: commits of steps wait for no longer than that.
+_SWEEP_ROWS = 200
+
+
+class SqliteStore:
+    """One file, owned by this process. Raises SettingError where the file cannot be used.
+
+    `durability`: `process` survives the end of the process, also by SIGKILL; `disk` waits for the
+    disk at each commit and survives the machine's end as well.
+    """
+
+    name = "sqlite"
+    shared = False
+
+    def __init__(self, path: Path, *, durability: Durability = "process") -> None:
+        self.stats = StoreStats()
+        self._file = SqliteFile(path, durability)
+        self._reader = Reader(self._file.connect(_READER_KB))
+        self._writer = Writer(self._file.connect(), self.stats)
+        self._checkpointer = Checkpointer(self._file.connect(), self._writer)
+        self._writing = Lane("store writer", self._writer.handle)
+        self._reading = Lane("store reader", self._reader.handle)
+        self._asked: list[Question] = []
+
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self._file!r} commits={self.stats.commits}>"
+
+    def commit(self, writes: Sequence[Write], done: Done) -> None:
+        """Write the rows of a batch in the next transaction."""
+        settle = cast(Callable[[object], None], done)
+        self._writing.put(Job(partial(SessionRows.put_all, writes=writes), settle, writes))
+
+    async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
+        """Write; raises StoreUnavailable."""
+        return await self._change(
+            partial(SessionRows.put_all, writes=writes, atomic=atomic),
+            writes if len(writes) == 1 else (),
+        )
+
+    def load(self, key: Key) -> "asyncio.Future[Found]":
+        """The session as the last transaction left it."""
+        return self._ask(partial(SessionRows.find, key=key))
+
+    async def delete(self, key: Key, base: bytes) -> Outcome:
+        """Delete by revision."""
+        try:
+            return await self._change(lambda rows: rows.delete(key, base))
+        except StateCorrupt:
+            return await self._change(partial(_delete_damaged, key=key, base=base))
+
+    async def page(
+        self, tenant: str, model: str | None, after: str | None, limit: int, now: float
+    ) -> list[tuple[Head, int]]:
+        """Live sessions in order of id; damaged ones are left out and logged."""
+        found: list[tuple[Head, int]] = []
+        at = after or ""
+        while len(found) < limit:
+            wanted = limit - len(found)
+            heads, at = await self._ask(
+                partial(_heads, tenant=tenant, model=model, after=at, limit=wanted)
+            )
+            found += [each for each in heads if each[0].expires_at > now]
+            if not at:
+                break
+        return found
+
+    async def expire(self, expired_before: float, buried_before: float) -> list[Key]:
+        """Bury the expired a few at a time, so that commits go on between."""
+        buried: list[Key] = []
+        at: tuple[float, int] | None = (float("-inf"), 0)
+        while at is not None:
+            after = at
+            try:
+                keys, at = await self._change(
+                    partial(_bury, after=after, expired_before=expired_before)
+                )
+            except StateCorrupt:
+                keys, at = await self._expire_one(after, expired_before)
+            buried += keys
+        while await self._change(lambda rows: rows.forget(buried_before, _SWEEP_ROWS)):
+            pass
+        return buried
+
+    async def _expire_one(
+        self, after: tuple[float, int], expired_before: float
+    ) -> tuple[list[Key], tuple[float, int] | None]:
+        """The next session alone, where one of many is damaged; that one is passed by."""
+        found = await self._ask(lambda rows: rows.due(after, expired_before, 1))
+        if not found:
+            return [], None
+        place, due = found[0]
+        sweep = partial(_bury, after=after, expired_before=expired_before, limit=1)
+        for attempt in (sweep, partial(_mending, run=sweep)):
+            with suppress(StateCorrupt):
+                return (await self._change(attempt))[0], (due, place)
+        return [], (due, place)
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable if the file cannot be read or, after a failure, written."""
+        if self._writer.failing:
+            await self._change(lambda rows: rows.connection.pragma("user_version", FORMAT))
+        else:
+            await self._ask(lambda rows: rows.connection.pragma("user_version"))
+
+    async def close(self) -> None:
+        """Commit what is under way and give the file up."""
+        self._pass_on()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._reading.close()
+        self._writing.close()
+        self._checkpointer.close()
+        self._reader.close()
+        self._writer.close()
+        self._file.close()
+
+    def _ask(self, run: Callable[[SessionRows], T]) -> "asyncio.Future[T]":
+        """Read something."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if not self._asked:
+            # One wake-up for all that is asked in this turn of the loop: woken by the first, the
+            # reader would fight the loop for the interpreter.
+            loop.call_soon(self._pass_on)
+        self._asked.append(Question(run, future))
+        return future
+
+    def _pass_on(self) -> None:
+        asked, self._asked = self._asked, []
+        for question in asked:
+            self._reading.put(question)
+
+    def _change(
+        self, run: Callable[[SessionRows], T], writes: Sequence[Write] = ()
+    ) -> "asyncio.Future[T]":
+        """Write something, in the next transaction."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._writing.put(Job(run, lambda result: tell([future], [result]), writes))
+        return future
+
+
+def _heads(
+    rows: SessionRows, tenant: str, model: str | None, after: str, limit: int
+) -> tuple[list[tuple[Head, int]], str]:
+    """Heads and state bytes of the next sessions, and the id to go on after; "" at the end."""
+    heads: list[tuple[Head, int]] = []
+    names = rows.names(tenant, model, after, limit)
+    for place, name in names:
+        try:
+            sealed = rows.head(place)
+        except Damage:
+            log.warning("session %r is damaged and left out of the list", name)
+            continue
+        # A damaged index may lead to somebody else's.
+        if sealed is not None and sealed.head.key == (tenant, name):
+            heads.append((sealed.head, sealed.state_bytes))
+    # Nor may it lead in a circle.
+    is_last = len(names) < limit or names[-1][1] <= after
+    return heads, "" if is_last else names[-1][1]
+
+
+def _delete_damaged(rows: SessionRows, key: Key, base: bytes) -> Outcome:
+    return _mending(rows, lambda rows: rows.delete(key, base))
+
+
+def _mending(rows: SessionRows, run: Callable[[SessionRows], T]) -> T:
+    with rows.mending():
+        return run(rows)
+
+
+def _bury(
+    rows: SessionRows,
+    after: tuple[float, int],
+    expired_before: float,
+    limit: int = _SWEEP_ROWS,
+) -> tuple[list[Key], tuple[float, int] | None]:
+    """Bury what has expired of the next sessions that are due; where to go on, None at the end."""
+    buried: list[Key] = []
+    found = rows.due(after, expired_before, limit)
+    for place, _ in found:
+        try:
+            sealed = rows.head(place)
+        except Damage:
+            # It stays, to be deleted by whoever owns it.
+            continue
+        if sealed is None:
+            continue
+        if sealed.head.expires_at <= expired_before:
+            rows.bury(place, sealed.head)
+            if not sealed.head.ended:
+                buried.append(sealed.head.key)
+        else:
+            rows.postpone(place, sealed.head.expires_at)
+    if len(found) < limit:
+        return buried, None
+    place, due = found[-1]
+    return buried, (due, place)
