@@ -87,14 +87,16 @@ class Lifted:
 
 
 class Lifter:
-    """Looks for a plan. `keeps`: forward goes on from call to call, by its attributes."""
+    """Looks for a plan. `keeps`: forward goes on from call to call, by its attributes. `unseen`:
+    it loops inside of TorchScript.
+    """
 
     def __init__(self, original: Original, layout: Layout) -> None:
         self._trial = Trial(original, layout)
         self._batch = layout.batch
         weights = sum(each.numel() for each in original.module.parameters())
         self._long = _LONG if weights < LARGE else _LONG_OF_LARGE
-        self.keeps = False
+        self.keeps = self.unseen = False
 
     def __repr__(self) -> str:
         return f"<Lifter {self._trial!r}>"
@@ -129,7 +131,8 @@ class Lifter:
             if len(few.calls) < len(more.calls) or not few.scripted():
                 return len(few.calls) < len(more.calls)
             inside = [operators(partial(trial.whole, part)) for part in parts]
-            return inside[0] < inside[1]
+            self.unseen = inside[0] < inside[1]
+            return self.unseen
         except UNFIT:  # what forward says to so few steps
             return False
 

@@ -116,4 +116,6 @@ class Search:
             if self.reason is None:
                 self.reason, self.axes = str(error), layout.sampler.axes
                 self.loops = lifter.loops()
+                if lifter.unseen:
+                    self.reason = "a layer is TorchScript, and its state cannot be watched"
             return error
