@@ -87,3 +87,21 @@ def _value(rest: str, said: str) -> str:
         value = value.replace("SIZE", ran[1].split(", ")[0])
     assert not _BLANK.search(value), f"{value} is left to the reader: {said}"
     return value
+
+
+# What stands in a runtime's messages, or in Python's, and in none of ours.
+RAW = re.compile(
+    r"\[ONNXRuntimeError\]|Non-zero status|INVALID_ARGUMENT|onnxruntime_src|onnxruntime/|"
+    r"Status Message|zip\(\)|Traceback|Error\(|DefaultCPUAllocator|object at 0x|\bNone\b"
+)
+
+
+def check_words(outcome: Outcome) -> None:
+    """One message, ours."""
+    assert not RAW.search(outcome.said), outcome.said
+    assert "B=0" not in outcome.said
+    if outcome.code != 0:
+        last = [line for line in outcome.said.splitlines() if line.startswith("carousel-export: ")]
+        assert len(last) == 1, outcome.said
+        assert len(refusal(outcome.said)) < 600, outcome.said
+        assert outcome.code == 3 or " Way out: " in outcome.said

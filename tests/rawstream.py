@@ -9,7 +9,7 @@ import orjson
 from websockets.frames import Close, Frame, Opcode
 
 from tests.fakes import PATIENCE_S
-from tests.test_api_express import Site
+from tests.site import Site
 
 
 def upgrade(path: str, *lines: bytes) -> bytes:

@@ -10,36 +10,7 @@ from carousel_client.codec import Codec
 from carousel_client.errors import BadAnswer, PositionConflict, QueueFull, ReplyNotKept
 from carousel_client.model import read_model
 from carousel_client.pipeline import Pipeline
-
-F, NUM_OUTPUTS = 3, 100
-
-
-def describe(num_inputs: int = 1, **more: Any) -> dict[str, Any]:
-    """A model of `num_inputs` inputs (time, 3) and one output (time, 100), as a server says it."""
-    inputs = [
-        {"name": f"x{index}", "dtype": "float32", "shape": ["time", "batch", F]}
-        for index in range(num_inputs)
-    ]
-    return {
-        "name": "m",
-        "version": 1,
-        "versions": [1],
-        "program": "onnx",
-        "device": "cpu",
-        "streaming": "step",
-        "inputs": inputs,
-        "outputs": [
-            {
-                "name": "y",
-                "dtype": "float32",
-                "shape": ["time", "batch", NUM_OUTPUTS],
-                "per": "step",
-            }
-        ],
-        "states": [{"name": "h", "dtype": "float32", "shape": [1, "batch", 4]}],
-        "parity": {},
-        "max_steps": 100,
-    } | more
+from tests.described import NUM_OUTPUTS, F, describe
 
 
 def make(ahead: int = 8, position: int = 0, **more: Any) -> Pipeline:

@@ -15,7 +15,7 @@ from carousel_client.errors import BadAnswer, NonFiniteInput, OutOfRange, ShapeM
 from carousel_client.model import TensorInfo, read_model
 from carousel_client.tensor import Tensor
 from carousel_client.tensorfile import read_tensors, write_tensors
-from tests.test_client_pipeline import describe
+from tests.described import describe
 
 DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 

@@ -20,10 +20,10 @@ from carousel.export.__main__ import main
 from carousel.models.manifest import Manifest
 from carousel.models.picture import state_graph
 from carousel.models.repository import Repository
+from tests.export_fixed import FULL, MEMORY, Attends, H, X
 from tests.export_run import proven
 from tests.foreign_models import FOREIGN
 from tests.recorded import RECORDED
-from tests.test_export_fixed import FULL, MEMORY, Attends, H, X
 
 SVG = "{http://www.w3.org/2000/svg}"
 ODD = "a<b> & \"c\" 'd' \x01 名前 " + "long." * 20

@@ -7,8 +7,8 @@ import pytest
 
 from tests.foreign import script_bytes
 from tests.foreign_graphs import cell
+from tests.foreign_hidden import Explicit
 from tests.importing import run_import
-from tests.test_import_hidden import Explicit
 
 FLAGS = (
     *("--input", "x:float32:1,4", "--input", "state:float32:1,4"),

@@ -7,18 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.foreign import script_bytes
+from tests.foreign_hidden import Explicit, Hidden
 from tests.importing import run_import
 
 FLAGS = ("--input", "x:float32:1,4", "--input", "h:float32:1,4", "--state", "h=output_1")
-
-
-class Hidden(nn.Module):
-    """A cell (x, h) -> (y, h), all (1, 4)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.linear = nn.Linear(4, 4)
 
 
 class Counter(Hidden):
@@ -79,15 +71,6 @@ class Numbered(Hidden):
         self.steps = self.steps + 1
         h = torch.tanh(self.linear(x) + h)
         return h * float(self.steps < 5000), h
-
-
-class Explicit(Hidden):
-    """Takes its state."""
-
-    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """x and state (1, 4)."""
-        state = torch.tanh(self.linear(x) + state)
-        return state * 2, state
 
 
 class Copied(nn.Module):

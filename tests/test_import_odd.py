@@ -8,26 +8,9 @@ from pathlib import Path
 import pytest
 
 from carousel.service.engine.loaded import LoadOptions, load_model
-from tests.advice import follow, refusal
+from tests.advice import check_words, follow, refusal
 from tests.foreign_odd import ODD, counting, loop, scan
-from tests.importing import Outcome, run_import
-
-# What stands in a runtime's messages, or in Python's, and in none of ours.
-RAW = re.compile(
-    r"\[ONNXRuntimeError\]|Non-zero status|INVALID_ARGUMENT|onnxruntime_src|onnxruntime/|"
-    r"Status Message|zip\(\)|Traceback|Error\(|DefaultCPUAllocator|object at 0x|\bNone\b"
-)
-
-
-def check_words(outcome: Outcome) -> None:
-    """One message, ours."""
-    assert not RAW.search(outcome.said), outcome.said
-    assert "B=0" not in outcome.said
-    if outcome.code != 0:
-        last = [line for line in outcome.said.splitlines() if line.startswith("carousel-export: ")]
-        assert len(last) == 1, outcome.said
-        assert len(refusal(outcome.said)) < 600, outcome.said
-        assert outcome.code == 3 or " Way out: " in outcome.said
+from tests.importing import run_import
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from carousel.service.engine.loaded import LoadOptions, load_model
-from tests.advice import follow, refusal
+from tests.advice import check_words, follow, refusal
 from tests.foreign_odd_scripts import SCRIPTS
 from tests.importing import run_import
-from tests.test_import_odd import check_words
 
 X = ("--input", "x:float32:batch,4")
 H = ("--input", "h:float32:batch,4")

@@ -8,7 +8,7 @@ import pytest
 
 from carousel.models.artifact import MANIFEST_FILE, ArtifactError
 from carousel.models.repository import Repository, RepositoryError, check_model_name
-from tests.test_models_artifact import FILES, MANIFEST
+from tests.artifacts import FILES, MANIFEST
 
 
 def test_versions_count_up(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 
 from carousel.service.engine.request import Request
 from tests.oip import LENGTH, read
+from tests.oip_witness import PATH, infer, sums
 from tests.rig import Rig, settle, until
 from tests.sequences import make_step
-from tests.test_api_express import Connection, Site, on_a_socket
-from tests.test_oip_service import PATH, infer, sums
+from tests.site import Connection, Site, on_a_socket
 
 
 def raw(*values: float, line: bytes = b"", **parameters: Any) -> bytes:

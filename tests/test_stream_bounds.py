@@ -11,7 +11,7 @@ from carousel.service.api.streams.call import read_headers, with_key
 from carousel.service.api.streams.pieces import MAX_FRAMES
 from tests.rawstream import RawStream, dial, message
 from tests.rig import until
-from tests.test_api_express import Site, on_a_socket, total
+from tests.site import Site, on_a_socket, total
 
 STEP = np.ones((1, 2), "<f4").tobytes()
 

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from carousel.service.api.http.guard import TENANT
 from tests.fakes import PATIENCE_S
 from tests.rig import Rig, settle, until
-from tests.test_api_express import Site, on_a_socket, total
+from tests.site import Site, on_a_socket, total
 
 STEP = np.ones((1, 2), "<f4").tobytes()
 

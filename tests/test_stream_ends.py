@@ -19,7 +19,7 @@ from tests.fakes import PATIENCE_S
 from tests.inside import Service, serve
 from tests.rawstream import RawStream, dial, message, upgrade
 from tests.rig import settle, until
-from tests.test_api_express import Site, on_a_socket, total
+from tests.site import Site, on_a_socket, total
 
 STEP = np.ones((1, 2), "<f4").tobytes()
 
