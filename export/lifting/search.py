@@ -15,6 +15,7 @@ from carousel.export.lifting.states import SharedState, lifted_states
 from carousel.export.measured.sampling import Axes
 from carousel.export.module.original import Original
 from carousel.export.module.signature import Signature
+from carousel.export.module.unwatchable import WAY_OUT
 from carousel.export.options import Options
 from carousel.models.spec import BATCH, TIME
 
@@ -24,8 +25,8 @@ _LAYOUTS = 3  # with a time axis
 @dataclass(slots=True)
 class Search:
     """Looks for them, forward called as the example calls it. Afterwards `reason` says why the
-    likeliest axes show none, `loops` whether forward walks over time step by step, and `axes` what
-    those axes are; `notes` are worth saying.
+    likeliest axes show none, `loops` whether forward walks over time step by step, `unseen` whether
+    it does so inside of TorchScript, and `axes` what those axes are; `notes` are worth saying.
     """
 
     original: Original
@@ -33,6 +34,7 @@ class Search:
     options: Options
     reason: str | None = None
     loops: bool = False
+    unseen: bool = False
     axes: Mapping[str, Axes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -74,6 +76,12 @@ class Search:
         flags = " ".join(
             f"--axes {name}={','.join(map(str, each))}" for name, each in fixed.items()
         )
+        if self.unseen:
+            return ExportRefused(
+                "forward loops over the time steps inside of TorchScript, and its state cannot be "
+                "watched",
+                WAY_OUT,
+            )
         return ExportRefused(
             f"forward loops over the time steps and keeps its state to itself ({self.reason}), so "
             "that a program would be of one length",
@@ -116,6 +124,5 @@ class Search:
             if self.reason is None:
                 self.reason, self.axes = str(error), layout.sampler.axes
                 self.loops = lifter.loops()
-                if lifter.unseen:
-                    self.reason = "a layer is TorchScript, and its state cannot be watched"
+                self.unseen = lifter.unseen
             return error

@@ -12,7 +12,7 @@ _RECURRENT = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 
 
 _WRITING = ("_set_item", "append", "extend", "insert", "pop", "clear", "Delete", "update")
-_WAY_OUT = "give the nn.Module that it was made from, or let it take its state and return it"
+WAY_OUT = "give the nn.Module that it was made from, or let it take its state and return it"
 
 
 def unseen(module: nn.Module) -> ExportRefused | None:
@@ -21,12 +21,12 @@ def unseen(module: nn.Module) -> ExportRefused | None:
     """
     if isinstance(module, torch.jit.ScriptModule):
         return ExportRefused(
-            "the module is TorchScript already, and what is inside it cannot be watched", _WAY_OUT
+            "the module is TorchScript already, and what is inside it cannot be watched", WAY_OUT
         )
     for path, layer in module.named_modules():
         if isinstance(layer, torch.jit.ScriptModule) and layer.original_name in _RECURRENT:
             return ExportRefused(
-                f"the layer {path!r} is TorchScript, and its state cannot be watched", _WAY_OUT
+                f"the layer {path!r} is TorchScript, and its state cannot be watched", WAY_OUT
             )
     return None
 
