@@ -1,4 +1,4 @@
-"""What README.md shows, for tests that do as it says."""
+"""What README.md and the pages of docs/ show, for tests that do as they say."""
 
 import os
 import re
@@ -9,18 +9,24 @@ from pathlib import Path
 from tests.live import Live
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+# By their paths from the root; docs/field.md is written by a command and has its own tests.
+PAGES = {
+    str(file.relative_to(ROOT)): file.read_text()
+    for file in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if file.name != "field.md"
+}
+README = PAGES["README.md"]
 _PRINTED = "127.0.0.1:8000"
 
 
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of a language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = "README.md") -> list[str]:
+    """The fenced blocks of a language on a page, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
 
 
 def block_with(language: str, text: str) -> str:
-    """The one block of a language that holds a text."""
-    (found,) = (each for each in blocks(language) if text in each)
+    """The one block of a language, on any page, that holds a text."""
+    (found,) = (each for page in PAGES for each in blocks(language, page) if text in each)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What README.md shows of the Open Inference Protocol works as printed."""
+"""What docs/inference-protocol.md shows works as printed."""
 
 import re
 from pathlib import Path

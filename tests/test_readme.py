@@ -1,4 +1,4 @@
-"""What README.md shows works as printed, and what it lists is what there is."""
+"""What README.md and docs/ show works as printed, and what they list is what there is."""
 
 import argparse
 import re
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import carousel
 from carousel.models.repository import Repository
 from carousel.service.settings import options
 from tests.live import Live
-from tests.readme import README, ROOT, block_with, blocks, run_script
+from tests.readme import PAGES, README, ROOT, block_with, blocks, run_script
 
 PRINTED_URL = "http://127.0.0.1:8000"
 LETTERS = "ehlo"
@@ -57,7 +58,7 @@ def _spell(scores: list[list[float]]) -> str:
 
 @pytest.fixture(scope="module")
 def hello(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A service of the model that README asks."""
+    """A service of the model that README and docs/ ask."""
     from carousel import export_model
     from carousel.models.zoo.catalog import REFERENCES
 
@@ -90,6 +91,29 @@ def test_curl_lines_work_as_printed(hello: Live) -> None:
     assert positions == [0, 1, 2, 5, 5, 5]
 
 
+@pytest.mark.parametrize("page", ["docs/lifetimes.md", "docs/operating.md", "docs/versions.md"])
+def test_curl_lines_of_a_page_work_as_printed(hello: Live, page: str) -> None:
+    """Pasted in order, each line succeeds, and sessions live as long as was asked for."""
+    lines = "".join(blocks("sh", page)).splitlines()
+    assert lines
+    for line in lines:
+        curl = _read_curl(line)
+        reply = hello.client.request(
+            curl.method, curl.path, headers=curl.headers, content=curl.body
+        )
+        assert reply.is_success, f"{line}: {reply.text}"
+        asked = re.search(r'"ttl_s": (\d+)', curl.body or "")
+        if asked is not None:
+            answer = reply.json()
+            (session,) = answer.get("sessions", [answer])
+            assert _lives_s(session) == pytest.approx(float(asked[1]), abs=1)
+
+
+def _lives_s(session: dict[str, str]) -> float:
+    ends, used = (datetime.fromisoformat(session[at]) for at in ("expires_at", "last_used_at"))
+    return (ends - used).total_seconds()
+
+
 def test_export_lines_work_as_printed(tmp_path: Path) -> None:
     """The four lines export a model into the folder they name."""
     script = block_with("python", "import export_model")
@@ -114,7 +138,8 @@ def test_the_python_client_works_as_printed(hello: Live, tmp_path: Path) -> None
 
 def test_the_import_line_works_as_printed(tmp_path: Path) -> None:
     """It makes an artifact of the package's file, and every flag in the table is one."""
-    (line,) = (each for each in blocks("") if each.startswith("carousel-export import"))
+    page = "docs/import.md"
+    (line,) = (each for each in blocks("", page) if each.startswith("carousel-export import"))
     program, *arguments = shlex.split(line.replace("\\\n", " "))
     assert (program, arguments[0]) == ("carousel-export", "import")
     package = find_spec("silero_vad")
@@ -128,20 +153,20 @@ def test_the_import_line_works_as_printed(tmp_path: Path) -> None:
     shown = subprocess.run(
         [*command[:4], "--help"], cwd=ROOT, check=True, timeout=100, capture_output=True, text=True
     ).stdout
-    section = README.partition("\n## Import a model that others exported\n")[2]
-    flags = re.findall(r"`(--[a-z-]+)", section.partition("\n## ")[0])
+    flags = re.findall(r"`(--[a-z-]+)", PAGES[page])
     assert flags
     assert all(flag in shown for flag in flags)
-    assert "carousel.import_model(" in README
+    assert "carousel.import_model(" in PAGES[page]
     assert callable(carousel.import_model)
 
 
 def test_forecast_errors_are_those_of_the_recipe() -> None:
-    """The sunspot errors in README are what training anew gives (other CPUs round differently)."""
+    """The printed sunspot errors are what training anew gives (other CPUs round differently)."""
     from carousel.models.zoo.sunspots import evaluate
     from tests.zoo import built
 
-    found = re.search(r"error is ([0-9.]+) sunspots;\s.*?has ([0-9]+\.[0-9]+)", README, re.DOTALL)
+    page = PAGES["docs/reference-models.md"]
+    found = re.search(r"error is ([0-9.]+) sunspots;\s.*?has ([0-9]+\.[0-9]+)", page, re.DOTALL)
     assert found is not None
     errors = evaluate(built("simple-lstm"))
     assert float(found[1]) == pytest.approx(errors.model_rmse, abs=2.0)
@@ -150,7 +175,8 @@ def test_forecast_errors_are_those_of_the_recipe() -> None:
 
 def test_settings_table_is_complete() -> None:
     """Each setting is in the table, with its flag, default and meaning; no other is."""
-    section = re.search(r"<!-- settings:.*?-->\n(.*?)\n<!-- end of settings -->", README, re.DOTALL)
+    page = PAGES["docs/settings.md"]
+    section = re.search(r"<!-- settings:.*?-->\n(.*?)\n<!-- end of settings -->", page, re.DOTALL)
     assert section is not None
     assert section[1] == _settings_table()
 
@@ -167,14 +193,36 @@ def _settings_table() -> str:
 
 
 def test_verbs_exist() -> None:
-    """Every `make` verb that README names is in the Makefile."""
+    """Every `make` verb that README or a page of docs/ names is in the Makefile."""
     makefile = (ROOT / "Makefile").read_text()
-    verbs = set(re.findall(r"\bmake ([a-z-]+)\b", "\n".join(re.findall(r"`+[^`]+`+", README))))
+    code = "\n".join(each for page in PAGES.values() for each in re.findall(r"`+[^`]+`+", page))
+    verbs = set(re.findall(r"\bmake ([a-z-]+)\b", code))
     assert {"serve", "test", "bench", "help", "models"} <= verbs
     assert verbs <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
-def test_links_lead_somewhere(path: str) -> None:
-    """A linked file is there."""
-    assert (ROOT / path).exists()
+def test_readme_is_short_and_begins_with_the_two_commands() -> None:
+    """It has 180 lines at most, and `make serve` and `make test` stand in the first 40."""
+    lines = README.splitlines()
+    assert len(lines) <= 180
+    top = "\n".join(lines[:40])
+    assert "\nmake serve " in top
+    assert "\nmake test " in top
+
+
+def test_figures_in_readme_are_those_of_the_speed_page() -> None:
+    """Each row has its steps a second, p50 and p99 from one row of docs/speed.md."""
+    table = README.partition("| load | store |")[2].partition("\n\n")[0]
+    rows = [_cells(line) for line in table.splitlines()[2:]]
+    assert len(rows) == 10
+    measured = [_cells(line) for line in PAGES["docs/speed.md"].splitlines() if line[:2] == "| "]
+    for load, _, steps, p50, p99, *_ in rows:
+        figures = [each for each in (steps, p50, p99) if each]
+        assert any(set(figures) <= set(each) for each in measured), load
+    slow = re.search(r"at a time: ([0-9,]+) steps a second where Carousel does ([0-9,]+)", README)
+    assert slow is not None
+    assert any({slow[1], slow[2]} <= set(each) for each in measured)
+
+
+def _cells(line: str) -> list[str]:
+    return [each.strip() for each in line.split("|")[1:-1]]

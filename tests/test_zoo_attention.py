@@ -233,5 +233,5 @@ def test_lessons_are_alike() -> None:
 
 
 def test_a_word_is_spelled_backwards_as_printed(served: Live, tmp_path: Path) -> None:
-    """The script in README.md, from the word to what the decoder says."""
+    """The script in docs/reference-models.md, from the word to what the decoder says."""
     assert run_script(block_with("python", "reverse-encoder"), tmp_path, served) == "lesuorac\n"
