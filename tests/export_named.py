@@ -152,6 +152,16 @@ class Statics(nn.Module):
         return self.gru(x)[0] + torch.as_tensor(beside)[:, None]
 
 
+class SwapsUnnamed(Swaps):
+    """The same frame, whose code calls what it returns otherwise."""
+
+    def forward(
+        self, x: torch.Tensor, c: torch.Tensor, h: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        one, other = self.step(x, h, c)
+        return one * 2, one, other
+
+
 class SwapsNamed(Swaps):
     """The same frame, its states under their names."""
 
@@ -245,3 +255,33 @@ class Optional(nn.Module):
     def forward(self, x: torch.Tensor, state: Pair | None = None) -> Answer:
         y, state = self.lstm(x, state)
         return Answer(y, state)
+
+
+class Leaky(nn.Module):
+    """A neuron whose membrane has no name that states have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor, mem: torch.Tensor) -> Pair:
+        mem = 0.9 * mem + self.fc(x)
+        return torch.sigmoid(mem), mem
+
+
+class LeakyFirst(Leaky):
+    """The same, which returns its membrane first."""
+
+    def forward(self, x: torch.Tensor, mem: torch.Tensor) -> Pair:
+        new_mem = 0.9 * mem + self.fc(x)
+        spikes = torch.sigmoid(new_mem)
+        return new_mem, spikes
+
+
+class Crossed(Leaky):
+    """Two streams of a stack, each of which goes on as itself: no state."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> Pair:
+        x = x + self.fc(y)
+        y = y + torch.tanh(x)
+        return x, y

@@ -155,8 +155,8 @@ class Neighbours(nn.Module):
 
     def forward(self, x: Tensor, h: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, 4), the others (B, 6)."""
-        h = self.cell(x, h + memory)
-        return h.sum(-1), h, 0.9 * memory + 0.1 * torch.tanh(self.mix(x))
+        kept = self.cell(x, h + memory)
+        return kept.sum(-1), kept, 0.9 * memory + 0.1 * torch.tanh(self.mix(x))
 
 
 class Scaled(nn.Module):

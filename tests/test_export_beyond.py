@@ -156,9 +156,9 @@ class Decays(nn.Module):
         last: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """All (B, 4) but h (B, 6)."""
-        last = torch.where(mask > 0, x, last)
+        filled = torch.where(mask > 0, x, last)
         decay = torch.exp(-torch.relu(self.rate(delta)))
-        return self.cell(torch.cat([last, mask], -1), h * decay), last
+        return self.cell(torch.cat([filled, mask], -1), h * decay), filled
 
 
 def test_several_that_may_come_back_are_all_named() -> None:

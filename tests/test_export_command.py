@@ -159,8 +159,8 @@ class Remembers(nn.Module):
         self.write, self.fc = nn.Linear(6, 8), nn.Linear(8, 3)
 
     def forward(self, x, kept):
-        kept = 0.9 * kept + torch.tanh(self.write(x))
-        return self.fc(kept), kept
+        now = 0.9 * kept + torch.tanh(self.write(x))
+        return self.fc(now), now
 """
 REMEMBERS = ("my_memory:Remembers", "--name", "net", "--input", "x=5,6", "--input", "kept=5,8")
 
@@ -207,7 +207,7 @@ def test_json_stands_alone_on_standard_output(
     ("flags", "words"),
     [
         (("--state", "=1"), "--state: '=1' is not NAME or NAME=OUTPUT"),
-        (("--state", "kept=7"), "forward returns no '7' for 'kept'; it returns 0, 1"),
+        (("--state", "kept=7"), "forward returns no '7' for 'kept'; it returns 0, now"),
         (("--state", "keep"), "states: forward has no parameter 'keep'"),
         (("--axes", "x"), "--axes: 'x' is not NAME=AXES"),
         (("--axes", "x=b,6"), "'b' in 'x' is neither a size nor 'batch' nor 'time'"),

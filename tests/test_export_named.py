@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 import tests.export_named as named
+from carousel.export.artifact.record import Proven
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.models.manifest import Manifest
-from tests.export_run import proven
+from tests.export_run import proven, run, start
 from tests.export_served import frames, serve
 
 R = torch.randn
@@ -41,6 +42,31 @@ def test_what_is_sent_stays_an_input(
     assert _inputs(manifest) == inputs
     assert len(manifest.spec.states) == 1
     assert manifest.spec.has_batch
+
+
+@pytest.mark.parametrize("module", [named.Leaky(), named.LeakyFirst()])
+def test_what_comes_back_under_its_own_name_is_carried(module: nn.Module) -> None:
+    """Whatever the name is, and wherever it comes back."""
+    made = proven(module, R(2, 4), torch.zeros(2, 4))
+    (state,) = made.manifest.spec.states
+    assert (state.name, made.manifest.spec.streaming) == ("mem", "step")
+    x, kept, wanted = R(3, 5, 4), torch.zeros(3, 4), list[torch.Tensor]()
+    for step in range(5):
+        with torch.no_grad():
+            kept = 0.9 * kept + module.get_submodule("fc")(x[:, step])
+        wanted.append(torch.sigmoid(kept))
+    for kind in made.manifest.programs:
+        states = start(made, 3)
+        for step in range(5):
+            answer = run(made, kind, {"x": x[:, step]}, states)
+            states = answer.states
+            (found,) = answer.outputs.values()
+            torch.testing.assert_close(found, wanted[step])
+
+
+def test_streams_of_a_stack_are_inputs() -> None:
+    """Both come back as themselves, and neither is the other's past."""
+    assert _inputs(_told(named.Crossed(), R(2, 4), R(2, 4))) == ["x", "y"]
 
 
 def test_time_varies_beside_many_inputs() -> None:
@@ -85,11 +111,24 @@ def test_the_order_of_states_is_seen_by_running() -> None:
 def test_the_order_of_states_of_a_frame_is_asked_for() -> None:
     """No run can tell; what the refusal says to type is right."""
     torch.manual_seed(2)
-    module, example = named.Swaps(), (R(2, 6), torch.zeros(2, 8), torch.zeros(2, 8))
+    module, example = named.SwapsUnnamed(), (R(2, 6), torch.zeros(2, 8), torch.zeros(2, 8))
     with pytest.raises(ExportRefused, match="in which order") as refused:
         proven(module, *example)
     assert "states={'c': '2', 'h': '1'} (--state c=2 --state h=1)" in refused.value.way_out
     made = proven(module, *example, states={"c": "2", "h": "1"})
+    _check_swaps(module, made)
+
+
+def test_the_order_of_states_of_a_frame_is_what_its_code_calls_them() -> None:
+    """`return h * 2, h, c` of a forward that takes c before h."""
+    torch.manual_seed(2)
+    module, example = named.Swaps(), (R(2, 6), torch.zeros(2, 8), torch.zeros(2, 8))
+    made = proven(module, *example)
+    _check_swaps(module, made)
+
+
+def _check_swaps(module: nn.Module, made: Proven) -> None:
+    """Frame by frame, h and c each where it belongs."""
     x, state = R(4, 2, 6), (torch.zeros(2, 8), torch.zeros(2, 8))
     expected = []
     with torch.no_grad():

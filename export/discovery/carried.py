@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from carousel.export.discovery.naming import is_named_so, is_surely_named
-from carousel.export.discovery.pairing import pair_by_name, pair_by_place, short_names
+from carousel.export.discovery.pairing import pair_by_name, pair_by_place, plain, short_names
+from carousel.export.discovery.returned import output_names
 from carousel.export.errors import InvalidRequest
 from carousel.export.measured.sampling import noise_like
 from carousel.export.module.original import Observation, Original
@@ -33,7 +34,8 @@ class Carried:
 @dataclass(frozen=True, slots=True)
 class _Run:
     """A run by which states are told: on `values` that are unlike each other. `fixed` are leaves
-    that are states already, `declared` parameters that the caller says are.
+    that are states already, `declared` parameters that the caller says are; `names` is what forward
+    calls its outputs.
     """
 
     original: Original
@@ -41,6 +43,7 @@ class _Run:
     seen: Observation
     fixed: frozenset[str]
     declared: frozenset[str]
+    names: Mapping[str, str]
 
 
 def find_carried(
@@ -61,7 +64,9 @@ def find_carried(
     _complete(original, seen, declared)
     values = shaken(original)
     known = frozenset(each.leaf for each in fixed)
-    run = _Run(original, values, original.run(values), known, frozenset(declared or ()))
+    after = original.run(values)
+    names = output_names(original.module, after.tree)
+    run = _Run(original, values, after, known, frozenset(declared or ()), names)
     found = list(fixed)
     for parameter in original.signature.trees:
         if declared is None or parameter in declared:
@@ -98,7 +103,8 @@ def _pair(
     where the caller has said it.
     """
     taken = {each.output for each in found}
-    sure = declared or is_surely_named(parameter, list(run.original.signature.trees))
+    trees = list(run.original.signature.trees)
+    sure = declared or is_surely_named(parameter, trees) or _is_renewed(run, parameter, trees)
     signature = run.original.signature
     named = sure or parameter in signature.optional()
     for leaf in signature.leaves(parameter):
@@ -124,6 +130,15 @@ def _pair(
             )
 
 
+def _is_renewed(run: _Run, parameter: str, parameters: Sequence[str]) -> bool:
+    """Whether forward returns a variable of the parameter's own name, and none of the first's: two
+    that come back so are two streams of a stack.
+    """
+    names = {plain(each) for each in run.names.values()}
+    first = plain(parameters[0])
+    return plain(parameter) in names and first not in (plain(parameter), *names)
+
+
 def _comes_back_beside(run: _Run, leaf: str, beside: Sequence[str]) -> bool:
     """Whether one tensor of a state has its own name among what forward returns, and another of
     them is the state of a layer. What is handed through as it came is none.
@@ -140,7 +155,7 @@ def _comes_back_beside(run: _Run, leaf: str, beside: Sequence[str]) -> bool:
 def _named_output(run: _Run, leaf: str, told: str, taken: Collection[str | None]) -> str:
     """The output that the caller calls so: by its key or field, by its place, or in full."""
     value = run.values[leaf]
-    short = short_names(run.seen.tree)
+    short = run.names
     for name in run.seen.outputs:
         if told not in (name, short.get(name), name.removeprefix("output.")):
             continue
@@ -188,7 +203,7 @@ def _returned(
     ]
     if "output" in alike and (sure or fed is not None):
         return "output"  # all that forward returns: the new state is the answer too
-    named = pair_by_name(leaf, alike, short_names(seen.tree))
+    named = pair_by_name(leaf, alike, run.names)
     if named is not None:
         return named
     if fed is not None or not sure:

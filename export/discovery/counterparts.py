@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from itertools import islice, permutations
 
 import torch
+from torch import nn
 
 from carousel.export.discovery.carried import Carried, shaken
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.naming import is_cell
-from carousel.export.discovery.pairing import short_names
+from carousel.export.discovery.pairing import pair_by_name, short_names
+from carousel.export.discovery.returned import output_names
 from carousel.export.discovery.state import States
 from carousel.export.errors import ExportRefused, ForwardFailed
 from carousel.export.measured.sampling import noise_like
@@ -95,11 +97,17 @@ def _parameter(leaf: str) -> str:
 
 
 def question_of_order(
-    layout: Layout, carried: Sequence[Carried], declared: Mapping[str, str | None] | None
+    module: nn.Module,
+    layout: Layout,
+    carried: Sequence[Carried],
+    declared: Mapping[str, str | None] | None,
 ) -> ExportRefused | None:
     """What to ask where frames take `c` before `h` and give back two alike: in which order?"""
     doubtful = [each for each in carried if each.doubtful]
-    named = declared is not None or short_names(layout.probes[0].seen.tree)
+    called = output_names(module, layout.probes[0].seen.tree)
+    named = declared is not None or all(
+        pair_by_name(each.leaf, list(called), called) == each.output for each in doubtful
+    )
     if named or len(doubtful) != 2 or not is_cell(doubtful[0].leaf) or is_cell(doubtful[1].leaf):
         return None
     names = [each.leaf for each in doubtful]

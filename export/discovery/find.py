@@ -70,7 +70,7 @@ def find(original: Original, options: Options, *, whole: bool = False) -> Found:
     ask = None
     if not any(TIME in layout.sampler.axes.get(leaf, ()) for leaf in first):
         ask = question(original, states, maybe) or question_of_order(
-            layout, carried, options.states
+            original.module, layout, carried, options.states
         )
         maybe = maybe if ask is not None else {}
     others = () if options.states is not None else tuple(readings(layout, carried, maybe))

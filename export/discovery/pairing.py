@@ -24,8 +24,8 @@ def pair_by_name(leaf: str, alike: Sequence[str], short: Mapping[str, str]) -> s
     """
     parts = leaf.split(".")
     for name in ("_".join(parts), parts[-1]):
-        wanted = _plain(name)
-        named = [each for each in alike if each in short and _plain(short[each]) == wanted]
+        wanted = plain(name)
+        named = [each for each in alike if each in short and plain(short[each]) == wanted]
         if len(named) == 1 and wanted:
             return named[0]
     # One inside of others, as that which comes back inside of others.
@@ -100,7 +100,8 @@ def _reaches(output: torch.Tensor, other: torch.Tensor) -> bool:
     return found is not None
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name without `new_`, `_out` and the like."""
     before = None
     while before != name:
         before, name = name, _AFFIX.sub("", name.lower())
