@@ -15,9 +15,7 @@ from carousel.service.api.http.guard import Guard
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.parts import Parts
 from carousel.service.api.http.traffic import Traffic
-from carousel.service.api.openapi import v2 as oip
 from carousel.service.api.openapi.schema import create_schema
-from carousel.service.api.openapi.v1 import BULK, INFER, INFER_VERSION, STEP
 from carousel.service.api.ops.figures import (
     engine_figures,
     session_figures,
@@ -25,11 +23,16 @@ from carousel.service.api.ops.figures import (
     traffic_figures,
 )
 from carousel.service.api.server.gate import DataRoute, Gate
-from carousel.service.api.streams.desk import Desk
-from carousel.service.api.v1.bulk import BulkRoute
-from carousel.service.api.v1.infer import InferRoute
-from carousel.service.api.v1.step import StepRoute
-from carousel.service.api.v2.infer import InferRoute as OipInferRoute
+from carousel.service.api.streams.registry import StreamRegistry
+from carousel.service.api.streams.services import StreamServices
+from carousel.service.api.v1.bulk import BULK_PATH, BulkRoute
+from carousel.service.api.v1.infer import INFER_PATH, INFER_VERSION_PATH, InferRoute
+from carousel.service.api.v1.step import STEP_PATH, StepRoute
+from carousel.service.api.v2.infer import (
+    OIP_INFER_PATH,
+    OIP_INFER_VERSION_PATH,
+    OipInferRoute,
+)
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.loaded import LoadOptions
 from carousel.service.errors import SettingError
@@ -104,7 +107,7 @@ class App:
                 await self.lifecycle.refuse()
         except TimeoutError:
             log.error("ended with %d requests unanswered", self.lifecycle.num_accepted)
-        self.desk.end_all()
+        self.streams.end_all()
 
     async def stop(self) -> None:
         """End the engines, after what they were given, and the store, after what it was."""
@@ -148,27 +151,29 @@ class App:
         )
         guard = Guard(settings.api_key, settings.host_names)
         self.budget = Budget(settings.max_held_bytes)
-        self.desk = Desk(
-            self.sessions,
-            codecs,
-            guard,
-            self.lifecycle,
-            self.traffic,
-            deadline_s=settings.deadline_s,
-            max_ttl_s=settings.max_ttl_s,
-            max_message_bytes=settings.max_body_bytes,
-            budget=self.budget,
+        self.streams = StreamRegistry(
+            StreamServices(
+                sessions=self.sessions,
+                codecs=codecs,
+                guard=guard,
+                lifecycle=self.lifecycle,
+                traffic=self.traffic,
+                budget=self.budget,
+                deadline_s=settings.deadline_s,
+                max_ttl_s=settings.max_ttl_s,
+                max_message_bytes=settings.max_body_bytes,
+            )
         )
         control = create_control(parts)
         control.state.schema = create_schema(control)
         return Gate(
             [
-                DataRoute(STEP, step, begin=step.begin),
-                DataRoute(BULK, BulkRoute(self.sessions, codecs)),
-                DataRoute(INFER, infer),
-                DataRoute(INFER_VERSION, infer),
-                DataRoute(oip.INFER, oip_infer, begin=oip_infer.begin),
-                DataRoute(oip.INFER_VERSION, oip_infer, begin=oip_infer.begin),
+                DataRoute(STEP_PATH, step, begin=step.begin),
+                DataRoute(BULK_PATH, BulkRoute(self.sessions, codecs)),
+                DataRoute(INFER_PATH, infer),
+                DataRoute(INFER_VERSION_PATH, infer),
+                DataRoute(OIP_INFER_PATH, oip_infer, begin=oip_infer.begin),
+                DataRoute(OIP_INFER_VERSION_PATH, oip_infer, begin=oip_infer.begin),
             ],
             control,
             guard=guard,
@@ -176,7 +181,7 @@ class App:
             lifecycle=self.lifecycle,
             traffic=self.traffic,
             deadline_s=settings.deadline_s,
-            desk=self.desk,
+            streams=self.streams,
         )
 
     def _make_bodies(self) -> Bodies:

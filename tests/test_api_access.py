@@ -7,10 +7,9 @@ import httpx
 import pytest
 
 from carousel.service.api.control import ROUTES
-from carousel.service.api.http.guard import Guard
+from carousel.service.api.http.guard import OPEN_FOLDER, OPEN_PATHS, Guard
 from carousel.service.api.openapi.v1 import data_operations
 from carousel.service.api.openapi.v2 import oip_operations
-from carousel.service.api.server.gate import OPEN_FOLDER, OPEN_PATHS
 from carousel.service.api.v2.fault import is_oip
 from carousel.service.errors import Forbidden, Unauthorized
 from tests.client import MODEL

@@ -1,7 +1,7 @@
 """Imports point one way, and each library is used only where ARCHITECTURE.md says."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,17 @@ ROOT = Path(__file__).parents[1]
 # Top layer first: a file may import from its own layer and from those behind it. Other files of the
 # service (settings, errors, metrics) are leaves and import from no layer.
 LAYERS = ("__main__", "admin", "app", "api", "sessions", "engine", "backends")
+
+# The folders of service/api in the same way; `control` is the one file that stands beside them.
+API = ("control", "server", "openapi", "streams", "v2", "ops", "v1", "http", "encoding")
+
+# What is imported by which name, for the graph of all imports.
+PACKAGES = {
+    "models": "carousel.models",
+    "export": "carousel.export",
+    "service": "carousel.service",
+    "client/carousel_client": "carousel_client",
+}
 
 WHERE = {
     "fastapi": ("service/app.py", "service/api/", "service/__main__.py"),
@@ -35,6 +46,11 @@ def _files(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+def _all_imports(path: Path) -> Iterator[str]:
+    """Full dotted names of what a file imports, also for types alone, wherever in it."""
+    return _imported(path, ast.walk(ast.parse(path.read_text())))
+
+
 def _imports(path: Path) -> Iterator[str]:
     """Full dotted names of what a file imports when it runs, wherever in it the import stands."""
     tree = ast.parse(path.read_text())
@@ -45,9 +61,11 @@ def _imports(path: Path) -> Iterator[str]:
         for statement in node.body
         for each in ast.walk(statement)
     }
-    for node in ast.walk(tree):
-        if node in unused:
-            continue
+    return _imported(path, (node for node in ast.walk(tree) if node not in unused))
+
+
+def _imported(path: Path, nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -101,7 +119,7 @@ def test_service_layers_point_down() -> None:
         for imported in _imports(path):
             target = imported.removeprefix("carousel.service.").partition(".")[0]
             ours = imported.startswith("carousel.service.")
-            if ours and target in LAYERS and not _may_import(layer, target):
+            if ours and target in LAYERS and not _may_import(LAYERS, layer, target):
                 wrong.append(f"{path.relative_to(ROOT)}: {imported}")
     assert wrong == []
 
@@ -112,5 +130,70 @@ def test_the_operators_tool_stands_beside_the_service() -> None:
     assert _found("service/admin", *(f"carousel.service.{each}" for each in layers)) == []
 
 
-def _may_import(layer: str, target: str) -> bool:
-    return layer in LAYERS and LAYERS.index(target) >= LAYERS.index(layer)
+def test_folders_of_the_api_point_down() -> None:
+    """A folder of service/api imports from itself and those behind it in API; none is left out."""
+    here = ROOT / "service/api"
+    prefix = "carousel.service.api."
+    wrong = []
+    for path in _files("service/api"):
+        folder = path.relative_to(here).with_suffix("").parts[0]
+        if folder == "__init__":
+            continue
+        for imported in _all_imports(path):
+            target = imported.removeprefix(prefix).partition(".")[0]
+            if imported.startswith(prefix) and not _may_import(API, folder, target):
+                wrong.append(f"{path.relative_to(ROOT)}: {imported}")
+    assert wrong == []
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """No module leads back to itself, by whatever imports stand in it: also for types alone."""
+    assert _circle(_graph()) == ""
+
+
+def test_a_circle_is_found_and_named() -> None:
+    """What the test above stands on: a circle behind other imports, told from its first module."""
+    graph = {"a": ["b"], "b": ["c", "d"], "c": [], "d": ["e"], "e": ["b"]}
+    assert _circle(graph) == "b -> d -> e -> b"
+    assert _circle(graph | {"e": ["c"]}) == ""
+
+
+def _may_import(order: tuple[str, ...], layer: str, target: str) -> bool:
+    return layer in order and target in order[order.index(layer) :]
+
+
+def _graph() -> dict[str, list[str]]:
+    """Each module of ours and the modules of ours that it imports, for whatever purpose."""
+    modules = {
+        ".".join([name, *path.relative_to(ROOT / folder).with_suffix("").parts]): path
+        for folder, name in PACKAGES.items()
+        for path in _files(folder)
+    }
+    # `from a import b` imports the module a.b, or something of the module a.
+    return {
+        module: [
+            target
+            for imported in _all_imports(path)
+            for target in (imported, imported.rpartition(".")[0])
+            if target in modules
+        ]
+        for module, path in modules.items()
+    }
+
+
+def _circle(graph: dict[str, list[str]]) -> str:
+    """The first circle there is, as `a -> b -> a`; empty where there is none."""
+    done: set[str] = set()
+    for start in graph:
+        way, left = [start], [iter(graph[start])]
+        while way:
+            target = next(left[-1], None)
+            if target is None:
+                done.add(way.pop())
+                left.pop()
+            elif target in way:
+                return " -> ".join([*way[way.index(target) :], target])
+            elif target not in done:
+                way.append(target)
+                left.append(iter(graph[target]))
+    return ""

@@ -97,7 +97,9 @@ def test_a_message_is_not_refused_for_what_another_model_took() -> None:
     async def scenario() -> None:
         async with two_servers(WIDE) as (here, _):
             sent = Sent()
-            stream = Stream(here.app.desk, sent, TENANT, "x", "/v1/sessions/{id}/stream")
+            stream = Stream(
+                here.app.streams.services, sent, TENANT, "x", "/v1/sessions/{id}/stream"
+            )
             frame = np.asarray([1, 2, 3], "<f4").tobytes()
             stream.receive(Frame(frame, False, time.monotonic()))
             await until(lambda: sent.messages)

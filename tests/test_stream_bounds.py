@@ -46,7 +46,7 @@ def test_messages_that_are_not_whole_are_bounded_together() -> None:
     """Whoever asks for more than is left is closed 1013; the others go on."""
 
     async def scenario(site: Site) -> None:
-        budget = site.service.app.desk.budget = Budget(150_000)
+        budget = site.service.app.streams.services.budget = Budget(150_000)
         for name in ("a", "b", "c"):
             await site.open(name)
         async with dial(site, "/v1/sessions/a/stream") as first:
@@ -82,7 +82,7 @@ def test_a_message_before_the_greeting_is_counted() -> None:
     """It waits while another stream's step runs, and is answered."""
 
     async def scenario(site: Site) -> None:
-        budget = site.service.app.desk.budget
+        budget = site.service.app.streams.services.budget
         await site.open("s")
         async with dial(site, "/v1/sessions/s/stream") as older:
             await older.text()
@@ -103,7 +103,7 @@ def test_frames_that_wait_are_counted_and_held_back() -> None:
     """Without room for more nothing is read; all of it is answered in the end, in order."""
 
     async def scenario(site: Site) -> None:
-        budget = site.service.app.desk.budget = Budget(100_000)
+        budget = site.service.app.streams.services.budget = Budget(100_000)
         await site.open("s")
         async with dial(site, "/v1/sessions/s/stream") as raw:
             await raw.text()
@@ -111,7 +111,7 @@ def test_frames_that_wait_are_counted_and_held_back() -> None:
             writing = asyncio.ensure_future(_write(raw, steps(2000), 40))
             await site.rig.backend.entered()
             await until(lambda: budget.held_bytes >= 100_000)
-            (stream,) = site.service.app.desk.streams.values()
+            (stream,) = site.service.app.streams.streams.values()
             site.rig.backend.go()
             for count in range(40):
                 opcode, data = await raw.frame()

@@ -52,7 +52,7 @@ def test_a_step_of_a_client_that_vanished_is_committed_and_replayed() -> None:
             await site.rig.backend.entered()
             ws.transport.abort()
         site.rig.backend.go()
-        await until(lambda: not site.service.app.desk.streams)
+        await until(lambda: not site.service.app.streams.streams)
         url = f"ws://127.0.0.1:{site.port}/v1/sessions/s/stream?position=1&replies=binary"
         async with connect(url) as again:
             assert '"position":2' in str(await again.recv())
@@ -113,7 +113,7 @@ def test_a_client_that_never_reads_is_held_back_and_closed() -> None:
 
     async def scenario(site: Site) -> None:
         await site.open("s")
-        site.service.app.desk.patience_s = 0.5
+        site.service.app.streams.services.client_timeout_s = 0.5
         frame = np.zeros((8000, 2), "<f4").tobytes()
         head = bytes([0x82, 0x80 | 127]) + len(frame).to_bytes(8, "big") + bytes(4)
         reader, writer = await asyncio.open_connection("127.0.0.1", site.port, limit=1024)
@@ -144,7 +144,7 @@ def test_a_client_that_answers_no_ping_is_gone() -> None:
 
     async def scenario(site: Site) -> None:
         await site.open("s")
-        site.service.app.desk.patience_s = 0.2
+        site.service.app.streams.services.client_timeout_s = 0.2
         _, writer = await asyncio.open_connection("127.0.0.1", site.port)
         key = base64.b64encode(bytes(16))
         writer.write(
@@ -152,7 +152,7 @@ def test_a_client_that_answers_no_ping_is_gone() -> None:
             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n"
             % key
         )
-        await until(lambda: site.service.app.desk.streams)
+        await until(lambda: site.service.app.streams.streams)
         await until_gone(site)
         assert (await site.rig.sessions.info(TENANT, "s")).position == 1
         writer.close()
@@ -202,6 +202,6 @@ def test_an_unknown_outcome_is_said_and_the_frame_may_come_again() -> None:
 async def until_gone(site: Site) -> None:
     """Wait until no stream is left."""
     soon = asyncio.get_running_loop().time() + PATIENCE_S
-    while site.service.app.desk.streams:
+    while site.service.app.streams.streams:
         assert asyncio.get_running_loop().time() < soon, "it is still there"
         await settle()

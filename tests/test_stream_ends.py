@@ -70,7 +70,7 @@ async def connected(service: Service, line: Line) -> StreamConnection:
     """A stream of the session "s", greeted."""
     await service.open("s")
     assert (await service.step("s", [[0, 0]])).status_code == 200
-    connection = StreamConnection(service.app.desk, set())
+    connection = StreamConnection(service.app.streams, set())
     connection.connection_made(line)
     connection.upgraded(upgrade("/v1/sessions/s/stream"), b"")
     await until(lambda: b"session_id" in line.written)
@@ -86,7 +86,7 @@ def test_a_frame_whose_answer_cannot_be_sent_is_over(frame: bytes) -> None:
     async def scenario(service: Service) -> None:
         await service.open("s")
         assert (await service.step("s", [[0, 0]])).status_code == 200
-        stream = Stream(service.app.desk, BrokenLink(), TENANT, "s", "/stream")
+        stream = Stream(service.app.streams.services, BrokenLink(), TENANT, "s", "/stream")
         stream.reached = 1
         with suppress(RuntimeError):
             stream.receive(Frame(frame, frame != STEP, time.monotonic()))
@@ -113,9 +113,9 @@ def test_a_lost_connection_is_not_written_to() -> None:
         connection.send(b"{}", is_text=True)
         connection.close(Close.TAKEN_OVER, "")
         service.rig.backend.go()
-        await until(lambda: not service.app.desk.streams)
+        await until(lambda: not service.app.streams.streams)
         assert service.app.lifecycle.num_accepted == 0
-        assert service.app.desk.budget.held_bytes == 0
+        assert service.app.streams.services.budget.held_bytes == 0
         assert (await service.rig.sessions.info(TENANT, "s")).position == 2
 
     serve(scenario)
@@ -134,7 +134,7 @@ def test_a_client_that_reads_again_is_not_read_while_its_frames_pile_up() -> Non
         connection.hold_back(False)
         assert line.is_read
         connection.connection_lost(None)
-        await until(lambda: not service.app.desk.streams)
+        await until(lambda: not service.app.streams.streams)
 
     serve(scenario)
 
@@ -146,11 +146,11 @@ def test_the_answer_to_a_close_deletes_nothing(code: int | None) -> None:
     async def scenario(site: Site) -> None:
         async with dial(site, "/v1/models/witness/stream") as raw:
             session_id = str((await raw.text())["session_id"])
-            site.service.app.desk.end_all()
+            site.service.app.streams.end_all()
             assert await raw.close_code() == 1012
             raw.answer_close(code)
             await raw.ended()
-            await until(lambda: not site.service.app.desk.streams)
+            await until(lambda: not site.service.app.streams.streams)
             assert (await site.rig.sessions.info(TENANT, session_id)).position == 0
 
     on_a_socket(scenario)
@@ -165,7 +165,7 @@ def test_a_close_without_a_code_is_a_normal_one() -> None:
             raw.answer_close(None)
             assert await raw.frame() == (Opcode.CLOSE, b"")
             await raw.ended()
-            await until(lambda: not site.service.app.desk.streams)
+            await until(lambda: not site.service.app.streams.streams)
             await settle()
             with pytest.raises(SessionNotFound):
                 await site.rig.sessions.info(TENANT, session_id)
@@ -200,9 +200,9 @@ def test_a_client_that_is_held_back_is_closed_at_once() -> None:
             older.send(message(STEP) * 30)
             await site.rig.backend.entered()
             await until(lambda: site.service.app.lifecycle.num_accepted > 16)
-            first = list(site.service.app.desk.streams.values())
+            first = list(site.service.app.streams.streams.values())
             async with dial(site, "/v1/sessions/s/stream") as newer:
-                await until(lambda: list(site.service.app.desk.streams.values()) != first)
+                await until(lambda: list(site.service.app.streams.streams.values()) != first)
                 site.rig.backend.go()
                 assert await older.close_code() == 4409
                 older.answer_close(4409)
@@ -222,11 +222,11 @@ def test_a_stream_that_was_taken_over_ends_though_the_newer_is_gone() -> None:
             site.rig.backend.hold()
             older.send(message(STEP))
             await site.rig.backend.entered()
-            first = list(site.service.app.desk.streams.values())
+            first = list(site.service.app.streams.streams.values())
             async with dial(site, "/v1/sessions/s/stream") as newer:
-                await until(lambda: list(site.service.app.desk.streams.values()) != first)
+                await until(lambda: list(site.service.app.streams.streams.values()) != first)
                 newer.writer.transport.abort()
-                await until(lambda: not site.service.app.desk.streams)
+                await until(lambda: not site.service.app.streams.streams)
                 site.rig.backend.go()
                 assert (await older.frame())[0] is Opcode.BINARY
                 assert await older.close_code() == 4409
@@ -240,7 +240,7 @@ def test_a_drain_does_not_wait_for_a_client_that_never_reads() -> None:
 
     async def scenario(site: Site) -> None:
         await site.open("s")
-        site.service.app.desk.drain_patience_s = 0.1
+        site.service.app.streams.services.draining_timeout_s = 0.1
         async with dial(site, "/v1/sessions/s/stream", limit=1024) as raw:
             frame = message(np.zeros((8000, 2), "<f4").tobytes())
             writing = asyncio.ensure_future(_write_on(raw, frame))
@@ -267,9 +267,9 @@ async def _until_it_stands(site: Site) -> None:
 
     def stands() -> bool:
         nonlocal num_turns
-        (text,) = map(repr, site.service.app.desk.streams.values())
+        (text,) = map(repr, site.service.app.streams.streams.values())
         num_turns = num_turns + 1 if "idle" in text and "waiting=0" not in text else 0
         return num_turns > 5
 
-    await until(lambda: site.service.app.desk.streams)
+    await until(lambda: site.service.app.streams.streams)
     await until(stands)

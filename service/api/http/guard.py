@@ -8,6 +8,13 @@ from carousel.service.errors import Forbidden, Unauthorized
 
 TENANT = "default"
 
+# Static pages and probes: they hold no data, and anybody may ask for them.
+OPEN_PATHS = frozenset(
+    {"/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"}
+    | {"/examples/stream.html", "/examples/stream.js"}
+)
+OPEN_FOLDER = "/docs/"
+
 _SCHEME = b"bearer "
 # Names that nobody can register, and so no page of a stranger can be served from.
 _PRIVATE = (".localhost", ".local", ".internal", ".cluster.local", ".test")

@@ -7,18 +7,13 @@ from dataclasses import dataclass
 from carousel.service import errors
 from carousel.service.api.encoding.media import Media
 from carousel.service.api.openapi import examples
-from carousel.service.api.openapi import v2 as oip
-from carousel.service.api.openapi.v1 import (
-    BULK,
-    INFER,
-    INFER_VERSION,
-    POSITION_HEADER,
-    STEP,
-    Node,
-    encodings,
-)
+from carousel.service.api.openapi.nodes import POSITION_HEADER, Node, encodings
+from carousel.service.api.v1.bulk import BULK_PATH
+from carousel.service.api.v1.infer import INFER_PATH, INFER_VERSION_PATH
 from carousel.service.api.v1.messages import ForkSession, OpenSession, WriteState
+from carousel.service.api.v1.step import STEP_PATH
 from carousel.service.api.v1.views import StateView
+from carousel.service.api.v2.infer import OIP_INFER_PATH, OIP_INFER_VERSION_PATH
 from carousel.service.errors import CarouselError
 
 _Errors = tuple[type[CarouselError], ...]
@@ -51,18 +46,18 @@ class Addition:
 
 
 ADDITIONS: dict[tuple[str, str], Addition] = {
-    ("post", STEP): Addition(_STEP),
-    ("post", BULK): Addition(
+    ("post", STEP_PATH): Addition(_STEP),
+    ("post", BULK_PATH): Addition(
         (*_INPUT, errors.NotAcceptable, errors.SequenceTooLong, errors.DeadlineExceeded)
     ),
-    ("post", oip.INFER): Addition(_OIP),
-    ("post", oip.INFER_VERSION): Addition(_OIP),
+    ("post", OIP_INFER_PATH): Addition(_OIP),
+    ("post", OIP_INFER_VERSION_PATH): Addition(_OIP),
     ("get", "/v2/models/{model}"): Addition((errors.ModelNotFound,)),
     ("get", "/v2/models/{model}/versions/{version}"): Addition((errors.ModelNotFound,)),
     ("get", "/v2/models/{model}/ready"): Addition((errors.ModelNotFound,)),
     ("get", "/v2/models/{model}/versions/{version}/ready"): Addition((errors.ModelNotFound,)),
-    ("post", INFER): Addition((*_ARRAYS, *_RUN, errors.ModelNotFound)),
-    ("post", INFER_VERSION): Addition((*_ARRAYS, *_RUN, errors.ModelNotFound)),
+    ("post", INFER_PATH): Addition((*_ARRAYS, *_RUN, errors.ModelNotFound)),
+    ("post", INFER_VERSION_PATH): Addition((*_ARRAYS, *_RUN, errors.ModelNotFound)),
     ("get", "/v1/models/{model}"): Addition((errors.ModelNotFound,)),
     ("get", "/v1/models/{model}/versions/{version}"): Addition((errors.ModelNotFound,)),
     ("get", "/v1/sessions"): Addition((errors.InvalidRequest, *_STORE)),

@@ -1,6 +1,5 @@
 """The OpenAPI schema of both planes, made once: FastAPI's own, the data plane, and additions."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import orjson
@@ -9,17 +8,19 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from carousel.service.api.http.guard import OPEN_PATHS
 from carousel.service.api.http.problem import CONTENT_TYPE
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.additions import ADDITIONS, ALWAYS, Addition
-from carousel.service.api.openapi.v1 import Node, data_operations, ref
+from carousel.service.api.openapi.nodes import Node, ref
+from carousel.service.api.openapi.v1 import data_operations
 from carousel.service.api.openapi.v2 import oip_operations
-from carousel.service.api.server.gate import OPEN_PATHS
 from carousel.service.api.v1 import wire
 from carousel.service.api.v1.messages import ForkSession, OpenSession, WriteState
 from carousel.service.api.v2.fault import is_oip
 from carousel.service.api.v2.messages import OipError, OipRequest, OipResponse
 from carousel.service.errors import CarouselError
+from carousel.service.release import release
 
 _DESCRIPTION = """Recurrent networks, with their hidden state kept between requests.
 
@@ -84,11 +85,3 @@ def _codes_by_status(errors: tuple[type[CarouselError], ...]) -> dict[int, list[
     for each in errors:
         found.setdefault(each.status, []).append(f"`{each.code}`")
     return found
-
-
-def release() -> str:
-    """Which version of Carousel this is."""
-    try:
-        return version("carousel-serving")
-    except PackageNotFoundError:
-        return "0"

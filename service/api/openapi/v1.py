@@ -1,11 +1,11 @@
-"""The operations of the data plane, for the schema."""
-
-from typing import Any
-
-from pydantic import BaseModel
+"""The operations of the data plane of `/v1`."""
 
 from carousel.service.api.encoding.media import Media
 from carousel.service.api.openapi import examples
+from carousel.service.api.openapi.nodes import POSITION_HEADER, Node, encodings, path_parameters
+from carousel.service.api.v1.bulk import BULK_PATH
+from carousel.service.api.v1.infer import INFER_PATH, INFER_VERSION_PATH
+from carousel.service.api.v1.step import STEP_PATH
 from carousel.service.api.v1.wire import (
     BulkBody,
     BulkResults,
@@ -15,14 +15,6 @@ from carousel.service.api.v1.wire import (
     StepResult,
 )
 
-STEP = "/v1/sessions/{session_id}/steps"
-BULK = "/v1/steps"
-INFER = "/v1/models/{model}/infer"
-INFER_VERSION = "/v1/models/{model}/versions/{version}/infer"
-
-Node = dict[str, Any]
-
-_BINARY: Node = {"schema": {"type": "string", "format": "binary"}}
 _RAW_INPUT = "Raw: the one input of one sequence, little-endian and row-major."
 _TIMEOUT: Node = {
     "name": "X-Request-Timeout-Ms",
@@ -36,43 +28,27 @@ _POSITION: Node = {
     "description": "In binary: the position that the step starts from.",
     "schema": {"type": "integer", "minimum": 0},
 }
-POSITION_HEADER: Node = {
-    "description": "The session's position now.",
-    "schema": {"type": "integer"},
-}
 _REPLAYED_HEADER: Node = {
     "description": "`true` where the recorded reply came again and nothing moved.",
     "schema": {"type": "string"},
 }
 
 
-def ref(model: type[BaseModel]) -> Node:
-    """A reference to a model's schema."""
-    return {"$ref": f"#/components/schemas/{model.__name__}"}
-
-
-def encodings(json: type[BaseModel], example: Any = None, *media: Media) -> Node:
-    """The `content` of a body in JSON and in further encodings."""
-    content: Node = {Media.JSON.value: {"schema": ref(json)}}
-    if example is not None:
-        content[Media.JSON.value]["example"] = example
-    return content | {each.value: _BINARY for each in media}
-
-
 def data_operations() -> dict[str, Node]:
     """The path items of the data plane."""
     infer = {"tags": ["inference"], **_infer()}
     return {
-        STEP: {"post": {"tags": ["steps"], **_step()}},
-        BULK: {"post": {"tags": ["steps"], **_bulk()}},
-        INFER: {
-            "post": infer | {"operationId": "infer", "parameters": [_path("model"), *_query()]}
+        STEP_PATH: {"post": {"tags": ["steps"], **_step()}},
+        BULK_PATH: {"post": {"tags": ["steps"], **_bulk()}},
+        INFER_PATH: {
+            "post": infer
+            | {"operationId": "infer", "parameters": [*path_parameters("model"), *_query()]}
         },
-        INFER_VERSION: {
+        INFER_VERSION_PATH: {
             "post": infer
             | {
                 "operationId": "infer_version",
-                "parameters": [_path("model"), _path("version", "integer"), *_query()],
+                "parameters": [*path_parameters("model", "version"), *_query()],
             }
         },
     }
@@ -85,7 +61,7 @@ def _step() -> Node:
         "description": "A step that names its position is run once, however often it is sent. "
         + _RAW_INPUT,
         "parameters": [
-            _path("session_id"),
+            *path_parameters("session_id"),
             _flag("return_state", default=False, meaning="In binary: answer the state too."),
             _flag("commit", default=True, meaning="In binary: false moves nothing."),
             _POSITION,
@@ -143,11 +119,6 @@ def _infer() -> Node:
 def _query() -> list[Node]:
     flag = _flag("return_state", default=False, meaning="In binary: answer the final state too.")
     return [flag, _TIMEOUT]
-
-
-def _path(name: str, kind: str = "string") -> Node:
-    schema = {"type": kind}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _flag(name: str, *, default: bool, meaning: str) -> Node:

@@ -1,18 +1,15 @@
-"""Inference by the Open Inference Protocol, for the schema."""
+"""The operations of inference by the Open Inference Protocol, `/v2`."""
 
 from carousel.service.api.openapi import examples
-from carousel.service.api.openapi.v1 import Node, ref
+from carousel.service.api.openapi.nodes import BINARY, Node, path_parameters, ref
+from carousel.service.api.v2.infer import OIP_INFER_PATH, OIP_INFER_VERSION_PATH
 from carousel.service.api.v2.messages import OipRequest, OipResponse
-
-INFER = "/v2/models/{model}/infer"
-INFER_VERSION = "/v2/models/{model}/versions/{version}/infer"
 
 _LENGTH = "Inference-Header-Content-Length"
 _LENGTH_HEADER: Node = {
     "description": "Bytes of the JSON, where tensors in binary follow it.",
     "schema": {"type": "integer", "minimum": 0},
 }
-_BINARY: Node = {"schema": {"type": "string", "format": "binary"}}
 _EXAMPLE: Node = {
     "inputs": [
         {
@@ -29,14 +26,12 @@ _EXAMPLE: Node = {
 def oip_operations() -> dict[str, Node]:
     """The path items of inference."""
     return {
-        INFER: {"post": _infer("oip_infer", _path("model"))},
-        INFER_VERSION: {
-            "post": _infer("oip_infer_version", _path("model"), _path("version", "integer"))
-        },
+        OIP_INFER_PATH: {"post": _infer("oip_infer", "model")},
+        OIP_INFER_VERSION_PATH: {"post": _infer("oip_infer_version", "model", "version")},
     }
 
 
-def _infer(operation_id: str, *parameters: Node) -> Node:
+def _infer(operation_id: str, *names: str) -> Node:
     length = {"name": _LENGTH, "in": "header", **_LENGTH_HEADER}
     return {
         "tags": ["open inference protocol"],
@@ -44,12 +39,12 @@ def _infer(operation_id: str, *parameters: Node) -> Node:
         "summary": "Infer, or step a sequence",
         "description": "Tensors in JSON, or in binary behind it (Triton's binary tensor "
         "extension); with `parameters.sequence_id` a step of a sequence, whose state is kept.",
-        "parameters": [*parameters, length],
+        "parameters": [*path_parameters(*names), length],
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {"schema": ref(OipRequest), "example": _EXAMPLE},
-                "application/octet-stream": _BINARY,
+                "application/octet-stream": BINARY,
             },
         },
         "responses": {
@@ -58,12 +53,8 @@ def _infer(operation_id: str, *parameters: Node) -> Node:
                 "headers": {_LENGTH: _LENGTH_HEADER},
                 "content": {
                     "application/json": {"schema": ref(OipResponse)},
-                    "application/octet-stream": _BINARY,
+                    "application/octet-stream": BINARY,
                 },
             }
         },
     }
-
-
-def _path(name: str, kind: str = "string") -> Node:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": kind}}

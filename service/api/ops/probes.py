@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from carousel.service.api.http.lifecycle import Phase
 from carousel.service.api.http.parts import Given, Parts
 from carousel.service.api.http.responses import json_response
-from carousel.service.api.v1.views import Liveness, Readiness
+from carousel.service.api.ops.views import Liveness, Readiness
 from carousel.service.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operation"])

@@ -13,12 +13,12 @@ from typing import Any
 from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header
 from carousel.service.api.http.body import Bodies, Disconnected
 from carousel.service.api.http.exchange import Abandonable, Exchange
-from carousel.service.api.http.guard import Guard
+from carousel.service.api.http.guard import OPEN_FOLDER, OPEN_PATHS, Guard
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.http.traffic import CLIENT_GONE, Traffic
 from carousel.service.api.http.watch import Receive, Watch
-from carousel.service.api.streams.desk import Desk
+from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.v2.fault import error_answer
 from carousel.service.errors import CarouselError, MethodNotAllowed
 
@@ -31,12 +31,6 @@ Reply = Callable[[Answer | None], None]
 # Starts an answer that needs no task; None where it needs one, and then nothing was begun.
 Begin = Callable[[Exchange, Reply], Abandonable | None]
 
-# Static pages and probes: they hold no data.
-OPEN_PATHS = frozenset(
-    {"/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/openapi.json"}
-    | {"/examples/stream.html", "/examples/stream.js"}
-)
-OPEN_FOLDER = "/docs/"
 # What a service answers while it is loading or draining.
 _WATCHED_PATHS = OPEN_PATHS | {"/metrics"}
 
@@ -78,10 +72,10 @@ class Gate:
         lifecycle: Lifecycle,
         traffic: Traffic,
         deadline_s: float,
-        desk: Desk | None = None,
+        streams: StreamRegistry | None = None,
     ) -> None:
         # Where WebSockets are taken; the connection asks for it.
-        self.desk = desk
+        self.streams = streams
         self._routes = {
             (len(parts), parts[1], parts[-1]): _Match(route)
             for route in routes

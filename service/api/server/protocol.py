@@ -4,7 +4,7 @@ a shorter way for the most frequent request.
 llhttp bounds neither the length of headers nor the time they take.
 
 A single step that arrives in one piece and has nothing to wait for but its run is answered without
-a task, a scope and a cycle of messages (api/express.py): these take most of the time of a small
+a task, a scope and a cycle of messages (direct_reply.py): these take most of the time of a small
 step. Everything else, and whatever is wrong with a request, goes uvicorn's way.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from carousel.service.api.server.express import Express
+from carousel.service.api.server.direct_reply import DirectReply
 from carousel.service.api.server.gate import Gate
 from carousel.service.api.server.transport import TurnTransport
 from carousel.service.api.streams.call import is_stream
@@ -24,7 +24,7 @@ from carousel.service.api.streams.connection import StreamConnection
 MAX_HEAD_BYTES = 64 * 1024
 
 # How the paths end that may have a shorter way; the gate knows which do.
-_EXPRESS = (b"/steps", b"/infer")
+_DIRECT = (b"/steps", b"/infer")
 
 
 class Protocol(HttpToolsProtocol):
@@ -47,7 +47,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or was sent away."""
-        if isinstance(self.cycle, Express):
+        if isinstance(self.cycle, DirectReply):
             self.cycle.abandon()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
@@ -85,7 +85,7 @@ class Protocol(HttpToolsProtocol):
         """The head is whole."""
         if self.parser.should_upgrade():
             return  # `_upgrade` decides
-        if self._may_be_express():
+        if self._may_be_direct():
             self._held_body = b""
         else:
             self._make_cycle()
@@ -110,10 +110,10 @@ class Protocol(HttpToolsProtocol):
             self._go_usual_way()
         super().on_message_complete()
 
-    def _may_be_express(self) -> bool:
+    def _may_be_direct(self) -> bool:
         """Whether it is a step, by its path, on a connection that owes no other answer."""
         return (
-            self.url.endswith(_EXPRESS)
+            self.url.endswith(_DIRECT)
             and self._gate is not None
             and (self.cycle is None or self.cycle.response_complete)
             and not self.pipeline
@@ -127,12 +127,12 @@ class Protocol(HttpToolsProtocol):
 
     def _begin(self, body: bytes) -> bool:
         assert self._gate is not None
-        express = Express(self)
-        request = self._gate.begin(self.url.decode("latin-1"), self.headers, body, express.send)
+        reply = DirectReply(self)
+        request = self._gate.begin(self.url.decode("latin-1"), self.headers, body, reply.send)
         if request is None:
             return False
-        express.began(request)
-        self.cycle = express  # type: ignore[assignment]  # it stands where a cycle would
+        reply.began(request)
+        self.cycle = reply  # type: ignore[assignment]  # it stands where a cycle would
         return True
 
     def _go_usual_way(self) -> None:
@@ -186,10 +186,10 @@ class Protocol(HttpToolsProtocol):
 
     def _upgrade(self, rest: bytes) -> None:
         """Go on as a WebSocket where that is what was asked for, at a path that is one."""
-        desk = self._gate.desk if self._gate is not None else None
+        streams = self._gate.streams if self._gate is not None else None
         owes = self.cycle is not None and not self.cycle.response_complete
         names = {value.lower() for name, value in self.headers if name == b"upgrade"}
-        if desk is None or owes or names != {b"websocket"} or not is_stream(self.url.decode()):
+        if streams is None or owes or names != {b"websocket"} or not is_stream(self.url.decode()):
             self._decline_upgrade(rest)
             return
         parts = [self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n"]
@@ -200,7 +200,7 @@ class Protocol(HttpToolsProtocol):
         self.connections.discard(self)
         assert isinstance(self.transport, TurnTransport)
         transport = self.transport.release()
-        stream = StreamConnection(desk, self.connections)
+        stream = StreamConnection(streams, self.connections)
         transport.set_protocol(stream)
         stream.connection_made(transport)
         stream.upgraded(b"".join([*parts, b"\r\n"]), rest)

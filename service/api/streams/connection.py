@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from websockets.exceptions import InvalidState
-from websockets.frames import Frame as WireFrame
+from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
@@ -20,14 +20,14 @@ from websockets.typing import Subprotocol
 
 from carousel.service.api.http.budget import COUNTED_BYTES
 from carousel.service.api.http.problem import unexpected
+from carousel.service.api.streams.attachment import Attachment
 from carousel.service.api.streams.call import SUBPROTOCOL, read_headers
 from carousel.service.api.streams.closing import Close, close_for
-from carousel.service.api.streams.desk import Desk
 from carousel.service.api.streams.framing import Splitter, frame_header
-from carousel.service.api.streams.host import Host
+from carousel.service.api.streams.liveness import ClientLiveness
 from carousel.service.api.streams.message import Frame, write_error
-from carousel.service.api.streams.patience import Patience
 from carousel.service.api.streams.pieces import Pieces
+from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.stream import Stream
 from carousel.service.errors import CarouselError, PayloadTooLarge, QueueFull
 
@@ -39,17 +39,17 @@ class StreamConnection(asyncio.Protocol):
     `hold_back`.
     """
 
-    def __init__(self, desk: Desk, connections: set[Any]) -> None:
-        self._desk = desk
+    def __init__(self, registry: StreamRegistry, connections: set[Any]) -> None:
+        self._services = services = registry.services
         # uvicorn's, which waits for those in it when the service ends.
         self._connections = connections
-        self._wire = ServerProtocol(
-            max_size=desk.max_message_bytes,
+        self._websocket = ServerProtocol(
+            max_size=services.max_message_bytes,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             select_subprotocol=_select_subprotocol,
         )
-        self._splitter = Splitter(desk.max_message_bytes)
-        self._host = Host(desk, self)
+        self._splitter = Splitter(services.max_message_bytes)
+        self._attachment = Attachment(registry, self)
         self._stream: Stream | None = None
         self._early: list[Frame] = []
         self._early_bytes = 0
@@ -61,26 +61,28 @@ class StreamConnection(asyncio.Protocol):
         self._held_back = False
 
     def __repr__(self) -> str:
-        return f"<StreamConnection {self._wire.state.name} {self._stream!r}>"
+        return f"<StreamConnection {self._websocket.state.name} {self._stream!r}>"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection comes from the HTTP protocol, which read the head."""
         self._transport = cast(asyncio.Transport, transport)
-        self._patience = Patience(self._desk, self._wire, self._transport, self._flush)
+        self._liveness = ClientLiveness(
+            self._services, self._websocket, self._transport, self._flush
+        )
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or was sent away."""
         self._connections.discard(self)
-        self._patience.end()
+        self._liveness.end()
         if self._opening is not None:
             self._opening.cancel()
         if self._stream is not None:
             # Not a turn later: by then a reply may be there, and nothing to write it to.
             self._stream.lost()
-        self._wire.receive_eof()
+        self._websocket.receive_eof()
         self._count()
-        self._ending = asyncio.ensure_future(self._host.end(self._closed_with()))
+        self._ending = asyncio.ensure_future(self._attachment.end(self._closed_with()))
 
     def upgraded(self, head: bytes, rest: bytes) -> None:
         """The head that asked for the connection, and what came behind it."""
@@ -92,19 +94,19 @@ class StreamConnection(asyncio.Protocol):
         now = time.monotonic()
         message = self._splitter.whole(data, now)
         if message is not None:
-            if self._wire.state is State.OPEN:
+            if self._websocket.state is State.OPEN:
                 self._receive(message)
             return
         for part in self._splitter.split(data, now):
             if isinstance(part, bytes):
                 self._feed(part)
-            elif self._wire.state is State.OPEN:
+            elif self._websocket.state is State.OPEN:
                 self._receive(part)
 
     def _feed(self, data: bytes) -> None:
-        self._wire.receive_data(data)
-        for event in self._wire.events_received():
-            if isinstance(event, WireFrame):
+        self._websocket.receive_data(data)
+        for event in self._websocket.events_received():
+            if isinstance(event, WebSocketFrame):
                 self._take(event)
             elif isinstance(event, Request):
                 self._accept(event)
@@ -113,20 +115,20 @@ class StreamConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client sends nothing more, not even a close."""
-        self._wire.receive_eof()
+        self._websocket.receive_eof()
         self._flush()
         return False
 
     def pause_writing(self) -> None:
         """The client does not read what it is sent."""
-        self._patience.left_unread()
+        self._liveness.left_unread()
         self._transport.pause_reading()
         if self._stream is not None:
             self._stream.set_can_send(False)
 
     def resume_writing(self) -> None:
         """It reads again."""
-        self._patience.read_on()
+        self._liveness.read_on()
         if not self._held_back:
             self._transport.resume_reading()
         if self._stream is not None:
@@ -138,7 +140,7 @@ class StreamConnection(asyncio.Protocol):
 
     def send(self, data: bytes, *, is_text: bool) -> None:
         """Send one message, unless the client is gone. What the library sends it sends at once."""
-        if self._wire.state is State.OPEN:
+        if self._websocket.state is State.OPEN:
             self._transport.write(frame_header(len(data), is_text=is_text) + data)
 
     def close(self, code: Close, reason: str) -> None:
@@ -146,7 +148,7 @@ class StreamConnection(asyncio.Protocol):
         taken.
         """
         try:
-            self._wire.send_close(code, reason)
+            self._websocket.send_close(code, reason)
         except InvalidState:
             return
         self._flush()
@@ -158,19 +160,19 @@ class StreamConnection(asyncio.Protocol):
         self._held_back = held
         if held:
             self._transport.pause_reading()
-        elif not self._patience.is_unread:
+        elif not self._liveness.is_unread:
             self._transport.resume_reading()
 
     def _accept(self, request: Request) -> None:
-        response = self._wire.accept(request)
-        self._wire.send_response(response)
+        response = self._websocket.accept(request)
+        self._websocket.send_response(response)
         if response.status_code == 101:
             self._opening = asyncio.ensure_future(self._open(request))
 
     async def _open(self, request: Request) -> None:
         try:
             headers = read_headers(request.headers.raw_items())
-            stream = await self._host.open(request.path, headers)
+            stream = await self._attachment.open(request.path, headers)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -180,16 +182,16 @@ class StreamConnection(asyncio.Protocol):
             self.send(write_error(known, None), is_text=True)
             self.close(close_for(known), known.code)
             return
-        stream.set_can_send(not self._patience.is_unread)
+        stream.set_can_send(not self._liveness.is_unread)
         self._stream = stream
         self.hold_back(False)
         for frame in self._take_early():
             stream.receive(frame)
 
-    def _take(self, event: WireFrame) -> None:
+    def _take(self, event: WebSocketFrame) -> None:
         if event.opcode is Opcode.PONG:
-            self._patience.ponged()
-        elif self._wire.state is State.OPEN and event.opcode in _DATA:
+            self._liveness.ponged()
+        elif self._websocket.state is State.OPEN and event.opcode in _DATA:
             try:
                 frame = self._pieces.add(event)
             except PayloadTooLarge as error:
@@ -218,22 +220,22 @@ class StreamConnection(asyncio.Protocol):
     def _count(self) -> None:
         """Tell the budget what is held, if it is much, of a message not whole or come early."""
         held = self._splitter.num_unfinished + self._pieces.num_bytes + self._early_bytes
-        if held < COUNTED_BYTES or self._wire.eof_sent:  # the library forgets what it has then
+        if held < COUNTED_BYTES or self._websocket.eof_sent:  # the library forgets what it has then
             held = 0
         grown = held - self._counted_bytes
         if grown > 0:
             try:
-                self._desk.budget.take(grown)
+                self._services.budget.take(grown)
             except QueueFull as error:
                 self._break_off(error)
                 return
         elif grown:
-            self._desk.budget.add(grown)
+            self._services.budget.add(grown)
         self._counted_bytes = held
 
     def _break_off(self, error: CarouselError) -> None:
         """Close amid a message, whose rest is not waited for."""
-        self._wire.fail(close_for(error), f"{error.code}: {error.detail}")
+        self._websocket.fail(close_for(error), f"{error.code}: {error.detail}")
         self._pieces.clear()
         self._take_early()
         self._flush()
@@ -241,20 +243,24 @@ class StreamConnection(asyncio.Protocol):
     def _flush(self) -> None:
         if self._transport.is_closing():
             return
-        for data in self._wire.data_to_send():
+        for data in self._websocket.data_to_send():
             if data:
                 self._transport.write(data)
             else:
                 self._transport.close()
-        if self._wire.close_expected():
-            self._patience.closing()
+        if self._websocket.close_expected():
+            self._liveness.closing()
 
     def _closed_with(self) -> int | None:
         """The code of the client's close, where it is not an answer to ours."""
-        received = self._wire.close_rcvd
-        return received.code if received is not None and self._wire.close_rcvd_then_sent else None
+        received = self._websocket.close_rcvd
+        return (
+            received.code if received is not None and self._websocket.close_rcvd_then_sent else None
+        )
 
 
-def _select_subprotocol(wire: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+def _select_subprotocol(
+    websocket: ServerProtocol, offered: Sequence[Subprotocol]
+) -> Subprotocol | None:
     """Ours where the client offers it; a client may offer others, or none."""
     return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None

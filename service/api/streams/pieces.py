@@ -2,7 +2,7 @@
 
 import time
 
-from websockets.frames import Frame as WireFrame
+from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 
 from carousel.service.api.streams.message import Frame
@@ -28,7 +28,7 @@ class Pieces:
         """What is held of the message."""
         return len(self._data)
 
-    def add(self, piece: WireFrame) -> Frame | None:
+    def add(self, piece: WebSocketFrame) -> Frame | None:
         """The message that this frame makes whole; raises PayloadTooLarge."""
         if piece.opcode is not Opcode.CONT:
             self._is_text = piece.opcode is Opcode.TEXT

@@ -6,13 +6,11 @@ their run go without a task, as over HTTP.
 
 import asyncio
 import time
-from collections import deque
 from typing import Protocol
 
-from carousel.service.api.http.budget import COUNTED_BYTES
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.streams.closing import Close, close_for, ends_stream
-from carousel.service.api.streams.desk import Desk
+from carousel.service.api.streams.frame_queue import FrameQueue
 from carousel.service.api.streams.message import (
     Frame,
     Sync,
@@ -22,16 +20,12 @@ from carousel.service.api.streams.message import (
     write_reply,
     write_sync,
 )
+from carousel.service.api.streams.services import StreamServices
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import CarouselError
 from carousel.service.sessions.answers import StepReply
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.stepper import Step
-
-# A client may have eight frames unanswered as it counts; what is on the wire may be as many again.
-_MAX_WAITING = 16
-# What a frame takes beside its data, about.
-_FRAME_BYTES = 128
 
 
 class Link(Protocol):
@@ -52,18 +46,17 @@ class Stream:
     names another.
     """
 
-    def __init__(self, desk: Desk, link: Link, tenant: str, session_id: str, route: str) -> None:
+    def __init__(
+        self, services: StreamServices, link: Link, tenant: str, session_id: str, route: str
+    ) -> None:
         self.tenant = tenant
         self.session_id = session_id
         self.reached = 0
-        self._desk = desk
+        self._services = services
+        self._sessions = services.sessions
         self._link = link
         self._route = route
-        self._waiting: deque[Frame] = deque()
-        self._waiting_bytes = 0
-        # What the budget has been told.
-        self._counted_bytes = 0
-        self._held_back = False
+        self._waiting = FrameQueue(services, link.hold_back)
         self._frame: Frame | None = None
         self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
@@ -80,19 +73,13 @@ class Stream:
 
     def receive(self, frame: Frame) -> None:
         """Take a frame; what comes once the service refuses requests is not accepted."""
-        if self._leaving or self._ended or self._desk.lifecycle.is_refusing:
+        if self._leaving or self._ended or self._services.lifecycle.is_refusing:
             return
-        self._desk.lifecycle.accept()
+        self._services.lifecycle.accept()
         if self._frame is None and self._can_send and not self._waiting:
             self._begin(frame)
             return
-        self._waiting.append(frame)
-        self._waiting_bytes += len(frame.data) + _FRAME_BYTES
-        if self._waiting_bytes >= COUNTED_BYTES:
-            self._count()
-        if self._is_full:
-            self._held_back = True
-            self._link.hold_back(True)
+        self._waiting.put(frame)
         if self._frame is None:
             self._go_on()
 
@@ -131,28 +118,14 @@ class Stream:
                 self._settled = asyncio.Event()
             await self._settled.wait()
 
-    @property
-    def _is_full(self) -> bool:
-        return (
-            len(self._waiting) >= _MAX_WAITING
-            or self._waiting_bytes > self._desk.max_message_bytes
-            or (self._waiting_bytes >= COUNTED_BYTES and not self._desk.budget.has_room)
-        )
-
     def _go_on(self) -> None:
         while self._waiting and self._frame is None and self._can_send and not self._ended:
-            frame = self._waiting.popleft()
-            self._waiting_bytes -= len(frame.data) + _FRAME_BYTES
-            if self._held_back and not self._is_full:
-                self._held_back = False
-                self._link.hold_back(False)
-            self._begin(frame)
+            self._begin(self._waiting.take())
 
     def _begin(self, frame: Frame) -> None:
         self._frame = frame
-        if len(frame.data) >= COUNTED_BYTES:
-            self._count()
-        session = self._desk.sessions.peek(self.tenant, self.session_id)
+        self._waiting.began(frame)
+        session = self._sessions.peek(self.tenant, self.session_id)
         try:
             if session is None or not self._begin_at_once(frame, session):
                 self._task = asyncio.ensure_future(self._run(frame))
@@ -166,7 +139,7 @@ class Stream:
         try:
             step = self._read(frame, session)
         except CarouselError:
-            if self._refusal is None and self._desk.sessions.store.shared:
+            if self._refusal is None and self._sessions.store.shared:
                 return False
             raise
         if step is None:
@@ -182,26 +155,28 @@ class Stream:
             except Exception as error:
                 self._fail(error)
 
-        request = self._desk.sessions.begin(session, step, done)
+        request = self._sessions.begin(session, step, done)
         self._request = request
         return request is not None
 
     async def _run(self, frame: Frame) -> None:
         """The same for a session that must be loaded, or a step that is judged first."""
         try:
-            session = await self._desk.sessions.find(self.tenant, self.session_id)
+            session = await self._sessions.find(self.tenant, self.session_id)
             try:
                 step = self._read(frame, session)
             except CarouselError:
-                if self._refusal is not None or not self._desk.sessions.store.shared:
+                if self._refusal is not None or not self._sessions.store.shared:
                     raise
                 # Another server may have opened the id anew, on another model.
-                session = await self._desk.sessions.refresh(
-                    self.tenant, self.session_id, deadline=time.monotonic() + self._desk.deadline_s
+                session = await self._sessions.refresh(
+                    self.tenant,
+                    self.session_id,
+                    deadline=time.monotonic() + self._services.deadline_s,
                 )
                 step = self._read(frame, session)
             if step is not None:
-                self._reply(session, step, await self._desk.sessions.step(session, step))
+                self._reply(session, step, await self._sessions.step(session, step))
         except Exception as error:
             self._fail(error)
 
@@ -211,8 +186,8 @@ class Stream:
             if not names_position(frame):
                 raise self._refusal
             self._refusal = None
-        deadline = time.monotonic() + self._desk.deadline_s
-        found = read_frame(frame, self._desk.codecs.of(session.loaded), deadline)
+        deadline = time.monotonic() + self._services.deadline_s
+        found = read_frame(frame, self._services.codecs.of(session.loaded), deadline)
         if isinstance(found, Sync):
             self.reached = found.position
             self._send(write_sync(found.position), is_text=True, status=200)
@@ -226,7 +201,7 @@ class Stream:
         assert frame is not None
         if step.commit:
             self.reached = reply.position
-        codec = self._desk.codecs.of(session.loaded)
+        codec = self._services.codecs.of(session.loaded)
         if frame.is_text:
             data = write_reply(
                 codec, reply.outputs, reply.position, reply.state, replayed=reply.replayed
@@ -258,16 +233,15 @@ class Stream:
         try:
             if not self._ended:
                 self._link.send(data, is_text=is_text)
-            self._desk.traffic.count(self._route, status, time.monotonic() - frame.arrived)
+            self._services.traffic.count(self._route, status, time.monotonic() - frame.arrived)
         finally:
             self._finish()
 
     def _finish(self) -> None:
         """The frame is answered, or its client gone: the next."""
         self._frame = self._task = None
-        self._desk.lifecycle.answered()
-        if self._counted_bytes:
-            self._count()
+        self._services.lifecycle.answered()
+        self._waiting.finished()
         if self._settled is not None:
             self._settled.set()
             self._settled = None
@@ -278,21 +252,9 @@ class Stream:
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def _drop_waiting(self) -> None:
-        for _ in self._waiting:
-            self._desk.lifecycle.answered()
-        self._waiting.clear()
-        self._waiting_bytes = 0
-        if self._counted_bytes:
-            self._count()
+        for _ in range(self._waiting.clear()):
+            self._services.lifecycle.answered()
 
     def _leave(self) -> None:
         """End for the newer stream, which may be gone by now."""
         self.end(Close.TAKEN_OVER, "another stream has taken the session over")
-
-    def _count(self) -> None:
-        """Tell the budget what the frames take that wait or run, where it is much."""
-        held = self._waiting_bytes + (len(self._frame.data) if self._frame is not None else 0)
-        if held < COUNTED_BYTES:
-            held = 0
-        self._desk.budget.add(held - self._counted_bytes)
-        self._counted_bytes = held

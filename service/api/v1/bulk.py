@@ -34,6 +34,8 @@ from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.stepper import Step
 
+BULK_PATH = "/v1/steps"
+
 _FIELDS = frozenset(BulkBody.model_fields)
 _ENTRY_FIELDS = frozenset(BulkStep.model_fields)
 

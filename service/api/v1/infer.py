@@ -31,6 +31,9 @@ from carousel.service.engine.loaded import Loaded
 from carousel.service.engine.start import require_given, start_row
 from carousel.service.errors import InvalidRequest, NotAcceptable, SequenceTooLong
 
+INFER_PATH = "/v1/models/{model}/infer"
+INFER_VERSION_PATH = "/v1/models/{model}/versions/{version}/infer"
+
 _FIELDS = frozenset(InferBody.model_fields)
 
 

@@ -26,6 +26,8 @@ from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.stepper import Step
 
+STEP_PATH = "/v1/sessions/{session_id}/steps"
+
 _FIELDS = frozenset(StepBody.model_fields)
 
 # Told the answer once it is there; None where the client has gone.

@@ -125,28 +125,6 @@ class StateView(BaseModel):
     state: dict[str, Any]
 
 
-class RefusedView(BaseModel):
-    """An artifact that was found and is not served."""
-
-    model: str
-    version: int
-    reason: str
-
-
-class Readiness(BaseModel):
-    """Whether to send requests here."""
-
-    status: Literal["ready", "loading", "draining", "store unavailable", "no model"]
-    refused: list[RefusedView]
-
-
-class Liveness(BaseModel):
-    """Whether the process is of use; `failed` names models whose device is lost."""
-
-    status: Literal["alive", "failed"]
-    failed: list[str]
-
-
 def show_model(loaded: Loaded, catalog: Catalog, max_steps: int) -> dict[str, Any]:
     """A ModelInfo."""
     spec = loaded.spec

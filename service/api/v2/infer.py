@@ -24,6 +24,9 @@ from carousel.service.sessions.record import Key
 from carousel.service.sessions.sequences import Sequences
 from carousel.service.sessions.session import Session
 
+OIP_INFER_PATH = "/v2/models/{model}/infer"
+OIP_INFER_VERSION_PATH = "/v2/models/{model}/versions/{version}/infer"
+
 # Told the answer once it is there; None where the client has gone.
 Send = Callable[[Answer | None], None]
 
@@ -31,7 +34,7 @@ Send = Callable[[Answer | None], None]
 _MARK = b'"sequence_id"'
 
 
-class InferRoute:
+class OipInferRoute:
     """Infers. `max_at_once`: how many rows of one request may be in a model's queue together."""
 
     def __init__(
@@ -44,7 +47,7 @@ class InferRoute:
         self._max_at_once = max_at_once
 
     def __repr__(self) -> str:
-        return f"<InferRoute {self._catalog!r} {self._sequences!r}>"
+        return f"<OipInferRoute {self._catalog!r} {self._sequences!r}>"
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """Answer one request."""

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Response
 from carousel.service.api.http.exchange import read_version
 from carousel.service.api.http.parts import Given, Parts
 from carousel.service.api.http.responses import json_response
-from carousel.service.api.openapi.schema import release
-from carousel.service.api.ops import probes as operation
+from carousel.service.api.ops.probes import livez, readyz
 from carousel.service.api.v2.messages import OipLive, OipModel, OipModelReady, OipReady, OipServer
 from carousel.service.api.v2.metadata import model_metadata, server_metadata
 from carousel.service.engine.loaded import Loaded
+from carousel.service.release import release
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -35,7 +35,7 @@ async def server() -> Response:
 )
 async def live(given: Given) -> Response:
     """As /livez."""
-    told = await operation.livez(given)
+    told = await livez(given)
     return _probe({"live": told.status_code == _OK}, told)
 
 
@@ -47,7 +47,7 @@ async def live(given: Given) -> Response:
 )
 async def ready(given: Given) -> Response:
     """As /readyz."""
-    alive, told = await operation.livez(given), await operation.readyz(given)
+    alive, told = await livez(given), await readyz(given)
     shown = {"live": alive.status_code == _OK, "ready": told.status_code == _OK}
     return _probe(shown, told)
 

@@ -61,7 +61,7 @@ def test_answers_are_those_of_the_usual_way() -> None:
         for name, body in (("raw", BODY), ("json", b'{"inputs": [[1, 1]]}'), ("bad", bad)):
             kind = JSON if name != "raw" else b"application/octet-stream"
             answers = []
-            for way, extra in (("express", ()), ("usual", (b"Expect: 100-continue",))):
+            for way, extra in (("direct", ()), ("usual", (b"Expect: 100-continue",))):
                 await site.open(f"{name}-{way}")
                 line = await site.connect()
                 lines = (b"Content-Type: " + kind, *extra)

@@ -1,4 +1,4 @@
-"""How long a connection waits for its client: to read what it is sent, and to answer."""
+"""Whether the client of a connection is still there: it reads what it is sent, and answers."""
 
 import asyncio
 import time
@@ -7,33 +7,33 @@ from collections.abc import Callable
 from websockets.exceptions import InvalidState
 from websockets.server import ServerProtocol
 
-from carousel.service.api.streams.desk import Desk
+from carousel.service.api.streams.services import StreamServices
 
 
-class Patience:
+class ClientLiveness:
     """Of one connection: cuts it off when the client leaves a ping or a close unanswered, or unread
     what it was sent. `flush` sends what the library has to say.
     """
 
     def __init__(
         self,
-        desk: Desk,
-        wire: ServerProtocol,
+        services: StreamServices,
+        websocket: ServerProtocol,
         transport: asyncio.Transport,
         flush: Callable[[], None],
     ) -> None:
-        self._desk = desk
-        self._wire = wire
+        self._services = services
+        self._websocket = websocket
         self._transport = transport
         self._flush = flush
         self._pinged = False
         self._closing = False
         self._unread_since: float | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
-        self._timer = self._call_later(desk.patience_s, self._look)
+        self._timer = self._call_later(services.client_timeout_s, self._look)
 
     def __repr__(self) -> str:
-        return f"<Patience pinged={self._pinged} unread_since={self._unread_since}>"
+        return f"<ClientLiveness pinged={self._pinged} unread_since={self._unread_since}>"
 
     @property
     def is_unread(self) -> bool:
@@ -65,29 +65,37 @@ class Patience:
         if not self._closing:
             self._closing = True
             self._timer.cancel()
-            self._timer = self._call_later(self._desk.patience_s, self._look)
+            self._timer = self._call_later(self._services.client_timeout_s, self._look)
 
     def _look(self) -> None:
         """Time has passed: is the client still there?"""
-        if self._wire.close_expected() or self._pinged or self._is_deaf(self._desk.patience_s):
+        if (
+            self._websocket.close_expected()
+            or self._pinged
+            or self._is_deaf(self._services.client_timeout_s)
+        ):
             self._transport.abort()
             return
         self._pinged = True
         try:
-            self._wire.send_ping(b"")
+            self._websocket.send_ping(b"")
         except InvalidState:
             self._transport.abort()
             return
         self._flush()
-        self._timer = self._call_later(self._desk.patience_s, self._look)
+        self._timer = self._call_later(self._services.client_timeout_s, self._look)
 
     def _watch_unread(self) -> None:
         """Look again soon: once the service refuses requests, its end waits for this client."""
-        self._unread_timer = self._call_later(self._desk.drain_patience_s / 2, self._look_at_unread)
+        self._unread_timer = self._call_later(
+            self._services.draining_timeout_s / 2, self._look_at_unread
+        )
 
     def _look_at_unread(self) -> None:
         self._unread_timer = None
-        if self._desk.lifecycle.is_refusing and self._is_deaf(self._desk.drain_patience_s):
+        if self._services.lifecycle.is_refusing and self._is_deaf(
+            self._services.draining_timeout_s
+        ):
             self._transport.abort()
         elif self.is_unread:
             self._watch_unread()

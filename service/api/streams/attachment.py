@@ -1,45 +1,48 @@
-"""Opens a stream for a call: admits it, finds or opens its session, and catches the client up."""
+"""A connection's attachment to a session: the client is admitted, its session found or opened, a
+stream made and what the client missed sent again; and what becomes of the session afterwards.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
 
 from carousel.service.api.streams.call import Call, read_call, with_key
 from carousel.service.api.streams.closing import DONE
-from carousel.service.api.streams.desk import Desk
 from carousel.service.api.streams.message import greeting, write_error, write_reply
+from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.stream import Link, Stream
 from carousel.service.errors import CarouselError, InvalidRequest, PositionConflict, ReplyNotKept
 from carousel.service.sessions.answers import Resume
 from carousel.service.sessions.positions import replies_after
 
 
-class Host:
-    """One connection's way to its stream, and what becomes of the session after it."""
+class Attachment:
+    """Of one connection: `open` it to a stream, and `end` it once the connection is gone."""
 
-    def __init__(self, desk: Desk, link: Link) -> None:
-        self._desk = desk
+    def __init__(self, registry: StreamRegistry, link: Link) -> None:
+        self._registry = registry
+        self._services = registry.services
         self._link = link
         self._call = Call()
         self._stream: Stream | None = None
 
     def __repr__(self) -> str:
-        return f"<Host {self._call!r} {self._stream!r}>"
+        return f"<Attachment {self._call!r} {self._stream!r}>"
 
     async def open(self, path: str, headers: Mapping[bytes, bytes]) -> Stream:
         """Greet the client; raises CarouselError where there is no session to stream to."""
-        desk = self._desk
-        tenant = desk.guard.admit(with_key(headers))
-        desk.lifecycle.check()
+        services = self._services
+        tenant = services.guard.admit(with_key(headers))
+        services.lifecycle.check()
         call = self._call = read_call(path)
         session_id = call.session_id
         if session_id is None:
             session_id = await self._open_session(tenant, call)
         # Found, and not yet waited for: the older stream's next frame must not go first.
-        await desk.sessions.find(tenant, session_id)
-        stream = Stream(desk, self._link, tenant, session_id, call.route)
+        await services.sessions.find(tenant, session_id)
+        stream = Stream(services, self._link, tenant, session_id, call.route)
         self._stream = stream
-        await desk.take_over((tenant, session_id), stream)
-        resume = await desk.sessions.resume(tenant, session_id)
+        await self._registry.take_over((tenant, session_id), stream)
+        resume = await services.sessions.resume(tenant, session_id)
         stream.reached = resume.info.position
         self._link.send(greeting(resume.info), is_text=True)
         self._catch_up(resume, call)
@@ -52,21 +55,21 @@ class Host:
             return
         stream.lost()
         await stream.settled()
-        desk = self._desk
-        is_last = desk.streams.get((stream.tenant, stream.session_id)) is stream
-        desk.let_go((stream.tenant, stream.session_id), stream)
+        key = (stream.tenant, stream.session_id)
+        is_last = self._registry.streams.get(key) is stream
+        self._registry.let_go(key, stream)
         if self._call.model is not None and code in DONE and is_last:
             # Whatever is wrong with it now, its time to live will end it.
             with suppress(CarouselError):
-                await desk.sessions.delete(stream.tenant, stream.session_id)
+                await self._services.sessions.delete(*key)
 
     async def _open_session(self, tenant: str, call: Call) -> str:
         assert call.model is not None
-        if call.ttl_s is not None and call.ttl_s > self._desk.max_ttl_s:
+        if call.ttl_s is not None and call.ttl_s > self._services.max_ttl_s:
             raise InvalidRequest(
-                f"ttl_s: {call.ttl_s:g} given; expected {self._desk.max_ttl_s:g} at most"
+                f"ttl_s: {call.ttl_s:g} given; expected {self._services.max_ttl_s:g} at most"
             )
-        info = await self._desk.sessions.open(
+        info = await self._services.sessions.open(
             tenant, model=call.model, version=call.version, ttl_s=call.ttl_s
         )
         return info.session_id
@@ -75,7 +78,7 @@ class Host:
         """Send again what was recorded after the position that the client saw last."""
         if call.position is None:
             return
-        codec = self._desk.codecs.of(resume.loaded)
+        codec = self._services.codecs.of(resume.loaded)
         try:
             for reply in replies_after(resume.head, call.position):
                 assert reply.outputs is not None

@@ -1,42 +1,56 @@
-"""A step on its way without a task.
+"""The reply to a step that is answered without a task.
 
 To uvicorn's protocol it stands where a request-response cycle would: pipelined requests queue up
 behind it, a lost connection marks it, a server that ends closes the connection after it.
 """
 
-from collections.abc import Sequence
+from asyncio import Transport
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import Protocol
+
+from uvicorn.server import ServerState
 
 from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header
 from carousel.service.api.http.exchange import Abandonable
-
-if TYPE_CHECKING:
-    from carousel.service.api.server.protocol import Protocol
 
 _STATUS_LINES = {
     each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for each in HTTPStatus
 }
 
 
-class Express:
+class Connection(Protocol):
+    """As much of the connection as is used."""
+
+    server_state: ServerState
+
+    @property
+    def transport(self) -> Transport: ...
+
+    @property
+    def write_now(self) -> Callable[[bytes], None]: ...
+
+    def on_response_complete(self) -> None: ...
+
+
+class DirectReply:
     """One answer that a connection owes. What has no underscore is there for uvicorn."""
 
-    __slots__ = ("_protocol", "_request", "disconnected", "keep_alive", "response_complete")
+    __slots__ = ("_connection", "_request", "disconnected", "keep_alive", "response_complete")
 
     # What a task would wait on; there is none.
     message_event = SimpleNamespace(set=lambda: None)
 
-    def __init__(self, protocol: "Protocol") -> None:
-        self._protocol = protocol
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._request: Abandonable | None = None
         self.response_complete = False
         self.disconnected = False
         self.keep_alive = True
 
     def __repr__(self) -> str:
-        return f"<Express complete={self.response_complete} {self._request!r}>"
+        return f"<DirectReply complete={self.response_complete} {self._request!r}>"
 
     def began(self, request: Abandonable) -> None:
         """The request runs or is about to."""
@@ -52,14 +66,14 @@ class Express:
         self.response_complete = True
         # The request leads back here: left in place, this ring would be the garbage collector's.
         self._request = None
-        protocol = self._protocol
+        connection = self._connection
         if answer is not None and not self.disconnected:
             if not self.keep_alive and LAST_ANSWER not in answer.headers:
                 answer.headers.append(LAST_ANSWER)
-            protocol.write_now(_render(answer, protocol.server_state.default_headers))
+            connection.write_now(_render(answer, connection.server_state.default_headers))
             if answer.headers[-1] is LAST_ANSWER:
-                protocol.transport.close()
-        protocol.on_response_complete()
+                connection.transport.close()
+        connection.on_response_complete()
 
 
 def _render(answer: Answer, defaults: Sequence[Header]) -> bytes:
