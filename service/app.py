@@ -6,14 +6,13 @@ from contextlib import suppress
 from typing import Literal
 
 from carousel.models.repository import Repository, RepositoryError
-from carousel.service.address import parse_address
 from carousel.service.api.control import create_control
 from carousel.service.api.encoding.codec import Codecs
+from carousel.service.api.http.authenticator import Authenticator
 from carousel.service.api.http.body import Bodies
-from carousel.service.api.http.budget import Budget
-from carousel.service.api.http.guard import Guard
+from carousel.service.api.http.dependencies import Dependencies
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
-from carousel.service.api.http.parts import Parts
+from carousel.service.api.http.memory_budget import MemoryBudget
 from carousel.service.api.http.traffic import Traffic
 from carousel.service.api.openapi.schema import create_schema
 from carousel.service.api.ops.figures import (
@@ -34,7 +33,7 @@ from carousel.service.api.v2.infer import (
     OipInferRoute,
 )
 from carousel.service.engine.catalog import Catalog
-from carousel.service.engine.loaded import LoadOptions
+from carousel.service.engine.loaded_model import LoadOptions
 from carousel.service.errors import SettingError
 from carousel.service.metrics import Metrics
 from carousel.service.option import PREFIX
@@ -43,6 +42,7 @@ from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.stores.base import Store
 from carousel.service.sessions.stores.choose import open_store
 from carousel.service.settings import Settings
+from carousel.service.store_address import parse_address
 
 log = logging.getLogger("carousel.service")
 
@@ -140,7 +140,7 @@ class App:
             max_steps=settings.max_steps,
             max_at_once=at_once,
         )
-        parts = Parts(
+        dependencies = Dependencies(
             catalog=self.catalog,
             sessions=self.sessions,
             codecs=codecs,
@@ -149,13 +149,13 @@ class App:
             metrics=self._make_metrics(),
             max_ttl_s=settings.max_ttl_s,
         )
-        guard = Guard(settings.api_key, settings.host_names)
-        self.budget = Budget(settings.max_held_bytes)
+        authenticator = Authenticator(settings.api_key, settings.host_names)
+        self.budget = MemoryBudget(settings.max_held_bytes)
         self.streams = StreamRegistry(
             StreamServices(
                 sessions=self.sessions,
                 codecs=codecs,
-                guard=guard,
+                authenticator=authenticator,
                 lifecycle=self.lifecycle,
                 traffic=self.traffic,
                 budget=self.budget,
@@ -164,7 +164,7 @@ class App:
                 max_message_bytes=settings.max_body_bytes,
             )
         )
-        control = create_control(parts)
+        control = create_control(dependencies)
         control.state.schema = create_schema(control)
         return Gate(
             [
@@ -176,7 +176,7 @@ class App:
                 DataRoute(OIP_INFER_VERSION_PATH, oip_infer, begin=oip_infer.begin),
             ],
             control,
-            guard=guard,
+            authenticator=authenticator,
             bodies=self._make_bodies(),
             lifecycle=self.lifecycle,
             traffic=self.traffic,

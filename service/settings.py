@@ -13,10 +13,10 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from carousel.service.address import parse_address
 from carousel.service.errors import SettingError
 from carousel.service.flags import make_parser
 from carousel.service.option import PREFIX, Bounds, Option, Value
+from carousel.service.store_address import parse_address
 
 MIN_KEY_CHARACTERS = 16
 

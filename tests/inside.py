@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import httpx
 
-from carousel.service.api.http.guard import TENANT
+from carousel.service.api.http.authenticator import TENANT
 from carousel.service.api.http.lifecycle import Phase
 from carousel.service.app import App
 from carousel.service.sessions.health import Health

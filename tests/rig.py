@@ -15,11 +15,11 @@ from carousel.models.repository import Repository
 from carousel.models.row import Array, RowLayout
 from carousel.models.spec import ModelSpec
 from carousel.service.backends.base import Backend
-from carousel.service.engine.budget import ChunkBudget
-from carousel.service.engine.catalog import Catalog, Change
+from carousel.service.engine.catalog import Catalog, CatalogUpdate
+from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.core import Core
 from carousel.service.engine.engine import Engine
-from carousel.service.engine.loaded import Loaded, LoadOptions
+from carousel.service.engine.loaded_model import LoadedModel, LoadOptions
 from carousel.service.engine.scheduler import Limits, Scheduler
 from carousel.service.sessions.answers import SessionInfo, StepReply
 from carousel.service.sessions.sessions import Sessions
@@ -62,7 +62,7 @@ def witness_model(
     state_id: str = "w",
     name: str = "witness",
     spec: ModelSpec = WITNESS,
-) -> Loaded:
+) -> LoadedModel:
     """The witness as a loaded model; nothing of it is on disk."""
     manifest = Manifest(
         format=FORMAT,
@@ -77,7 +77,7 @@ def witness_model(
         files={},
     )
     artifact = Artifact(Path("nowhere"), version, manifest)
-    return Loaded(artifact, "onnx", "cpu", engine, bytes(LAYOUT.nbytes))
+    return LoadedModel(artifact, "onnx", "cpu", engine, bytes(LAYOUT.nbytes))
 
 
 class Rig:
@@ -129,16 +129,16 @@ class Rig:
         if kind is None:
             self._check_slots()
 
-    def serve(self, *models: Loaded) -> list[Loaded]:
+    def serve(self, *models: LoadedModel) -> list[LoadedModel]:
         """Serve these models and no others, as after a look at the repository."""
-        table: dict[str, dict[int, Loaded]] = {}
+        table: dict[str, dict[int, LoadedModel]] = {}
         for model in models:
             table.setdefault(model.name, {})[model.version] = model
         before = self.catalog.all()
         added = [model for model in models if model not in before]
         for model in added:
             self.sessions.attach(model.engine)
-        gone = self.catalog.publish(Change(table, added, []))
+        gone = self.catalog.publish(CatalogUpdate(table, added, []))
         for model in gone:
             self.sessions.detach(model.engine)
         return gone

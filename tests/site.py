@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 
-from carousel.service.api.http.guard import TENANT
+from carousel.service.api.http.authenticator import TENANT
 from carousel.service.api.server.server import Server, listen
 from tests.fakes import PATIENCE_S
 from tests.inside import Service, serve

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from carousel.service.api.control import ROUTES
-from carousel.service.api.http.guard import OPEN_FOLDER, OPEN_PATHS, Guard
+from carousel.service.api.http.authenticator import OPEN_FOLDER, OPEN_PATHS, Authenticator
 from carousel.service.api.openapi.v1 import data_operations
 from carousel.service.api.openapi.v2 import oip_operations
 from carousel.service.api.v2.fault import is_oip
@@ -102,15 +102,15 @@ def test_foreign_origin_is_refused(live: Live) -> None:
 
 def test_allowed_hosts() -> None:
     """Further names may be allowed; with a key any name will do."""
-    guard = Guard("", ["models.example.com"])
+    guard = Authenticator("", ["models.example.com"])
     assert guard.admit({b"host": b"Models.example.com:80"})
     with pytest.raises(Forbidden):
         guard.admit({b"host": b"other.example.com"})
-    assert Guard(KEY).admit(
+    assert Authenticator(KEY).admit(
         {b"host": b"other.example.com", b"authorization": f"Bearer {KEY}".encode()}
     )
     with pytest.raises(Unauthorized):
-        Guard(KEY).admit({b"host": b"localhost"})
+        Authenticator(KEY).admit({b"host": b"localhost"})
 
 
 def test_one_connection_after_refusals(guarded: Live) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import orjson
 
-from carousel.service.api.http.guard import TENANT
+from carousel.service.api.http.authenticator import TENANT
 from carousel.service.sessions.record import Record
 from carousel.service.sessions.stores.base import Write
 from tests.fakes import PATIENCE_S

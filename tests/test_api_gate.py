@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from carousel.service.api.http.guard import TENANT
+from carousel.service.api.http.authenticator import TENANT
 from carousel.service.sessions.record import Record
 from carousel.service.sessions.stores.base import Write
 from carousel.service.sessions.stores.memory import MemoryStore

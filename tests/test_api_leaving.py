@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from carousel.service.api.http.answer import Answer
-from carousel.service.api.http.guard import TENANT
+from carousel.service.api.http.authenticator import TENANT
 from tests.inside import Service, serve
 from tests.rig import settle
 

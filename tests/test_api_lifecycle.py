@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from carousel.service.api.http.body import Bodies
-from carousel.service.api.http.budget import Budget
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
+from carousel.service.api.http.memory_budget import MemoryBudget
 from carousel.service.errors import DeadlineExceeded, PayloadTooLarge, QueueFull
 from tests.client import refused
 from tests.inside import ONE, Service, serve
@@ -103,7 +103,7 @@ def test_client_that_left_is_not_run() -> None:
 
 def test_bodies_are_bounded_together() -> None:
     """What large bodies hold is bounded over all requests, and given back when they end."""
-    budget = Budget(150_000)
+    budget = MemoryBudget(150_000)
     bodies = Bodies(budget, max_bytes=100_000, timeout_s=1)
 
     async def scenario() -> None:
@@ -127,7 +127,7 @@ def test_bodies_are_bounded_together() -> None:
 
 def test_body_that_does_not_come_is_given_up() -> None:
     """A body that stops in the middle is given up after the deadline."""
-    budget = Budget(1000)
+    budget = MemoryBudget(1000)
     bodies = Bodies(budget, max_bytes=100, timeout_s=0.01)
 
     async def scenario() -> None:

@@ -17,7 +17,7 @@ from carousel.service.backends.base import BackendRefused, DeviceFailed
 from carousel.service.backends.torchscript import TorchPool, tells_device_loss
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.engine import Result
-from carousel.service.engine.loaded import Loaded, LoadOptions, load_model
+from carousel.service.engine.loaded_model import LoadedModel, LoadOptions, load_model
 from tests.layouts import LAYOUTS, lstm, minus_infinity
 from tests.programs import Arrays, Case, close, random_inputs
 from tests.rig import play
@@ -34,18 +34,20 @@ PLACES = [
 ]
 
 
-def _load(tmp_path: Path, case: Case, options: LoadOptions) -> Loaded:
+def _load(tmp_path: Path, case: Case, options: LoadOptions) -> LoadedModel:
     manifest, files = case.artifact()
     return load_model(Repository(tmp_path).add(manifest, files), options)
 
 
-async def _infer(loaded: Loaded, inputs: Arrays, num_steps: int, state: bytes | None) -> Result:
+async def _infer(
+    loaded: LoadedModel, inputs: Arrays, num_steps: int, state: bytes | None
+) -> Result:
     return await loaded.engine.infer(
         inputs, num_steps, deadline=time.monotonic() + 30, state=state, wants_state=True
     )
 
 
-def _check_rows(loaded: Loaded, case: Case) -> None:
+def _check_rows(loaded: LoadedModel, case: Case) -> None:
     """Twelve rows of mixed lengths at once, twice over, each beside the module alone on it."""
 
     async def scenario() -> None:

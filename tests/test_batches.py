@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from benchmarks.batches import ARRIVALS, MAX_ROWS, PAGE, draw, simulate
-from carousel.service.engine.loaded import LoadOptions
+from carousel.service.engine.loaded_model import LoadOptions
 
 
 def test_file_is_what_the_command_draws() -> None:

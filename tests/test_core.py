@@ -6,7 +6,7 @@ import pytest
 from carousel.models.row import Array
 from carousel.service.backends.base import DeviceFailed
 from carousel.service.backends.numpy_pool import NumpyPool
-from carousel.service.engine.budget import ChunkBudget
+from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.core import Core
 from carousel.service.engine.request import NO_SLOT, Request
 from carousel.service.engine.scheduler import Limits, Scheduler

@@ -11,7 +11,7 @@ import numpy as np
 
 from carousel.models.repository import Repository
 from carousel.models.row import Array
-from carousel.service.engine.loaded import LoadOptions, load_model
+from carousel.service.engine.loaded_model import LoadOptions, load_model
 from carousel.service.engine.request import NO_SLOT, Request
 from tests.layouts import lstm
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from carousel.service.address import parse_address
 from carousel.service.errors import SettingError
 from carousel.service.sessions.stores.sqlite.file import FORMAT
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
+from carousel.service.store_address import parse_address
 from tests.client import MODEL, Client, numbers
 from tests.durable import (
     PAGE,

@@ -13,7 +13,7 @@ from carousel.export.artifact.record import Proven
 from carousel.export.errors import ExportRefused, InvalidRequest
 from carousel.models.manifest import ProgramKind
 from carousel.models.repository import Repository
-from carousel.service.engine.loaded import LoadOptions, load_model
+from carousel.service.engine.loaded_model import LoadOptions, load_model
 from tests.export_fixed import FULL, MEMORY, Attends, B, H, S, X
 from tests.export_run import Tensors, proven, run
 

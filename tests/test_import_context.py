@@ -20,7 +20,7 @@ from carousel.models.manifest import dump_manifest, is_altered
 from carousel.models.repository import Repository
 from carousel.models.row import Array
 from carousel.service.backends.base import BackendRefused
-from carousel.service.engine.loaded import LoadOptions, load_model
+from carousel.service.engine.loaded_model import LoadOptions, load_model
 from tests.foreign_models import ahead, tagger
 from tests.foreign_nets import Ahead
 from tests.rig import play

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from carousel.models.row import Array
-from carousel.service.engine.loaded import LoadOptions, load_model
+from carousel.service.engine.loaded_model import LoadOptions, load_model
 from tests import foreign_nan
 from tests.foreign import Foreign, farthest
 from tests.importing import Outcome, run_import

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from carousel.service.engine.loaded import LoadOptions, load_model
+from carousel.service.engine.loaded_model import LoadOptions, load_model
 from tests.advice import check_words, follow, refusal
 from tests.foreign_odd_scripts import SCRIPTS
 from tests.importing import run_import

@@ -9,7 +9,7 @@ import torch
 
 from carousel.export.importer import import_model
 from carousel.models.manifest import Program
-from carousel.service.engine.loaded import LoadOptions, load_model
+from carousel.service.engine.loaded_model import LoadOptions, load_model
 from tests.foreign import Arrays, Foreign, farthest, load_script
 from tests.foreign_graphs import cell
 from tests.foreign_rounding import (

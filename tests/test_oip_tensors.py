@@ -8,7 +8,7 @@ import pytest
 
 from carousel.models.row import Array
 from carousel.models.spec import Dtype, InputSpec, ModelSpec, OutputSpec, StateSpec
-from carousel.service.api.v2.binary import Pieces
+from carousel.service.api.v2.binary_tensors import BinaryTensors
 from carousel.service.api.v2.outputs import OutputTensor, RowResult, StateOutput
 from carousel.service.api.v2.tensors import InputTensor, StateTensor
 from carousel.service.errors import InvalidRequest, OutOfRange, ShapeMismatch
@@ -41,9 +41,9 @@ def make_spec(dtype: Dtype = "float32", *, fold: int = 1, has_batch: bool = True
 def read(entry: dict[str, Any], spec: ModelSpec, binary: bytes | None = None) -> list[Array]:
     """The rows that an entry of the input is."""
     given = InputTensor(spec, spec.inputs[0], max_steps=100)
-    pieces = Pieces(binary)
-    rows = given.rows(given.read(entry, pieces))
-    pieces.check_end()
+    tensors = BinaryTensors(binary)
+    rows = given.rows(given.read(entry, tensors))
+    tensors.check_end()
     return rows
 
 
@@ -63,7 +63,7 @@ def test_every_datatype_both_ways(dtype: Dtype) -> None:
         assert (row.dtype, row.shape) == (x.dtype, (2, 3))
         assert row.tobytes() == x.tobytes()
     given = InputTensor(spec, spec.inputs[0], max_steps=100)
-    given.read(binary_tensor("x", x), Pieces(x.tobytes()))
+    given.read(binary_tensor("x", x), BinaryTensors(x.tobytes()))
     again = given.read_short(binary_tensor("x", x), x.tobytes())
     assert again is not None
     assert again.inputs["x"].tobytes() == x.tobytes()
@@ -97,14 +97,14 @@ def test_folded_states_keep_a_sessions_rows_together() -> None:
     state = spec.states[0]
     whole = np.arange(36, dtype=np.float32).reshape(2, 6, 3)  # (2, B * fold, 3)
     given = StateTensor(spec, state, max_steps=100)
-    rows = given.rows(given.read(tensor("s", whole), Pieces(None)))
+    rows = given.rows(given.read(tensor("s", whole), BinaryTensors(None)))
     assert [row.tolist() for row in rows] == [
         whole[:, 2 * n : 2 * n + 2].tolist() for n in range(3)
     ]
     back = StateOutput(state, "s_out").whole([RowResult({}, {"s": row}) for row in rows])
     assert back.tolist() == whole.tolist()
     with pytest.raises(ShapeMismatch, match=r"expected \[2, 2 \* batch, 3\]"):
-        given.read(tensor("s", whole[:, :5]), Pieces(None))
+        given.read(tensor("s", whole[:, :5]), BinaryTensors(None))
 
 
 @pytest.mark.parametrize(
@@ -149,10 +149,10 @@ def test_a_shape_is_right_only_as_it_is() -> None:
     x = np.ones((1, 1, 3), np.float32)
     spec = make_spec()
     given = InputTensor(spec, spec.inputs[0], max_steps=100)
-    given.read(tensor("x", x), Pieces(None))
+    given.read(tensor("x", x), BinaryTensors(None))
     for shape in ([1.0, 1, 3], [True, 1, 3], [1, 1, 3.0]):
         with pytest.raises(ShapeMismatch):
-            given.read(tensor("x", x) | {"shape": shape}, Pieces(None))
+            given.read(tensor("x", x) | {"shape": shape}, BinaryTensors(None))
         entry = binary_tensor("x", x) | {"shape": shape}
         assert given.read_short(entry, x.tobytes()) is None
 
@@ -163,7 +163,7 @@ def test_the_short_way_takes_nothing_that_the_long_one_refuses() -> None:
     spec = make_spec()
     given = InputTensor(spec, spec.inputs[0], max_steps=100)
     entry = binary_tensor("x", x)
-    given.read(entry, Pieces(x.tobytes()))
+    given.read(entry, BinaryTensors(x.tobytes()))
     assert given.read_short(entry, x.tobytes()) is not None
     for change in (
         {"datatype": "FP64"},
@@ -190,7 +190,7 @@ def test_the_short_way_of_json_is_as_strict() -> None:
     spec = make_spec()
     given = InputTensor(spec, spec.inputs[0], max_steps=100)
     entry = tensor("x", x)
-    given.read(entry, Pieces(None))
+    given.read(entry, BinaryTensors(None))
     assert given.read_short(entry, None) is not None
     for data in (
         [1.0] * 2,

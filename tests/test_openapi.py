@@ -7,10 +7,10 @@ import pytest
 
 from carousel.service import errors
 from carousel.service.api.control import ROUTES
-from carousel.service.api.http.guard import OPEN_PATHS
+from carousel.service.api.http.authenticator import OPEN_PATHS
 from carousel.service.api.openapi.v1 import data_operations
 from carousel.service.api.openapi.v2 import oip_operations
-from carousel.service.api.v1.wire import BulkBody, BulkStep, InferBody, StepBody
+from carousel.service.api.v1.data_bodies import BulkBody, BulkStep, InferBody, StepBody
 from carousel.service.api.v2.fault import is_oip
 from tests.live import Live
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carousel.service.engine.budget import ChunkBudget
+from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.engine.scheduler import Limits, Row, Scheduler
 from carousel.service.errors import DeadlineExceeded

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from carousel.models.row import Array
 from carousel.models.spec import InputSpec, ModelSpec
 from carousel.service.api.http.answer import Answer
-from carousel.service.api.http.guard import TENANT
+from carousel.service.api.http.authenticator import TENANT
 from carousel.service.api.streams.closing import Close
 from carousel.service.api.streams.message import Frame
 from carousel.service.api.streams.stream import Stream
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from tests.fakes import WITNESS, FaultyStore, WitnessBackend
 from tests.inside import Service
 from tests.rig import Rig, play, until, witness_engine, witness_model
@@ -39,7 +39,7 @@ class WideBackend(WitnessBackend):
         return super().run({"x": inputs["x"][:, :, :2]}, states, lengths)
 
 
-def other(spec: ModelSpec) -> Loaded:
+def other(spec: ModelSpec) -> LoadedModel:
     """A model of another name and of another interface."""
     backend = WideBackend() if spec is WIDE else WitnessBackend()
     return witness_model(witness_engine(backend, spec=spec), name="other", state_id="o", spec=spec)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carousel.service.address import parse_address
 from carousel.service.sessions.stores.base import Store
 from carousel.service.sessions.stores.choose import open_store
+from carousel.service.store_address import parse_address
 from tests.client import MODEL, TOLERANCE, Client, numbers, refused
 from tests.live import ROOT, Live, run_to_end
 from tests.redis_server import RedisServer, free_port, require_redis
@@ -75,7 +75,7 @@ def test_each_setting_names_its_store(tmp_path: Path) -> None:
 _IMPORTED = """
 import asyncio, sys
 from pathlib import Path
-from carousel.service.address import parse_address
+from carousel.service.store_address import parse_address
 from carousel.service.sessions.stores.choose import open_store
 store = open_store(parse_address(sys.argv[1]), data_dir=Path(sys.argv[2]), durability="process",
     store_bytes=1, memory_models=frozenset(), redis_password="", redis_unsafe=False)

@@ -5,10 +5,10 @@ import asyncio
 import numpy as np
 from websockets.frames import Frame, Opcode
 
-from carousel.service.api.http.budget import Budget
-from carousel.service.api.http.guard import Guard
+from carousel.service.api.http.authenticator import Authenticator
+from carousel.service.api.http.memory_budget import MemoryBudget
 from carousel.service.api.streams.call import read_headers, with_key
-from carousel.service.api.streams.pieces import MAX_FRAMES
+from carousel.service.api.streams.fragments import MAX_FRAMES
 from tests.rawstream import RawStream, dial, message
 from tests.rig import until
 from tests.site import Site, on_a_socket, total
@@ -46,7 +46,7 @@ def test_messages_that_are_not_whole_are_bounded_together() -> None:
     """Whoever asks for more than is left is closed 1013; the others go on."""
 
     async def scenario(site: Site) -> None:
-        budget = site.service.app.streams.services.budget = Budget(150_000)
+        budget = site.service.app.streams.services.budget = MemoryBudget(150_000)
         for name in ("a", "b", "c"):
             await site.open(name)
         async with dial(site, "/v1/sessions/a/stream") as first:
@@ -103,7 +103,7 @@ def test_frames_that_wait_are_counted_and_held_back() -> None:
     """Without room for more nothing is read; all of it is answered in the end, in order."""
 
     async def scenario(site: Site) -> None:
-        budget = site.service.app.streams.services.budget = Budget(100_000)
+        budget = site.service.app.streams.services.budget = MemoryBudget(100_000)
         await site.open("s")
         async with dial(site, "/v1/sessions/s/stream") as raw:
             await raw.text()
@@ -129,7 +129,7 @@ def test_subprotocols_may_come_on_several_lines() -> None:
     name = "Sec-WebSocket-Protocol"
     lines = [(name, "bearer.b3Blbi1zZXNhbWU"), ("Host", "example.org"), (name, "carousel.v1")]
     for each in (lines, lines[::-1]):
-        Guard("open-sesame").admit(with_key(read_headers(each)))
+        Authenticator("open-sesame").admit(with_key(read_headers(each)))
 
 
 async def _write(raw: RawStream, frame: bytes, count: int) -> None:

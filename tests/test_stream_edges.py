@@ -9,7 +9,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from carousel.service.api.http.guard import TENANT
+from carousel.service.api.http.authenticator import TENANT
 from tests.fakes import PATIENCE_S
 from tests.rig import Rig, settle, until
 from tests.site import Site, on_a_socket, total

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from websockets.frames import Opcode
 
-from carousel.service.api.http.guard import TENANT
+from carousel.service.api.http.authenticator import TENANT
 from carousel.service.api.streams.closing import Close
 from carousel.service.api.streams.connection import StreamConnection
 from carousel.service.api.streams.message import Frame

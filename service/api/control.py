@@ -5,28 +5,27 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from carousel.service.api.http.parts import Parts
+from carousel.service.api.http.dependencies import Dependencies
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.http.responses import to_response
-from carousel.service.api.ops import pages
-from carousel.service.api.ops import probes as operation
+from carousel.service.api.ops import pages, probes
 from carousel.service.api.streams.call import is_stream
-from carousel.service.api.v1 import models, sessions, state
-from carousel.service.api.v1.messages import PageQuery, invalid
-from carousel.service.api.v2 import routes
+from carousel.service.api.v1 import model_routes, session_routes, state_routes
+from carousel.service.api.v1.control_bodies import PageQuery, invalid
+from carousel.service.api.v2 import metadata_routes
 from carousel.service.api.v2.fault import error_answer
 from carousel.service.errors import CarouselError, MethodNotAllowed, NotFound
 
-_MODULES = (models, sessions, state, routes, operation, pages)
+_MODULES = (model_routes, session_routes, state_routes, metadata_routes, probes, pages)
 
 # Every route of the control plane.
 ROUTES = [route for each in _MODULES for route in each.router.routes if isinstance(route, APIRoute)]
 
 
-def create_control(parts: Parts) -> FastAPI:
+def create_control(dependencies: Dependencies) -> FastAPI:
     """The application; its schema is made elsewhere (openapi/schema.py), data plane and all."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.state.parts = parts
+    app.state.dependencies = dependencies
     for module in _MODULES:
         app.include_router(module.router)
     app.add_exception_handler(CarouselError, _on_error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from carousel.models.artifact import ArtifactError
 from carousel.models.repository import Refused, Repository
 from carousel.service.backends.base import BackendRefused
-from carousel.service.engine.loaded import Loaded, LoadOptions, load_model
+from carousel.service.engine.loaded_model import LoadedModel, LoadOptions, load_model
 from carousel.service.errors import ModelNotFound
 
 log = logging.getLogger("carousel.catalog")
@@ -20,16 +20,16 @@ class Catalog:
         self.refused: list[Refused] = []
         self._repository = repository
         self._options = options
-        self._loaded: dict[str, dict[int, Loaded]] = {}
+        self._loaded: dict[str, dict[int, LoadedModel]] = {}
 
     def __repr__(self) -> str:
         return f"<Catalog models={sorted(self._loaded)} refused={len(self.refused)}>"
 
-    def current(self) -> list[Loaded]:
+    def current(self) -> list[LoadedModel]:
         """The highest version of each model, by name."""
         return [versions[max(versions)] for _, versions in sorted(self._loaded.items())]
 
-    def all(self) -> list[Loaded]:
+    def all(self) -> list[LoadedModel]:
         """Every loaded version of every model."""
         return [each for versions in self._loaded.values() for each in versions.values()]
 
@@ -37,7 +37,7 @@ class Catalog:
         """The loaded versions of a model, ascending; empty if there is none."""
         return sorted(self._loaded.get(name, ()))
 
-    def get(self, name: str, version: int | None = None) -> Loaded:
+    def get(self, name: str, version: int | None = None) -> LoadedModel:
         """A model, its highest version unless one is named; raises ModelNotFound."""
         versions = self._loaded.get(name)
         if versions is None:
@@ -50,7 +50,7 @@ class Catalog:
             raise ModelNotFound(f"the model {name!r} has the versions {sorted(versions)}")
         return versions[version]
 
-    def successor(self, name: str, version: int, state_id: str) -> Loaded | None:
+    def successor(self, name: str, version: int, state_id: str) -> LoadedModel | None:
         """Where a session of this version goes on: there, or the highest that its state fits."""
         versions = self._loaded.get(name, {})
         if version in versions and versions[version].state_id == state_id:
@@ -58,11 +58,11 @@ class Catalog:
         fitting = [each for each, loaded in versions.items() if loaded.state_id == state_id]
         return versions[max(fitting)] if fitting else None
 
-    def load(self, report: Callable[[Loaded], None] = lambda loaded: None) -> "Change":
+    def load(self, report: Callable[[LoadedModel], None] = lambda loaded: None) -> "CatalogUpdate":
         """Find what the repository holds now; blocks, and changes nothing until `publish`."""
         sound, refused = self._repository.scan()
-        table: dict[str, dict[int, Loaded]] = {}
-        added: list[Loaded] = []
+        table: dict[str, dict[int, LoadedModel]] = {}
+        added: list[LoadedModel] = []
         for artifact in sound:
             known = self._loaded.get(artifact.name, {}).get(artifact.version)
             if known is None:
@@ -74,9 +74,9 @@ class Catalog:
                 added.append(known)
                 report(known)
             table.setdefault(artifact.name, {})[artifact.version] = known
-        return Change(table, added, refused)
+        return CatalogUpdate(table, added, refused)
 
-    def publish(self, change: "Change") -> list[Loaded]:
+    def publish(self, change: "CatalogUpdate") -> list[LoadedModel]:
         """Serve what `load` found, from the event loop; returns the models that are gone."""
         gone = [each for each in self.all() if each not in change.all()]
         for each in gone:
@@ -90,13 +90,13 @@ class Catalog:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CatalogUpdate:
     """What a look at the repository found: the new table, what in it is new, what was refused."""
 
-    table: dict[str, dict[int, Loaded]]
-    added: list[Loaded]
+    table: dict[str, dict[int, LoadedModel]]
+    added: list[LoadedModel]
     refused: list[Refused]
 
-    def all(self) -> list[Loaded]:
+    def all(self) -> list[LoadedModel]:
         """Every model of the new table."""
         return [each for versions in self.table.values() for each in versions.values()]

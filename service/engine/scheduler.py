@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from carousel.service.engine.budget import ChunkBudget
+from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import DeadlineExceeded
 

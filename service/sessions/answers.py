@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from carousel.models.row import Array
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.sessions.record import Head
 
 
@@ -66,4 +66,4 @@ class Resume:
 
     info: SessionInfo
     head: Head
-    loaded: Loaded
+    loaded: LoadedModel

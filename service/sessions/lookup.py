@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from carousel.service.engine.catalog import Catalog
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.errors import (
     CarouselError,
     ModelMismatch,
@@ -143,7 +143,7 @@ class Lookup:
             )
         return record
 
-    def successor(self, head: Head) -> Loaded:
+    def successor(self, head: Head) -> LoadedModel:
         """The model that a stored session goes on with; raises ModelMismatch if none fits its
         state.
         """
@@ -217,7 +217,7 @@ class Lookup:
         session.head = record.head
         session.row = record.state
 
-    def _fitting(self, record: Record) -> Loaded:
+    def _fitting(self, record: Record) -> LoadedModel:
         """The model that a record goes on with; raises ModelMismatch or StateCorrupt."""
         loaded = self.successor(record.head)
         if len(record.state) != loaded.layout.nbytes:

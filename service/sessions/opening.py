@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.errors import NotStreamable, StateCorrupt
 from carousel.service.sessions.commits import new_revision
 from carousel.service.sessions.lookup import Lookup
@@ -23,7 +23,7 @@ class Opener:
         return f"<Opener {self._store!r}>"
 
     def record(
-        self, key: Key, loaded: Loaded, row: bytes, position: int, ttl_s: float | None
+        self, key: Key, loaded: LoadedModel, row: bytes, position: int, ttl_s: float | None
     ) -> Record:
         """A session as it is when it is opened; `ttl_s` None: the service's own."""
         now = self._clock()
@@ -67,7 +67,7 @@ class Opener:
         return found.head.expires_at > self._clock()
 
 
-def require_streamable(loaded: Loaded) -> None:
+def require_streamable(loaded: LoadedModel) -> None:
     """Raise NotStreamable for a model that no session can be opened on."""
     if not loaded.spec.is_streamable:
         reason = loaded.spec.streaming_reason or "it has no state"

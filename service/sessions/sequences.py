@@ -15,8 +15,8 @@ import numpy as np
 
 from carousel.models.row import Array
 from carousel.service.engine.engine import Result
-from carousel.service.engine.loaded import Loaded
-from carousel.service.engine.start import start_row
+from carousel.service.engine.loaded_model import LoadedModel
+from carousel.service.engine.start_state import start_row
 from carousel.service.errors import ReplyNotKept, SessionExpired, SessionNotFound, StateCorrupt
 from carousel.service.sessions.answers import StepReply
 from carousel.service.sessions.commits import new_revision
@@ -61,7 +61,7 @@ class _First:
     """
 
     fresh: Record
-    loaded: Loaded
+    loaded: LoadedModel
     step: Step
     row: bytes | None
 
@@ -117,7 +117,7 @@ class Sequences:
         """The sequence's session if it is in memory and may be used."""
         return self._lookup.peek(*key)
 
-    async def model(self, key: Key, *, ends: bool) -> Loaded:
+    async def model(self, key: Key, *, ends: bool) -> LoadedModel:
         """The model that a sequence runs on, also one that has ended, for a step that `ends` it.
 
         Raises SessionNotFound, SessionExpired, ModelMismatch, StateCorrupt.
@@ -147,7 +147,7 @@ class Sequences:
             return repeat
 
     async def start(
-        self, key: Key, loaded: Loaded, step: Step, row: bytes | None = None
+        self, key: Key, loaded: LoadedModel, step: Step, row: bytes | None = None
     ) -> Started:
         """Begin a sequence with its first step, whatever was there, at the model's initial state or
         at `row`.
@@ -234,6 +234,6 @@ class Sequences:
         return True
 
 
-def _reply(loaded: Loaded, step: Step, record: Record, result: Result) -> StepReply:
+def _reply(loaded: LoadedModel, step: Step, record: Record, result: Result) -> StepReply:
     state = loaded.layout.unpack(record.state) if step.return_state else None
     return StepReply(outputs=result.outputs, position=record.head.position, state=state)

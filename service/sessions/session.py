@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.request import NO_SLOT
 from carousel.service.errors import DeadlineExceeded
 from carousel.service.sessions.record import Head
@@ -20,7 +20,7 @@ class Session:
 
     __slots__ = ("busy", "dropped", "head", "loaded", "row", "slot", "waiters")
 
-    def __init__(self, head: Head, loaded: Loaded, row: bytes) -> None:
+    def __init__(self, head: Head, loaded: LoadedModel, row: bytes) -> None:
         self.head = head
         self.loaded = loaded
         self.slot = NO_SLOT

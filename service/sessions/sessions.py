@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from carousel.models.row import Array
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.engine import Engine
-from carousel.service.engine.start import restart_row, start_row
+from carousel.service.engine.start_state import restart_row, start_row
 from carousel.service.errors import (
     InvalidRequest,
     ModelMismatch,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from carousel.models.row import Array
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.request import NO_SLOT, Abandoned, Request
 from carousel.service.errors import ModelMismatch, PositionConflict, StateCorrupt, StoreUnavailable
 from carousel.service.sessions.answers import StepReply
@@ -84,7 +84,7 @@ class Stepper:
             raise
         return request
 
-    def _judge_anew(self, session: Session, step: Step, loaded: Loaded, done: Done) -> None:
+    def _judge_anew(self, session: Session, step: Step, loaded: LoadedModel, done: Done) -> None:
         """Go on, awaiting, with a step that was begun and whose write was lost."""
 
         def tell(task: "asyncio.Task[StepReply]") -> None:
@@ -96,7 +96,9 @@ class Stepper:
         self._tasks.add(task)
         task.add_done_callback(tell)
 
-    async def _step(self, session: Session, step: Step, loaded: Loaded, *, lost: bool) -> StepReply:
+    async def _step(
+        self, session: Session, step: Step, loaded: LoadedModel, *, lost: bool
+    ) -> StepReply:
         """As `step`; `loaded`: the model that its inputs were read for. `lost`: the turn is held
         already, by this step, whose write was lost.
         """
@@ -226,7 +228,7 @@ class Stepper:
             ticket.done(request)
 
 
-def _require_same(session: Session, loaded: Loaded) -> None:
+def _require_same(session: Session, loaded: LoadedModel) -> None:
     """Raise ModelMismatch where the inputs were read for another model than the session has now."""
     if session.loaded is not loaded and session.loaded.spec != loaded.spec:
         raise ModelMismatch(

@@ -4,7 +4,7 @@ from carousel.models.spec import ModelSpec
 from carousel.service.api.encoding.inputs import Inputs
 from carousel.service.api.encoding.outputs import Outputs
 from carousel.service.api.encoding.states import States
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 
 
 class Codec:
@@ -26,17 +26,17 @@ class Codecs:
 
     def __init__(self, *, max_steps: int) -> None:
         self.max_steps = max_steps
-        self._codecs: dict[Loaded, Codec] = {}
+        self._codecs: dict[LoadedModel, Codec] = {}
 
     def __repr__(self) -> str:
         return f"<Codecs {len(self._codecs)}>"
 
-    def of(self, loaded: Loaded) -> Codec:
+    def of(self, loaded: LoadedModel) -> Codec:
         """The codec of a model."""
         codec = self._codecs.get(loaded)
         return self._make(loaded) if codec is None else codec
 
-    def _make(self, loaded: Loaded) -> Codec:
+    def _make(self, loaded: LoadedModel) -> Codec:
         self._codecs = {each: codec for each, codec in self._codecs.items() if not each.retired}
         codec = self._codecs[loaded] = Codec(loaded.spec, max_steps=self.max_steps)
         return codec

@@ -18,7 +18,7 @@ from carousel.service.errors import (
 
 
 @dataclass(slots=True)
-class Sequence:
+class InputSequence:
     """Inputs by name in wire layout, and how many time steps they have (1 without time)."""
 
     inputs: dict[str, Array]
@@ -36,7 +36,7 @@ class StepRules:
     def __repr__(self) -> str:
         return f"<StepRules least={self._least} most={self._most} counting={self._counting}>"
 
-    def check(self, sequence: Sequence, where: str) -> Sequence:
+    def check(self, sequence: InputSequence, where: str) -> InputSequence:
         """The sequence; raises ShapeMismatch where the model takes none so short, SequenceTooLong
         where it takes none so long, OutOfRange where an input counts more steps than there are.
         """
@@ -78,12 +78,12 @@ class Inputs:
     def __repr__(self) -> str:
         return f"<Inputs {self._tensors}>"
 
-    def read_json(self, value: Any, where: str, *, bools: bool) -> Sequence:
+    def read_json(self, value: Any, where: str, *, bools: bool) -> InputSequence:
         """The inputs of a JSON value: an array, or an object of arrays by input name."""
         if self._single is not None and type(value) is not dict:
             name, tensor = self._single
             array = tensor.read_json(value, where, bools=bools)
-            sequence = Sequence({name: array}, len(array) if tensor.has_time else 1)
+            sequence = InputSequence({name: array}, len(array) if tensor.has_time else 1)
             return self._rules.check(sequence, where)
         if type(value) is not dict:
             raise InvalidRequest(
@@ -98,7 +98,7 @@ class Inputs:
             where,
         )
 
-    def read_bytes(self, body: bytes) -> Sequence:
+    def read_bytes(self, body: bytes) -> InputSequence:
         """The inputs of a raw body: the one input of the model."""
         if self._single is None:
             raise UnsupportedMediaType(
@@ -107,10 +107,10 @@ class Inputs:
             )
         name, tensor = self._single
         array = tensor.read_bytes(body, "the body")
-        sequence = Sequence({name: array}, len(array) if tensor.has_time else 1)
+        sequence = InputSequence({name: array}, len(array) if tensor.has_time else 1)
         return self._rules.check(sequence, "the body")
 
-    def read_tensors(self, entries: dict[str, Entry]) -> Sequence:
+    def read_tensors(self, entries: dict[str, Entry]) -> InputSequence:
         """The inputs among the tensors of a safetensors body, which holds nothing else."""
         self._check_names(entries.keys(), "the body")
         arrays: dict[str, Array] = {}
@@ -119,13 +119,13 @@ class Inputs:
             arrays[name] = tensor.read_tensor(entry.data, entry.dtype, entry.sizes, name)
         return self._sequence(arrays, "the body")
 
-    def _sequence(self, arrays: dict[str, Array], where: str) -> Sequence:
+    def _sequence(self, arrays: dict[str, Array], where: str) -> InputSequence:
         lengths = {
             name: len(arrays[name]) for name, tensor in self._tensors.items() if tensor.has_time
         }
         if len(set(lengths.values())) > 1:
             raise ShapeMismatch(f"{where}: time steps {lengths} given; expected one number of them")
-        return self._rules.check(Sequence(arrays, next(iter(lengths.values()), 1)), where)
+        return self._rules.check(InputSequence(arrays, next(iter(lengths.values()), 1)), where)
 
     def _check_names(self, given: Any, where: str) -> None:
         for name in sorted(given - self._tensors.keys()):

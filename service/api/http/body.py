@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-from carousel.service.api.http.budget import COUNTED_BYTES, Budget
-from carousel.service.api.http.watch import Receive
+from carousel.service.api.http.disconnect_watcher import Receive
+from carousel.service.api.http.memory_budget import COUNTED_BYTES, MemoryBudget
 from carousel.service.errors import DeadlineExceeded, PayloadTooLarge
 
 
@@ -15,7 +15,7 @@ class Disconnected(Exception):
 class Bodies:
     """Reads bodies; each of them is bounded, and so is what the large ones hold together."""
 
-    def __init__(self, budget: Budget, *, max_bytes: int, timeout_s: float) -> None:
+    def __init__(self, budget: MemoryBudget, *, max_bytes: int, timeout_s: float) -> None:
         self._budget = budget
         self._max_bytes = max_bytes
         self._max_digits = len(str(max_bytes))

@@ -18,7 +18,7 @@ _HEADER: Header = (b"content-type", CONTENT_TYPE.encode())
 _MAX_DETAIL_CHARACTERS = 1000
 
 
-def describe(error: CarouselError, *, is_step: bool) -> dict[str, object]:
+def problem_members(error: CarouselError, *, is_step: bool) -> dict[str, object]:
     """The members of the problem; those of a step say whether the state may have moved."""
     members: dict[str, object] = {
         "type": f"urn:carousel:problem:{error.code}",
@@ -43,7 +43,7 @@ def problem(error: CarouselError, *, is_step: bool = False) -> Answer:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", str(error.fields["allow"]).encode("latin-1")))
-    return Answer(error.status, orjson.dumps(describe(error, is_step=is_step)), headers)
+    return Answer(error.status, orjson.dumps(problem_members(error, is_step=is_step)), headers)
 
 
 def unexpected(error: BaseException, *, where: str) -> CarouselError:

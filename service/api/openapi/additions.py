@@ -9,8 +9,8 @@ from carousel.service.api.encoding.media import Media
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import POSITION_HEADER, Node, encodings
 from carousel.service.api.v1.bulk import BULK_PATH
+from carousel.service.api.v1.control_bodies import ForkSession, OpenSession, WriteState
 from carousel.service.api.v1.infer import INFER_PATH, INFER_VERSION_PATH
-from carousel.service.api.v1.messages import ForkSession, OpenSession, WriteState
 from carousel.service.api.v1.step import STEP_PATH
 from carousel.service.api.v1.views import StateView
 from carousel.service.api.v2.infer import OIP_INFER_PATH, OIP_INFER_VERSION_PATH

@@ -8,17 +8,25 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from carousel.service.api.http.guard import OPEN_PATHS
+from carousel.service.api.http.authenticator import OPEN_PATHS
 from carousel.service.api.http.problem import CONTENT_TYPE
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.additions import ADDITIONS, ALWAYS, Addition
 from carousel.service.api.openapi.nodes import Node, ref
 from carousel.service.api.openapi.v1 import data_operations
 from carousel.service.api.openapi.v2 import oip_operations
-from carousel.service.api.v1 import wire
-from carousel.service.api.v1.messages import ForkSession, OpenSession, WriteState
+from carousel.service.api.v1.control_bodies import ForkSession, OpenSession, WriteState
+from carousel.service.api.v1.data_bodies import (
+    BulkBody,
+    BulkResults,
+    InferBody,
+    InferResult,
+    Problem,
+    StepBody,
+    StepResult,
+)
+from carousel.service.api.v2.bodies import OipError, OipRequest, OipResponse
 from carousel.service.api.v2.fault import is_oip
-from carousel.service.api.v2.messages import OipError, OipRequest, OipResponse
 from carousel.service.errors import CarouselError
 from carousel.service.release import release
 
@@ -28,13 +36,13 @@ Send whole sequences to `infer`, or open a session and feed it step by step. Arr
 as raw little-endian bytes (`application/octet-stream`) or as safetensors."""
 
 _MODELS: tuple[type[BaseModel], ...] = (
-    OpenSession, ForkSession, WriteState, wire.StepBody, wire.StepResult, wire.InferBody,
-    wire.InferResult, wire.BulkBody, wire.BulkResults, wire.Problem, OipRequest, OipResponse,
+    OpenSession, ForkSession, WriteState, StepBody, StepResult, InferBody,
+    InferResult, BulkBody, BulkResults, Problem, OipRequest, OipResponse,
     OipError,
 )  # fmt: skip
 _REF = "#/components/schemas/{model}"
 _NONE = Addition()
-_PROBLEM: Node = {CONTENT_TYPE: {"schema": ref(wire.Problem)}}
+_PROBLEM: Node = {CONTENT_TYPE: {"schema": ref(Problem)}}
 _OIP_ERROR: Node = {"application/json": {"schema": ref(OipError)}}
 
 

@@ -4,9 +4,7 @@ from carousel.service.api.encoding.media import Media
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import POSITION_HEADER, Node, encodings, path_parameters
 from carousel.service.api.v1.bulk import BULK_PATH
-from carousel.service.api.v1.infer import INFER_PATH, INFER_VERSION_PATH
-from carousel.service.api.v1.step import STEP_PATH
-from carousel.service.api.v1.wire import (
+from carousel.service.api.v1.data_bodies import (
     BulkBody,
     BulkResults,
     InferBody,
@@ -14,6 +12,8 @@ from carousel.service.api.v1.wire import (
     StepBody,
     StepResult,
 )
+from carousel.service.api.v1.infer import INFER_PATH, INFER_VERSION_PATH
+from carousel.service.api.v1.step import STEP_PATH
 
 _RAW_INPUT = "Raw: the one input of one sequence, little-endian and row-major."
 _TIMEOUT: Node = {

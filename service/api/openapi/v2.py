@@ -2,8 +2,8 @@
 
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import BINARY, Node, path_parameters, ref
+from carousel.service.api.v2.bodies import OipRequest, OipResponse
 from carousel.service.api.v2.infer import OIP_INFER_PATH, OIP_INFER_VERSION_PATH
-from carousel.service.api.v2.messages import OipRequest, OipResponse
 
 _LENGTH = "Inference-Header-Content-Length"
 _LENGTH_HEADER: Node = {

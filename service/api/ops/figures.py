@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from carousel.service.api.http.lifecycle import Lifecycle
 from carousel.service.api.http.traffic import BOUNDS_S, Traffic
 from carousel.service.engine.catalog import Catalog
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.metrics import Figure, Histogram
 from carousel.service.sessions.health import Health
 from carousel.service.sessions.sessions import Sessions
@@ -84,7 +84,7 @@ def store_figures(stats: StoreStats, health: Health) -> Iterator[Figure | Histog
     yield _total("carousel_store_up", "0 while the store is away", float(health.is_up))
 
 
-def _label(loaded: Loaded) -> tuple[str, ...]:
+def _label(loaded: LoadedModel) -> tuple[str, ...]:
     return loaded.name, str(loaded.version)
 
 

@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 
 from carousel.models.spec import TIME, Axis, InputSpec, ModelSpec
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 
 _PREFERRED = "lstm-10-20-2"
 _MAX_NUMBERS = 256
 
 
-def greet(url: str, loaded: Sequence[Loaded], *, with_key: bool) -> str:
+def greet(url: str, loaded: Sequence[LoadedModel], *, with_key: bool) -> str:
     """The address and two lines of curl, made from the models that are served."""
     count = len(loaded)
     lines = [f"Carousel serves {count} model{'s' * (count != 1)} at {url}   (try it: {url}/docs)"]
@@ -35,7 +35,7 @@ def greet(url: str, loaded: Sequence[Loaded], *, with_key: bool) -> str:
     return "\n".join([*lines, ""])
 
 
-def _choose(loaded: Sequence[Loaded]) -> Loaded | None:
+def _choose(loaded: Sequence[LoadedModel]) -> LoadedModel | None:
     """The model whose input makes the shortest line, if it fits one."""
     short = [each for each in loaded if _num_numbers(each.spec) <= _MAX_NUMBERS]
     return min(

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Response
 
+from carousel.service.api.http.dependencies import Dependencies, Deps
 from carousel.service.api.http.lifecycle import Phase
-from carousel.service.api.http.parts import Given, Parts
 from carousel.service.api.http.responses import json_response
 from carousel.service.api.ops.views import Liveness, Readiness
 from carousel.service.metrics import CONTENT_TYPE
@@ -19,9 +19,9 @@ _UNAVAILABLE = 503
     responses={_UNAVAILABLE: {"model": Liveness, "description": "A device is lost"}},
     summary="Whether the process is of use",
 )
-async def livez(given: Given) -> Response:
+async def livez(deps: Deps) -> Response:
     """If not, start it anew: it has lost the device that a model runs on."""
-    failed = [f"{each.name}/{each.version}" for each in given.catalog.all() if each.engine.failed]
+    failed = [f"{each.name}/{each.version}" for each in deps.catalog.all() if each.engine.failed]
     if failed:
         return json_response({"status": "failed", "failed": failed}, _UNAVAILABLE)
     return json_response({"status": "alive", "failed": []})
@@ -33,16 +33,16 @@ async def livez(given: Given) -> Response:
     responses={_UNAVAILABLE: {"model": Readiness, "description": "Not now"}},
     summary="Whether to send requests here",
 )
-async def readyz(given: Given) -> Response:
+async def readyz(deps: Deps) -> Response:
     """Not while models are loaded, while the service ends, nor when the session store has been away
     for some seconds. Lists the artifacts that were found and are refused, while the others are
     served.
     """
     refused = [
         {"model": each.name, "version": each.version, "reason": each.reason}
-        for each in given.catalog.refused
+        for each in deps.catalog.refused
     ]
-    status = _readiness(given)
+    status = _readiness(deps)
     code = 200 if status == "ready" else _UNAVAILABLE
     return json_response({"status": status, "refused": refused}, code)
 
@@ -53,16 +53,16 @@ async def readyz(given: Given) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     summary="Figures for Prometheus",
 )
-async def show_metrics(given: Given) -> Response:
+async def show_metrics(deps: Deps) -> Response:
     """Requests, models, sessions and the process, in Prometheus' text format."""
-    return Response(given.metrics.render(), headers={"content-type": CONTENT_TYPE})
+    return Response(deps.metrics.render(), headers={"content-type": CONTENT_TYPE})
 
 
-def _readiness(given: Parts) -> str:
-    if given.lifecycle.is_draining:
+def _readiness(deps: Dependencies) -> str:
+    if deps.lifecycle.is_draining:
         return "draining"
-    if given.lifecycle.phase is Phase.LOADING:
+    if deps.lifecycle.phase is Phase.LOADING:
         return "loading"
-    if not given.health.is_up:
+    if not deps.health.is_up:
         return "store unavailable"
-    return "ready" if given.catalog.current() else "no model"
+    return "ready" if deps.catalog.current() else "no model"

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header
+from carousel.service.api.http.authenticator import OPEN_FOLDER, OPEN_PATHS, Authenticator
 from carousel.service.api.http.body import Bodies, Disconnected
+from carousel.service.api.http.disconnect_watcher import DisconnectWatcher, Receive
 from carousel.service.api.http.exchange import Abandonable, Exchange
-from carousel.service.api.http.guard import OPEN_FOLDER, OPEN_PATHS, Guard
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.http.traffic import CLIENT_GONE, Traffic
-from carousel.service.api.http.watch import Receive, Watch
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.v2.fault import error_answer
 from carousel.service.errors import CarouselError, MethodNotAllowed
@@ -67,7 +67,7 @@ class Gate:
         routes: Sequence[DataRoute],
         control: Control,
         *,
-        guard: Guard,
+        authenticator: Authenticator,
         bodies: Bodies,
         lifecycle: Lifecycle,
         traffic: Traffic,
@@ -82,12 +82,12 @@ class Gate:
             for parts in [route.template.split("/")]
         }
         self._control = control
-        self._guard = guard
+        self._authenticator = authenticator
         self._bodies = bodies
         self._lifecycle = lifecycle
         self._traffic = traffic
         self._deadline_s = deadline_s
-        self._watch = Watch()
+        self._watcher = DisconnectWatcher()
 
     def __repr__(self) -> str:
         return f"<Gate {self._lifecycle!r} {self._traffic!r}>"
@@ -134,7 +134,7 @@ class Gate:
 
         fields = dict(headers)
         try:
-            tenant = self._guard.admit(fields)
+            tenant = self._authenticator.admit(fields)
             exchange = Exchange(tenant, parts, b"", fields, body, self._deadline_s)
             request = match.begin(exchange, reply)
         except CarouselError:
@@ -161,13 +161,13 @@ class Gate:
         body = b""
         task = None
         try:
-            tenant = self._guard.admit(headers)
+            tenant = self._authenticator.admit(headers)
             _require_post(scope["method"])
             body = await self._bodies.read(headers, receive)
             if self._lifecycle.phase is not Phase.READY:
                 self._lifecycle.check()
             self._lifecycle.accept()
-            task = self._watch.begin(receive)
+            task = self._watcher.begin(receive)
             return await match.handler(
                 Exchange(tenant, parts, scope["query_string"], headers, body, self._deadline_s)
             )
@@ -176,7 +176,7 @@ class Gate:
         except Disconnected:
             return None
         except asyncio.CancelledError:
-            if task is None or not self._watch.was_dropped(task):
+            if task is None or not self._watcher.was_dropped(task):
                 raise
             return None
         except Exception as error:
@@ -188,7 +188,7 @@ class Gate:
     def _end(self, task: "asyncio.Task[Any] | None", body: bytes) -> None:
         self._bodies.release(body)
         if task is not None:
-            self._watch.end(task)
+            self._watcher.end(task)
             self._lifecycle.answered()
 
     async def _call_control(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -200,7 +200,7 @@ class Gate:
             headers = dict(scope["headers"])
             path = scope["path"]
             if path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
-                scope.setdefault("state", {})["tenant"] = self._guard.admit(headers)
+                scope.setdefault("state", {})["tenant"] = self._authenticator.admit(headers)
             if path not in _WATCHED_PATHS and not path.startswith(OPEN_FOLDER):
                 self._lifecycle.check()
             body = await self._bodies.read(headers, receive)

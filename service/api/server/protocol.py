@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from carousel.service.api.server.direct_reply import DirectReply
 from carousel.service.api.server.gate import Gate
-from carousel.service.api.server.transport import TurnTransport
+from carousel.service.api.server.transport import CoalescingTransport
 from carousel.service.api.streams.call import is_stream
 from carousel.service.api.streams.connection import StreamConnection
 
@@ -41,9 +41,9 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
-        turn_transport = TurnTransport(transport)
-        self.write_now = turn_transport.write_now
-        super().connection_made(turn_transport)
+        coalescing = CoalescingTransport(transport)
+        self.write_now = coalescing.write_now
+        super().connection_made(coalescing)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or was sent away."""
@@ -198,7 +198,7 @@ class Protocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
         self.connections.discard(self)
-        assert isinstance(self.transport, TurnTransport)
+        assert isinstance(self.transport, CoalescingTransport)
         transport = self.transport.release()
         stream = StreamConnection(streams, self.connections)
         transport.set_protocol(stream)

@@ -7,7 +7,7 @@ kernel at once: two system calls and two packets for one small answer.
 import asyncio
 
 
-class TurnTransport(asyncio.Transport):
+class CoalescingTransport(asyncio.Transport):
     """Holds back what is written until the loop's next turn, then writes it as one."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -19,7 +19,7 @@ class TurnTransport(asyncio.Transport):
         self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
-        return f"<TurnTransport held={len(self._held)} {self._transport!r}>"
+        return f"<CoalescingTransport held={len(self._held)} {self._transport!r}>"
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write at the next turn, or with whatever else this one brings."""

@@ -31,7 +31,7 @@ class Attachment:
     async def open(self, path: str, headers: Mapping[bytes, bytes]) -> Stream:
         """Greet the client; raises CarouselError where there is no session to stream to."""
         services = self._services
-        tenant = services.guard.admit(with_key(headers))
+        tenant = services.authenticator.admit(with_key(headers))
         services.lifecycle.check()
         call = self._call = read_call(path)
         session_id = call.session_id

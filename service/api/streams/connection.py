@@ -18,15 +18,15 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from carousel.service.api.http.budget import COUNTED_BYTES
+from carousel.service.api.http.memory_budget import COUNTED_BYTES
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.streams.attachment import Attachment
 from carousel.service.api.streams.call import SUBPROTOCOL, read_headers
 from carousel.service.api.streams.closing import Close, close_for
+from carousel.service.api.streams.fragments import Fragments
 from carousel.service.api.streams.framing import Splitter, frame_header
 from carousel.service.api.streams.liveness import ClientLiveness
 from carousel.service.api.streams.message import Frame, write_error
-from carousel.service.api.streams.pieces import Pieces
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.stream import Stream
 from carousel.service.errors import CarouselError, PayloadTooLarge, QueueFull
@@ -53,7 +53,7 @@ class StreamConnection(asyncio.Protocol):
         self._stream: Stream | None = None
         self._early: list[Frame] = []
         self._early_bytes = 0
-        self._pieces = Pieces()
+        self._fragments = Fragments()
         # What the budget has been told.
         self._counted_bytes = 0
         self._opening: asyncio.Task[None] | None = None
@@ -193,7 +193,7 @@ class StreamConnection(asyncio.Protocol):
             self._liveness.ponged()
         elif self._websocket.state is State.OPEN and event.opcode in _DATA:
             try:
-                frame = self._pieces.add(event)
+                frame = self._fragments.add(event)
             except PayloadTooLarge as error:
                 self._break_off(error)
                 return
@@ -219,7 +219,7 @@ class StreamConnection(asyncio.Protocol):
 
     def _count(self) -> None:
         """Tell the budget what is held, if it is much, of a message not whole or come early."""
-        held = self._splitter.num_unfinished + self._pieces.num_bytes + self._early_bytes
+        held = self._splitter.num_unfinished + self._fragments.num_bytes + self._early_bytes
         if held < COUNTED_BYTES or self._websocket.eof_sent:  # the library forgets what it has then
             held = 0
         grown = held - self._counted_bytes
@@ -236,7 +236,7 @@ class StreamConnection(asyncio.Protocol):
     def _break_off(self, error: CarouselError) -> None:
         """Close amid a message, whose rest is not waited for."""
         self._websocket.fail(close_for(error), f"{error.code}: {error.detail}")
-        self._pieces.clear()
+        self._fragments.clear()
         self._take_early()
         self._flush()
 

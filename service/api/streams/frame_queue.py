@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from carousel.service.api.http.budget import COUNTED_BYTES
+from carousel.service.api.http.memory_budget import COUNTED_BYTES
 from carousel.service.api.streams.message import Frame
 from carousel.service.api.streams.services import StreamServices
 

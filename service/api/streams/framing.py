@@ -21,8 +21,8 @@ _SIZE_16, _SIZE_64 = 126, 127
 class Splitter:
     """Tells whole messages from all else that a client sends, which goes to the library as it is.
 
-    It follows where frames begin and whether a message in pieces is under way; what is wrong with a
-    frame the library finds. `max_bytes`: larger messages are the library's to refuse.
+    It follows where frames begin and whether a message in fragments is under way; what is wrong
+    with a frame the library finds. `max_bytes`: larger messages are the library's to refuse.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -33,16 +33,16 @@ class Splitter:
         self._owed = 0
         # And what it has of it: it keeps a frame that is not whole.
         self.num_unfinished = 0
-        self._in_pieces = False
+        self._in_fragments = False
 
     def __repr__(self) -> str:
-        return f"<Splitter part={len(self._part)} owed={self._owed} pieces={self._in_pieces}>"
+        return f"<Splitter part={len(self._part)} owed={self._owed} fragments={self._in_fragments}>"
 
     def whole(self, data: bytes, arrived: float) -> Frame | None:
         """The message, where the data is one in one frame and nothing else, as it nearly always is;
         None where `split` has to look.
         """
-        if len(data) < 6 or self._in_pieces or self._owed or self._part:
+        if len(data) < 6 or self._in_fragments or self._owed or self._part:
             return None
         first, second = data[0], data[1]
         size, start = second - _MASKED, 6
@@ -89,13 +89,13 @@ class Splitter:
             data[at] in (_WHOLE_BINARY, _WHOLE_TEXT)
             and data[at + 1] >= _MASKED
             and size <= self._max_bytes
-            and not self._in_pieces
+            and not self._in_fragments
         )
 
     def _follow(self, first: int) -> None:
-        """Note whether a message in pieces goes on behind a frame."""
+        """Note whether a message in fragments goes on behind a frame."""
         if not first & _CONTROL:
-            self._in_pieces = not first & _FIN
+            self._in_fragments = not first & _FIN
 
 
 def frame_header(size: int, *, is_text: bool) -> bytes:

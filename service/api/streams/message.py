@@ -14,7 +14,7 @@ from carousel.service.api.encoding.document import (
     parse,
     take_position,
 )
-from carousel.service.api.http.problem import describe
+from carousel.service.api.http.problem import problem_members
 from carousel.service.api.v1.step import read_step
 from carousel.service.errors import CarouselError, InvalidRequest
 from carousel.service.sessions.answers import SessionInfo
@@ -101,7 +101,7 @@ def write_sync(position: int) -> bytes:
 
 def write_error(error: CarouselError, position: int | None) -> bytes:
     """A refusal; `position` is where the session stands, as far as this stream knows."""
-    members = describe(error, is_step=True)
+    members = problem_members(error, is_step=True)
     if position is not None:
         members.setdefault("position", position)
     return orjson.dumps({"error": members})

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from carousel.service.api.encoding.codec import Codecs
-from carousel.service.api.http.budget import Budget
-from carousel.service.api.http.guard import Guard
+from carousel.service.api.http.authenticator import Authenticator
 from carousel.service.api.http.lifecycle import Lifecycle
+from carousel.service.api.http.memory_budget import MemoryBudget
 from carousel.service.api.http.traffic import Traffic
 from carousel.service.sessions.sessions import Sessions
 
@@ -21,10 +21,10 @@ class StreamServices:
 
     sessions: Sessions
     codecs: Codecs
-    guard: Guard
+    authenticator: Authenticator
     lifecycle: Lifecycle
     traffic: Traffic
-    budget: Budget
+    budget: MemoryBudget
     deadline_s: float
     max_ttl_s: float
     max_message_bytes: int

@@ -16,12 +16,12 @@ from carousel.service.api.encoding.document import (
     take_position,
 )
 from carousel.service.api.encoding.explain import kind_of
-from carousel.service.api.encoding.inputs import Sequence as InputSequence
+from carousel.service.api.encoding.inputs import InputSequence
 from carousel.service.api.encoding.media import Media, require_json
 from carousel.service.api.http.answer import Answer, answer
 from carousel.service.api.http.exchange import Exchange
-from carousel.service.api.http.problem import describe, unexpected
-from carousel.service.api.v1.wire import BulkBody, BulkStep
+from carousel.service.api.http.problem import problem_members, unexpected
+from carousel.service.api.v1.data_bodies import BulkBody, BulkStep
 from carousel.service.errors import (
     CarouselError,
     InvalidRequest,
@@ -132,7 +132,7 @@ class BulkRoute:
     def _result(self, entry: _Entry) -> bytes:
         session_id = orjson.dumps(entry.session_id)
         if entry.error is not None:
-            error = orjson.dumps(describe(entry.error, is_step=True))
+            error = orjson.dumps(problem_members(entry.error, is_step=True))
             return b'{"session_id":%b,"error":%b}' % (session_id, error)
         assert entry.codec is not None
         assert entry.reply is not None

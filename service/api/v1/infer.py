@@ -1,8 +1,7 @@
 """`POST /v1/models/{model}/infer`: whole sequences, nothing kept."""
 
 import asyncio
-from collections.abc import Coroutine
-from collections.abc import Sequence as Ordered
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +17,17 @@ from carousel.service.api.encoding.document import (
     take_list,
 )
 from carousel.service.api.encoding.explain import kind_of
-from carousel.service.api.encoding.inputs import Sequence
+from carousel.service.api.encoding.inputs import InputSequence
 from carousel.service.api.encoding.media import Media
 from carousel.service.api.encoding.states import PREFIX
 from carousel.service.api.encoding.tensorfile import parse_tensors
 from carousel.service.api.http.answer import Answer, answer
 from carousel.service.api.http.exchange import Exchange, read_version
-from carousel.service.api.v1.wire import InferBody
+from carousel.service.api.v1.data_bodies import InferBody
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.engine import Result
-from carousel.service.engine.loaded import Loaded
-from carousel.service.engine.start import require_given, start_row
+from carousel.service.engine.loaded_model import LoadedModel
+from carousel.service.engine.start_state import require_given, start_row
 from carousel.service.errors import InvalidRequest, NotAcceptable, SequenceTooLong
 
 INFER_PATH = "/v1/models/{model}/infer"
@@ -43,7 +42,7 @@ class Work:
     initial values), and whether to show its end.
     """
 
-    sequences: list[Sequence]
+    sequences: list[InputSequence]
     rows: list[bytes | None]
     with_state: bool
 
@@ -91,7 +90,7 @@ class InferRoute:
             )
 
 
-def _read_json(exchange: Exchange, loaded: Loaded, codec: Codec) -> Work:
+def _read_json(exchange: Exchange, loaded: LoadedModel, codec: Codec) -> Work:
     body = exchange.body
     bools = may_hold_bools(body)
     document = parse(body)
@@ -106,7 +105,7 @@ def _read_json(exchange: Exchange, loaded: Loaded, codec: Codec) -> Work:
 
 
 def _rows(
-    value: Any, count: int, loaded: Loaded, codec: Codec, *, bools: bool
+    value: Any, count: int, loaded: LoadedModel, codec: Codec, *, bools: bool
 ) -> list[bytes | None]:
     """The rows of the member `states`; None is where the model's initial values are meant."""
     if value is None:
@@ -128,7 +127,7 @@ def _rows(
     return rows
 
 
-def _read(exchange: Exchange, loaded: Loaded, codec: Codec, given: Media) -> Work:
+def _read(exchange: Exchange, loaded: LoadedModel, codec: Codec, given: Media) -> Work:
     with_state = exchange.flags(return_state=False)["return_state"]
     if given is Media.RAW:
         require_given(loaded, (), "states")
@@ -143,7 +142,9 @@ def _read(exchange: Exchange, loaded: Loaded, codec: Codec, given: Media) -> Wor
     return Work([codec.inputs.read_tensors(entries)], [row], with_state)
 
 
-async def run(loaded: Loaded, work: Work, deadline: float, max_at_once: int) -> Ordered[Result]:
+async def run(
+    loaded: LoadedModel, work: Work, deadline: float, max_at_once: int
+) -> Sequence[Result]:
     """The results of all sequences, `max_at_once` of them in the model's queue together."""
 
     def infer(index: int) -> Coroutine[Any, Any, Result]:
@@ -172,7 +173,7 @@ async def run(loaded: Loaded, work: Work, deadline: float, max_at_once: int) -> 
     return results
 
 
-def _write(loaded: Loaded, codec: Codec, results: Ordered[Result], media: Media) -> Answer:
+def _write(loaded: LoadedModel, codec: Codec, results: Sequence[Result], media: Media) -> Answer:
     states = [loaded.layout.unpack(each.state) for each in results if each.state is not None]
     if media is Media.RAW:
         return answer(media, codec.outputs.raw(results[0].outputs))

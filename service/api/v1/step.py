@@ -18,7 +18,7 @@ from carousel.service.api.encoding.tensorfile import parse_tensors
 from carousel.service.api.http.answer import Answer, Header, answer
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.problem import problem, unexpected
-from carousel.service.api.v1.wire import StepBody
+from carousel.service.api.v1.data_bodies import StepBody
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import CarouselError, InvalidRequest
 from carousel.service.sessions.answers import StepReply

@@ -16,7 +16,7 @@ from carousel.models.spec import (
     TensorSpec,
 )
 from carousel.service.engine.catalog import Catalog
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.sessions.answers import SessionInfo
 
 _TIMES = ("created_at", "last_used_at", "expires_at")
@@ -125,7 +125,7 @@ class StateView(BaseModel):
     state: dict[str, Any]
 
 
-def show_model(loaded: Loaded, catalog: Catalog, max_steps: int) -> dict[str, Any]:
+def show_model(loaded: LoadedModel, catalog: Catalog, max_steps: int) -> dict[str, Any]:
     """A ModelInfo."""
     spec = loaded.spec
     reason = {} if spec.streaming_reason is None else {"streaming_reason": spec.streaming_reason}
@@ -184,7 +184,7 @@ def _bounds(tensor: InputSpec) -> dict[str, int]:
     return {name: value for name, value in bounds.items() if value is not None}
 
 
-def _show_parity(loaded: Loaded) -> dict[str, Any]:
+def _show_parity(loaded: LoadedModel) -> dict[str, Any]:
     program, parity = loaded.manifest.programs[loaded.program], loaded.manifest.parity
     return {
         "max_error": program.max_error,

@@ -3,7 +3,7 @@
 import orjson
 
 from carousel.service.api.http.answer import Answer
-from carousel.service.api.http.problem import describe, problem
+from carousel.service.api.http.problem import problem, problem_members
 from carousel.service.errors import CarouselError
 
 _PREFIX = "/v2/"
@@ -21,7 +21,7 @@ def error_answer(path: str, error: CarouselError, *, is_step: bool = False) -> A
 
 def fault(error: CarouselError) -> Answer:
     """The protocol's answer; the text begins with the error's code, which is for programs."""
-    told = describe(error, is_step=True)
+    told = problem_members(error, is_step=True)
     text = f"{told['code']}: {told['detail']}"
     if told["advanced"] == "unknown":
         text += "; whether the state moved is not known"

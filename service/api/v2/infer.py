@@ -6,18 +6,18 @@ from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.exchange import Abandonable, Exchange, read_version
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.v1.infer import run
-from carousel.service.api.v2.asked import Asked, ask
-from carousel.service.api.v2.familiar import Familiar, FamiliarRequests
 from carousel.service.api.v2.fault import fault
+from carousel.service.api.v2.oip_codec import OipCodec, OipCodecs
 from carousel.service.api.v2.outputs import RowResult
-from carousel.service.api.v2.plan import Plan, Plans
 from carousel.service.api.v2.request import InferRequest, read_request
+from carousel.service.api.v2.request_cache import CachedRequest, RequestCache
 from carousel.service.api.v2.respond import respond
-from carousel.service.api.v2.sequence import SequenceCall, read_sequence
+from carousel.service.api.v2.sequence_parameters import SequenceParameters, read_sequence
+from carousel.service.api.v2.sequence_step import SequenceStep, make_step
 from carousel.service.engine.catalog import Catalog
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.request import Abandoned
-from carousel.service.engine.start import require_given
+from carousel.service.engine.start_state import require_given
 from carousel.service.errors import CarouselError, ModelMismatch
 from carousel.service.sessions.answers import StepReply
 from carousel.service.sessions.record import Key
@@ -42,8 +42,8 @@ class OipInferRoute:
     ) -> None:
         self._catalog = catalog
         self._sequences = sequences
-        self._plans = Plans(max_steps=max_steps)
-        self._familiar = FamiliarRequests()
+        self._codecs = OipCodecs(max_steps=max_steps)
+        self._cache = RequestCache()
         self._max_at_once = max_at_once
 
     def __repr__(self) -> str:
@@ -53,13 +53,13 @@ class OipInferRoute:
         """Answer one request."""
         loaded = self._catalog.get(exchange.parts[3], _version(exchange))
         request = read_request(exchange)
-        call = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])
-        if call is None:
-            return await self._infer(exchange, request, self._plans.of(loaded))
+        params = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])
+        if params is None:
+            return await self._infer(exchange, request, self._codecs.of(loaded))
         try:
-            return await self._step(exchange, request, call, loaded)
+            return await self._step(exchange, request, params, loaded)
         except CarouselError as error:
-            raise call.told(error) from None
+            raise params.told(error) from None
 
     def begin(self, exchange: Exchange, send: Send) -> Abandonable | None:
         """Start answering a step that has nothing to wait for but its run; `send` is called later.
@@ -69,87 +69,99 @@ class OipInferRoute:
         """
         if _MARK not in exchange.body:
             return None
-        familiar = self._familiar.find(exchange)
-        if familiar is not None:
-            return self._begin_familiar(exchange, familiar, send)
+        cached = self._cache.find(exchange)
+        if cached is not None:
+            return self._begin_cached(exchange, cached, send)
         request = read_request(exchange)
-        call = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])
-        if call is None or call.start or call.end:
+        params = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])
+        if params is None or params.start or params.end:
             return None
-        session = self._idle(call.key)
+        session = self._idle(params.key)
         if session is None:
             return None
-        asked = self._read(exchange, request, call, session.loaded)
-        self._familiar.keep(exchange, asked)
-        return self._begin(session, asked, send)
+        sequence_step = self._read(exchange, request, params, session.loaded)
+        self._cache.keep(exchange, sequence_step)
+        return self._begin(session, sequence_step, send)
 
-    def _begin_familiar(
-        self, exchange: Exchange, familiar: Familiar, send: Send
+    def _begin_cached(
+        self, exchange: Exchange, cached: CachedRequest, send: Send
     ) -> Abandonable | None:
-        session = self._idle(familiar.call.key)
+        session = self._idle(cached.params.key)
         if session is None:
             return None
-        asked = familiar.ask(exchange, session.loaded)
-        if asked is None:
-            self._familiar.forget(exchange)
+        sequence_step = cached.step(exchange, session.loaded)
+        if sequence_step is None:
+            self._cache.forget(exchange)
             return None
-        return self._begin(session, asked, send)
+        return self._begin(session, sequence_step, send)
 
     def _idle(self, key: Key) -> Session | None:
         session = self._sequences.peek(key)
         return None if session is None or session.busy else session
 
-    def _begin(self, session: Session, asked: Asked, send: Send) -> Abandonable | None:
+    def _begin(
+        self, session: Session, sequence_step: SequenceStep, send: Send
+    ) -> Abandonable | None:
         def done(outcome: StepReply | BaseException) -> None:
             if isinstance(outcome, StepReply):
-                send(asked.answer(outcome))
+                send(sequence_step.answer(outcome))
             elif isinstance(outcome, Abandoned):
                 send(None)
             elif isinstance(outcome, CarouselError):
-                send(fault(asked.call.told(outcome)))
+                send(fault(sequence_step.params.told(outcome)))
             else:
                 send(fault(unexpected(outcome, where="a step")))
 
-        return self._sequences.begin(session, asked.step, done)
+        return self._sequences.begin(session, sequence_step.step, done)
 
-    async def _infer(self, exchange: Exchange, request: InferRequest, plan: Plan) -> Answer:
-        choice = plan.choose(request)
-        work = plan.read(request, with_state=choice.with_state)
+    async def _infer(self, exchange: Exchange, request: InferRequest, codec: OipCodec) -> Answer:
+        choice = codec.choose(request)
+        work = codec.read(request, with_state=choice.with_state)
         if None in work.rows:
-            require_given(plan.loaded, (), "inputs")
-        results = await run(plan.loaded, work, exchange.deadline(), self._max_at_once)
-        unpack = plan.loaded.layout.unpack
+            require_given(codec.loaded, (), "inputs")
+        results = await run(codec.loaded, work, exchange.deadline(), self._max_at_once)
+        unpack = codec.loaded.layout.unpack
         rows = [
             RowResult(each.outputs, None if each.state is None else unpack(each.state))
             for each in results
         ]
-        return respond(plan, request, choice, rows)
+        return respond(codec, request, choice, rows)
 
     async def _step(
-        self, exchange: Exchange, request: InferRequest, call: SequenceCall, loaded: Loaded
+        self,
+        exchange: Exchange,
+        request: InferRequest,
+        params: SequenceParameters,
+        loaded: LoadedModel,
     ) -> Answer:
-        if call.start:
-            plan = self._plans.of(loaded)
-            work = plan.read_start(request)
-            choice = plan.choose(request)
-            asked = ask(exchange, call, request, plan, choice, work.sequences[0])
-            started = await self._sequences.start(call.key, loaded, asked.step, work.rows[0])
-            return asked.answer(started.reply, restarted=started.restarted)
-        loaded = await self._sequences.model(call.key, ends=call.end)
-        asked = self._read(exchange, request, call, loaded)
-        return asked.answer(await self._sequences.step(call.key, asked.step))
+        if params.start:
+            codec = self._codecs.of(loaded)
+            work = codec.read_start(request)
+            choice = codec.choose(request)
+            sequence_step = make_step(exchange, params, request, codec, choice, work.sequences[0])
+            started = await self._sequences.start(
+                params.key, loaded, sequence_step.step, work.rows[0]
+            )
+            return sequence_step.answer(started.reply, restarted=started.restarted)
+        loaded = await self._sequences.model(params.key, ends=params.end)
+        sequence_step = self._read(exchange, request, params, loaded)
+        return sequence_step.answer(await self._sequences.step(params.key, sequence_step.step))
 
     def _read(
-        self, exchange: Exchange, request: InferRequest, call: SequenceCall, loaded: Loaded
-    ) -> Asked:
+        self,
+        exchange: Exchange,
+        request: InferRequest,
+        params: SequenceParameters,
+        loaded: LoadedModel,
+    ) -> SequenceStep:
         version = _version(exchange)
         if version not in (None, loaded.version):
             raise ModelMismatch(
                 f"version {version} given; the sequence runs on version {loaded.version}"
             )
-        plan = self._plans.of(loaded)
-        choice = plan.choose(request)
-        return ask(exchange, call, request, plan, choice, plan.read_step(request))
+        codec = self._codecs.of(loaded)
+        choice = codec.choose(request)
+        return make_step(exchange, params, request, codec, choice, codec.read_step(request))
 
 
 def _version(exchange: Exchange) -> int | None:

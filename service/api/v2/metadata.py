@@ -5,7 +5,7 @@ from typing import Any
 
 from carousel.models.spec import Axis, Dtype
 from carousel.service.api.v2.tensors import DATATYPES, batch_first, own_axes, shown_shape
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 
 NAME = "carousel"
 # Triton's words for what is Triton's; the last two are ours.
@@ -26,7 +26,7 @@ def server_metadata(version: str) -> dict[str, Any]:
     return {"name": NAME, "version": version, "extensions": list(EXTENSIONS)}
 
 
-def model_metadata(loaded: Loaded, versions: Sequence[int]) -> dict[str, Any]:
+def model_metadata(loaded: LoadedModel, versions: Sequence[int]) -> dict[str, Any]:
     """A model and its tensors. `states` are inputs and outputs that a request may leave out."""
     spec = loaded.spec
     return {

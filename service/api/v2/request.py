@@ -11,7 +11,7 @@ from carousel.service.api.encoding.document import parse, take_list
 from carousel.service.api.encoding.explain import kind_of
 from carousel.service.api.encoding.media import Media
 from carousel.service.api.http.exchange import Exchange
-from carousel.service.api.v2.binary import HEADER, read_length
+from carousel.service.api.v2.binary_tensors import HEADER, read_length
 from carousel.service.errors import InvalidRequest, UnsupportedMediaType
 
 # What would put a tensor elsewhere, or another thing in its place.

@@ -6,9 +6,9 @@ import orjson
 
 from carousel.service.api.encoding.arrays import array_json
 from carousel.service.api.http.answer import Answer, Header
-from carousel.service.api.v2.binary import HEADER
+from carousel.service.api.v2.binary_tensors import HEADER
+from carousel.service.api.v2.oip_codec import ChosenOutputs, OipCodec
 from carousel.service.api.v2.outputs import RowResult
-from carousel.service.api.v2.plan import Choice, Plan
 from carousel.service.api.v2.request import InferRequest
 
 _JSON: Header = (b"content-type", b"application/json")
@@ -16,14 +16,14 @@ _BINARY: Header = (b"content-type", b"application/octet-stream")
 
 
 def respond(
-    plan: Plan,
+    codec: OipCodec,
     request: InferRequest,
-    choice: Choice,
+    choice: ChosenOutputs,
     rows: Sequence[RowResult],
     parameters: bytes = b"",
 ) -> Answer:
     """The answer to a request; `parameters` are a JSON object, if there are any."""
-    parts = [plan.head]
+    parts = [codec.head]
     if request.id is not None:
         parts += b',"id":', orjson.dumps(request.id)
     if parameters:

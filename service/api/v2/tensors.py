@@ -16,9 +16,9 @@ import numpy as np
 from carousel.models.row import Array
 from carousel.models.spec import BATCH, TIME, Axis, Dtype, InputSpec, ModelSpec, StateSpec
 from carousel.service.api.encoding.explain import Shape, explain, kind_of
-from carousel.service.api.encoding.inputs import Sequence
+from carousel.service.api.encoding.inputs import InputSequence
 from carousel.service.api.encoding.tensor import Tensor
-from carousel.service.api.v2.binary import Pieces
+from carousel.service.api.v2.binary_tensors import BinaryTensors
 from carousel.service.api.v2.request import take_parameters
 from carousel.service.errors import InvalidRequest, SequenceTooLong, ShapeMismatch
 
@@ -44,7 +44,7 @@ class Extent:
 
 
 @dataclass(slots=True)
-class Piece:
+class TensorData:
     """The values of a tensor, row-major and little-endian."""
 
     extent: Extent
@@ -76,8 +76,8 @@ class GivenTensor:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.datatype}{shown_shape(self.axes)}>"
 
-    def read(self, entry: dict[str, Any], pieces: Pieces) -> Piece:
-        """The values of an object of the request's `inputs`, binary ones taken from `pieces`.
+    def read(self, entry: dict[str, Any], binary: BinaryTensors) -> TensorData:
+        """The values of an object of the request's `inputs`, binary ones taken from `binary`.
 
         Raises InvalidRequest and its subclasses.
         """
@@ -88,7 +88,7 @@ class GivenTensor:
             raise self._other_shape(sizes)
         # Its text, unlike itself, tells 1 from 1.0 and from true.
         extent = self._known.get(str(sizes)) or self._measure(sizes)
-        return Piece(extent, sizes, self._take(entry, pieces, sizes, extent.count))
+        return TensorData(extent, sizes, self._take(entry, binary, sizes, extent.count))
 
     def _measure(self, sizes: list[Any]) -> Extent:
         rows, steps, count = 1, 1, 1
@@ -114,7 +114,9 @@ class GivenTensor:
             self._known[str(sizes)] = extent
         return extent
 
-    def _take(self, entry: dict[str, Any], pieces: Pieces, sizes: list[int], count: int) -> bytes:
+    def _take(
+        self, entry: dict[str, Any], binary: BinaryTensors, sizes: list[int], count: int
+    ) -> bytes:
         parameters = take_parameters(entry, self.where)
         size = parameters.get("binary_data_size")
         if size is None:
@@ -127,7 +129,7 @@ class GivenTensor:
             )
         if "data" in entry:
             raise InvalidRequest(f"{self.where}: data given, and binary_data_size; expected one")
-        return pieces.take(size, self.where)
+        return binary.take(size, self.where)
 
     def _pack(self, value: Any, sizes: list[int], count: int) -> bytes:
         """The bytes of JSON numbers, in one flat list or nested as the shape is."""
@@ -178,7 +180,7 @@ class InputTensor(GivenTensor):
         row = Shape(given.dtype, spec.wire_shape(given), given.low, given.high)
         super().__init__(given.name, row, batch_first(spec, given.axes), max_steps=max_steps)
 
-    def read_short(self, entry: dict[str, Any], binary: bytes | None) -> Sequence | None:
+    def read_short(self, entry: dict[str, Any], binary: bytes | None) -> InputSequence | None:
         """The one row that an entry is, alone in a request and of the usual form; None where `read`
         must look closer.
         """
@@ -194,7 +196,7 @@ class InputTensor(GivenTensor):
             data = binary if _is_size_of(binary, entry.get("parameters")) else None
         if data is None or len(data) != extent.count * self._itemsize:
             return None
-        return Sequence({self.name: self.tensor.read_bytes(data, self.where)}, extent.steps)
+        return InputSequence({self.name: self.tensor.read_bytes(data, self.where)}, extent.steps)
 
     def _pack_short(self, values: Any, count: int) -> bytes | None:
         if type(values) is not list or len(values) != count or not self._letter:
@@ -206,9 +208,14 @@ class InputTensor(GivenTensor):
         except (struct.error, OverflowError):
             return None
 
-    def rows(self, piece: Piece) -> list[Array]:
+    def rows(self, values: TensorData) -> list[Array]:
         """Each row in wire layout, its values checked."""
-        data, read, where, rows = piece.data, self.tensor.read_bytes, self.where, piece.extent.rows
+        data, read, where, rows = (
+            values.data,
+            self.tensor.read_bytes,
+            self.where,
+            values.extent.rows,
+        )
         if rows == 1:
             return [read(data, where)]
         size = len(data) // rows
@@ -223,12 +230,12 @@ class StateTensor(GivenTensor):
         axes = own_axes(spec, given)
         super().__init__(given.name, row, axes, fold=given.fold, max_steps=max_steps)
 
-    def rows(self, piece: Piece) -> list[Array]:
+    def rows(self, values: TensorData) -> list[Array]:
         """Each row in session shape, its values checked."""
-        if piece.extent.rows == 1:
-            return [self.tensor.read_bytes(piece.data, self.where)]
-        whole = np.ndarray(tuple(piece.sizes), self.tensor.dtype, piece.data)
-        parts = np.split(whole, piece.extent.rows, self.axes.index(BATCH))
+        if values.extent.rows == 1:
+            return [self.tensor.read_bytes(values.data, self.where)]
+        whole = np.ndarray(tuple(values.sizes), self.tensor.dtype, values.data)
+        parts = np.split(whole, values.extent.rows, self.axes.index(BATCH))
         return [
             self.tensor.read_bytes(part.tobytes(), f"{self.where}[{row}]")
             for row, part in enumerate(parts)

@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from carousel.service.address import Address
 from carousel.service.sessions.stores.base import Store
 from carousel.service.sessions.stores.memory import MemoryStore
 from carousel.service.sessions.stores.routed import RoutedStore
+from carousel.service.store_address import StoreAddress
 
 log = logging.getLogger("carousel.store")
 
@@ -15,7 +15,7 @@ _FILE = "sessions.sqlite"
 
 
 def open_store(
-    address: Address,
+    address: StoreAddress,
     *,
     data_dir: Path,
     durability: Literal["process", "disk"],
@@ -54,7 +54,7 @@ def _open_sqlite(path: Path, durability: Literal["process", "disk"]) -> Store:
     return store
 
 
-def _open_redis(address: Address, password: str, unsafe: bool) -> Store:
+def _open_redis(address: StoreAddress, password: str, unsafe: bool) -> Store:
     # Its library takes long to import, and few services need it.
     from carousel.service.sessions.stores.redis.store import RedisStore
 

@@ -11,7 +11,6 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from carousel.service.address import parse_address
 from carousel.service.errors import SettingError
 from carousel.service.sessions.stores.redis.facts import RedisFacts, read_facts
 from carousel.service.sessions.stores.redis.link import (
@@ -20,6 +19,7 @@ from carousel.service.sessions.stores.redis.link import (
     UnknownOption,
     WrongFormat,
 )
+from carousel.service.store_address import parse_address
 
 log = logging.getLogger("carousel.store")
 

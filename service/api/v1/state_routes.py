@@ -8,11 +8,11 @@ from carousel.service.api.encoding.document import may_hold_bools
 from carousel.service.api.encoding.media import Media, media_for
 from carousel.service.api.encoding.outputs import state_names
 from carousel.service.api.encoding.tensorfile import parse_tensors, write_tensors
+from carousel.service.api.http.dependencies import Deadline, Deps, Tenant
 from carousel.service.api.http.exchange import read_position
-from carousel.service.api.http.parts import Deadline, Given, Tenant
 from carousel.service.api.http.responses import json_response
-from carousel.service.api.v1.messages import MAX_PLACE, WriteState, read_body
-from carousel.service.api.v1.sessions import IfMatch, body_media
+from carousel.service.api.v1.control_bodies import MAX_PLACE, WriteState, read_body
+from carousel.service.api.v1.session_routes import IfMatch, body_media
 from carousel.service.api.v1.views import SessionView, StateView, show_session
 from carousel.service.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
 
@@ -21,11 +21,11 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 @router.get("/{session_id}/state", response_model=StateView, summary="Read a session's state")
 async def read_state(
-    request: Request, given: Given, tenant: Tenant, session_id: str, deadline: Deadline
+    request: Request, deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline
 ) -> Response:
     """By name, without the batch axis; the ETag names the revision that was read."""
     media = _media_for(request)
-    read = await given.sessions.read_state(tenant, session_id, deadline=deadline)
+    read = await deps.sessions.read_state(tenant, session_id, deadline=deadline)
     headers = {"etag": read.etag, "carousel-position": str(read.position)}
     if media is Media.JSON:
         body = b'{"position":%d,"state":%b}' % (read.position, arrays_json(read.state))
@@ -37,7 +37,7 @@ async def read_state(
 @router.put("/{session_id}/state", response_model=SessionView, summary="Set a session's state")
 async def write_state(
     request: Request,
-    given: Given,
+    deps: Deps,
     tenant: Tenant,
     session_id: str,
     deadline: Deadline,
@@ -50,11 +50,11 @@ async def write_state(
             f"Content-Type: {media.value} given; expected {Media.JSON.value} or "
             f"{Media.SAFETENSORS.value}"
         )
-    session = await given.sessions.find(tenant, session_id)
-    codec = given.codecs.of(session.loaded)
+    session = await deps.sessions.find(tenant, session_id)
+    codec = deps.codecs.of(session.loaded)
     body = await request.body()
     asked = _read_json(body, codec) if media is Media.JSON else _read(body, codec, request)
-    info = await given.sessions.write_state(
+    info = await deps.sessions.write_state(
         tenant,
         session_id,
         asked.state,

@@ -23,7 +23,7 @@ _DATABASE = re.compile(r"/?[0-9]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class StoreAddress:
     """`file` is a store's own file, None for the one in the data folder; `url` has no password."""
 
     kind: Literal["memory", "sqlite", "redis"]
@@ -37,20 +37,20 @@ class Address:
         return self.kind if self.file is None else f"{self.kind}:{self.file}"
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: str) -> StoreAddress:
     """What a text means; raises ValueError with words that may be shown."""
     if text in ("memory", "sqlite"):
-        return Address(kind="memory" if text == "memory" else "sqlite")
+        return StoreAddress(kind="memory" if text == "memory" else "sqlite")
     if _SCHEME.match(text):
         return _parse_url(text)
     scheme, colon, path = text.partition(":")
     # Two slashes: an address as other programs write it, which may mean another file.
     if scheme == "sqlite" and colon and path and not path.startswith("//"):
-        return Address(kind="sqlite", file=Path(path))
+        return StoreAddress(kind="sqlite", file=Path(path))
     raise ValueError(f"{_shown(text)!r} is not one of {EXPECTED}")
 
 
-def _parse_url(text: str) -> Address:
+def _parse_url(text: str) -> StoreAddress:
     found = _URL.fullmatch(text)
     if found is None or not _leads_somewhere(found[1], found[3], found[4] or ""):
         raise ValueError(
@@ -65,7 +65,7 @@ def _parse_url(text: str) -> Address:
         )
     user, _, password = (found[2] or "").removesuffix("@").partition(":")
     place = f"{user}@{found[3]}" if user else found[3]
-    return Address(
+    return StoreAddress(
         kind="redis",
         url=f"{found[1]}://{place}{found[4] or ''}{query}",
         password=unquote(password),

@@ -12,7 +12,7 @@ from carousel.service.errors import PayloadTooLarge
 MAX_FRAMES = 16_384
 
 
-class Pieces:
+class Fragments:
     """The message under way, if there is one. Its size is the library's to bound."""
 
     def __init__(self) -> None:
@@ -21,24 +21,24 @@ class Pieces:
         self._is_text = False
 
     def __repr__(self) -> str:
-        return f"<Pieces frames={self._num_frames} bytes={len(self._data)}>"
+        return f"<Fragments frames={self._num_frames} bytes={len(self._data)}>"
 
     @property
     def num_bytes(self) -> int:
         """What is held of the message."""
         return len(self._data)
 
-    def add(self, piece: WebSocketFrame) -> Frame | None:
+    def add(self, frame: WebSocketFrame) -> Frame | None:
         """The message that this frame makes whole; raises PayloadTooLarge."""
-        if piece.opcode is not Opcode.CONT:
-            self._is_text = piece.opcode is Opcode.TEXT
-            if piece.fin:
-                return Frame(bytes(piece.data), self._is_text, time.monotonic())
+        if frame.opcode is not Opcode.CONT:
+            self._is_text = frame.opcode is Opcode.TEXT
+            if frame.fin:
+                return Frame(bytes(frame.data), self._is_text, time.monotonic())
         self._num_frames += 1
         if self._num_frames > MAX_FRAMES:
             raise PayloadTooLarge(f"a message may have {MAX_FRAMES} frames at most")
-        self._data += piece.data
-        if not piece.fin:
+        self._data += frame.data
+        if not frame.fin:
             return None
         data = bytes(self._data)
         self.clear()

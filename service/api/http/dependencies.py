@@ -16,7 +16,7 @@ from carousel.service.sessions.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Dependencies:
     """The parts of one service."""
 
     catalog: Catalog
@@ -28,10 +28,10 @@ class Parts:
     max_ttl_s: float
 
 
-async def _parts_of(request: Request) -> Parts:
-    parts = request.app.state.parts
-    assert isinstance(parts, Parts)
-    return parts
+async def _dependencies_of(request: Request) -> Dependencies:
+    dependencies = request.app.state.dependencies
+    assert isinstance(dependencies, Dependencies)
+    return dependencies
 
 
 async def _tenant_of(request: Request) -> str:
@@ -50,6 +50,6 @@ async def _deadline_of(
     return time.monotonic() + read_timeout_ms(timeout_ms.encode("latin-1")) / 1000
 
 
-Given = Annotated[Parts, Depends(_parts_of)]
+Deps = Annotated[Dependencies, Depends(_dependencies_of)]
 Tenant = Annotated[str, Depends(_tenant_of)]
 Deadline = Annotated[float | None, Depends(_deadline_of)]

@@ -1,6 +1,6 @@
 """Chunks are sized by measuring; here the measurements are made up."""
 
-from carousel.service.engine.budget import ChunkBudget
+from carousel.service.engine.chunk_budget import ChunkBudget
 
 
 def _learn(budget: ChunkBudget, num_rows: int, seconds_per_step: float, runs: int = 40) -> None:

@@ -18,7 +18,7 @@ _WHERE = "parameters."
 
 
 @dataclass(slots=True)
-class SequenceCall:
+class SequenceParameters:
     """Which sequence a step is of, and what it is to it. `key` is its session's."""
 
     id: SequenceId
@@ -47,7 +47,7 @@ class SequenceCall:
         return error
 
 
-def read_sequence(parameters: dict[str, Any], tenant: str, model: str) -> SequenceCall | None:
+def read_sequence(parameters: dict[str, Any], tenant: str, model: str) -> SequenceParameters | None:
     """The sequence that a request's parameters name, None if they name none: an id of 0 or "".
 
     Raises InvalidRequest.
@@ -68,7 +68,9 @@ def read_sequence(parameters: dict[str, Any], tenant: str, model: str) -> Sequen
         raise InvalidRequest(
             f"{_WHERE}position: {position} given with sequence_start, which begins at 0"
         )
-    return SequenceCall(sequence_id, sequence_key(tenant, model, sequence_id), start, end, position)
+    return SequenceParameters(
+        sequence_id, sequence_key(tenant, model, sequence_id), start, end, position
+    )
 
 
 def _check_id(value: Any) -> None:

@@ -2,50 +2,50 @@
 
 from dataclasses import dataclass
 
-from carousel.service.api.encoding.inputs import Sequence
+from carousel.service.api.encoding.inputs import InputSequence
 from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.exchange import Exchange
+from carousel.service.api.v2.oip_codec import ChosenOutputs, OipCodec
 from carousel.service.api.v2.outputs import RowResult
-from carousel.service.api.v2.plan import Choice, Plan
 from carousel.service.api.v2.request import InferRequest
 from carousel.service.api.v2.respond import respond
-from carousel.service.api.v2.sequence import SequenceCall
+from carousel.service.api.v2.sequence_parameters import SequenceParameters
 from carousel.service.sessions.answers import StepReply
 from carousel.service.sessions.stepper import Step
 
 
 @dataclass(slots=True)
-class Asked:
+class SequenceStep:
     """The step, and all that its answer needs."""
 
-    call: SequenceCall
+    params: SequenceParameters
     request: InferRequest
-    plan: Plan
-    choice: Choice
+    codec: OipCodec
+    choice: ChosenOutputs
     step: Step
 
     def answer(self, reply: StepReply, *, restarted: bool = False) -> Answer:
         """The answer to the step."""
         rows = [RowResult(reply.outputs, reply.state)]
-        parameters = self.call.shown(reply, restarted=restarted)
-        return respond(self.plan, self.request, self.choice, rows, parameters)
+        parameters = self.params.shown(reply, restarted=restarted)
+        return respond(self.codec, self.request, self.choice, rows, parameters)
 
 
-def ask(
+def make_step(
     exchange: Exchange,
-    call: SequenceCall,
+    params: SequenceParameters,
     request: InferRequest,
-    plan: Plan,
-    choice: Choice,
-    sequence: Sequence,
-) -> Asked:
+    codec: OipCodec,
+    choice: ChosenOutputs,
+    sequence: InputSequence,
+) -> SequenceStep:
     """The step that a request's one row is."""
     step = Step(
         sequence.inputs,
         sequence.num_steps,
         exchange.deadline(),
-        call.position,
+        params.position,
         return_state=choice.with_state,
-        ends=call.end,
+        ends=params.end,
     )
-    return Asked(call, request, plan, choice, step)
+    return SequenceStep(params, request, codec, choice, step)

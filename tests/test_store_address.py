@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from carousel.service.address import Address, parse_address
 from carousel.service.errors import SettingError
 from carousel.service.settings import load_settings
+from carousel.service.store_address import StoreAddress, parse_address
 
 # Not a word of any message.
 SECRET = "Zx9qVv7w"
@@ -15,17 +15,17 @@ SECRET = "Zx9qVv7w"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("memory", Address(kind="memory")),
-        ("sqlite", Address(kind="sqlite")),
-        ("sqlite:a b.db", Address(kind="sqlite", file=Path("a b.db"))),
-        ("sqlite:/var/x.sqlite", Address(kind="sqlite", file=Path("/var/x.sqlite"))),
-        ("redis://h", Address(kind="redis", url="redis://h")),
-        ("redis://h:6380/2", Address(kind="redis", url="redis://h:6380/2")),
-        ("rediss://u@[::1]:1/", Address(kind="redis", url="rediss://u@[::1]:1/")),
-        ("unix:///run/r.sock?db=1", Address(kind="redis", url="unix:///run/r.sock?db=1")),
+        ("memory", StoreAddress(kind="memory")),
+        ("sqlite", StoreAddress(kind="sqlite")),
+        ("sqlite:a b.db", StoreAddress(kind="sqlite", file=Path("a b.db"))),
+        ("sqlite:/var/x.sqlite", StoreAddress(kind="sqlite", file=Path("/var/x.sqlite"))),
+        ("redis://h", StoreAddress(kind="redis", url="redis://h")),
+        ("redis://h:6380/2", StoreAddress(kind="redis", url="redis://h:6380/2")),
+        ("rediss://u@[::1]:1/", StoreAddress(kind="redis", url="rediss://u@[::1]:1/")),
+        ("unix:///run/r.sock?db=1", StoreAddress(kind="redis", url="unix:///run/r.sock?db=1")),
     ],
 )
-def test_address_is_read(text: str, expected: Address) -> None:
+def test_address_is_read(text: str, expected: StoreAddress) -> None:
     """Each form means its store, and is written again as it was."""
     assert parse_address(text) == expected
     assert str(parse_address(text)) == text

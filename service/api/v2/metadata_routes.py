@@ -5,13 +5,13 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Response
 
+from carousel.service.api.http.dependencies import Dependencies, Deps
 from carousel.service.api.http.exchange import read_version
-from carousel.service.api.http.parts import Given, Parts
 from carousel.service.api.http.responses import json_response
 from carousel.service.api.ops.probes import livez, readyz
-from carousel.service.api.v2.messages import OipLive, OipModel, OipModelReady, OipReady, OipServer
+from carousel.service.api.v2.bodies import OipLive, OipModel, OipModelReady, OipReady, OipServer
 from carousel.service.api.v2.metadata import model_metadata, server_metadata
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.release import release
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
@@ -33,9 +33,9 @@ async def server() -> Response:
     responses={_UNAVAILABLE: {"model": OipLive, "description": "A device is lost"}},
     summary="Whether the process is of use",
 )
-async def live(given: Given) -> Response:
+async def live(deps: Deps) -> Response:
     """As /livez."""
-    told = await livez(given)
+    told = await livez(deps)
     return _probe({"live": told.status_code == _OK}, told)
 
 
@@ -45,17 +45,17 @@ async def live(given: Given) -> Response:
     responses={_UNAVAILABLE: {"model": OipReady, "description": "Not now"}},
     summary="Whether to send requests here",
 )
-async def ready(given: Given) -> Response:
+async def ready(deps: Deps) -> Response:
     """As /readyz."""
-    alive, told = await livez(given), await readyz(given)
+    alive, told = await livez(deps), await readyz(deps)
     shown = {"live": alive.status_code == _OK, "ready": told.status_code == _OK}
     return _probe(shown, told)
 
 
 @router.get("/models/{model}", response_model=OipModel, summary="A model's tensors")
-async def show_current(given: Given, model: str) -> Response:
+async def show_current(deps: Deps, model: str) -> Response:
     """Of its highest version: names, datatypes and shapes, as requests have them."""
-    return _show(given, given.catalog.get(model))
+    return _show(deps, deps.catalog.get(model))
 
 
 @router.get(
@@ -63,9 +63,9 @@ async def show_current(given: Given, model: str) -> Response:
     response_model=OipModel,
     summary="The tensors of a model's version",
 )
-async def show_version(given: Given, model: str, version: str) -> Response:
+async def show_version(deps: Deps, model: str, version: str) -> Response:
     """As for the highest version."""
-    return _show(given, given.catalog.get(model, read_version(version)))
+    return _show(deps, deps.catalog.get(model, read_version(version)))
 
 
 @router.get(
@@ -74,9 +74,9 @@ async def show_version(given: Given, model: str, version: str) -> Response:
     responses={_UNAVAILABLE: {"model": OipModelReady, "description": _LOST}},
     summary="Whether a model can be asked",
 )
-async def current_ready(given: Given, model: str) -> Response:
+async def current_ready(deps: Deps, model: str) -> Response:
     """Its highest version."""
-    return _ready(given.catalog.get(model))
+    return _ready(deps.catalog.get(model))
 
 
 @router.get(
@@ -85,16 +85,16 @@ async def current_ready(given: Given, model: str) -> Response:
     responses={_UNAVAILABLE: {"model": OipModelReady, "description": _LOST}},
     summary="Whether a model's version can be asked",
 )
-async def version_ready(given: Given, model: str, version: str) -> Response:
+async def version_ready(deps: Deps, model: str, version: str) -> Response:
     """As for the highest version."""
-    return _ready(given.catalog.get(model, read_version(version)))
+    return _ready(deps.catalog.get(model, read_version(version)))
 
 
-def _show(given: Parts, loaded: Loaded) -> Response:
-    return json_response(model_metadata(loaded, given.catalog.versions(loaded.name)))
+def _show(deps: Dependencies, loaded: LoadedModel) -> Response:
+    return json_response(model_metadata(loaded, deps.catalog.versions(loaded.name)))
 
 
-def _ready(loaded: Loaded) -> Response:
+def _ready(loaded: LoadedModel) -> Response:
     if loaded.engine.failed:
         error = f"model_unavailable: the device of {loaded.name} is lost"
         return json_response({"name": loaded.name, "ready": False, "error": error}, _UNAVAILABLE)

@@ -11,7 +11,7 @@ from carousel.models.row import RowLayout
 from carousel.models.spec import ModelSpec
 from carousel.service.backends.base import Backend, BackendRefused, JoiningBackend
 from carousel.service.backends.context import ContextBackend
-from carousel.service.engine.budget import ChunkBudget
+from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.core import Core
 from carousel.service.engine.engine import Engine
 from carousel.service.engine.golden import replay_golden
@@ -41,7 +41,7 @@ class LoadOptions:
     chunk_s: float = 0.005
 
 
-class Loaded:
+class LoadedModel:
     """One version of a model, ready to run."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Loaded:
         self.retired = False
 
     def __repr__(self) -> str:
-        return f"<Loaded {self.name}/{self.version} {self.program} on {self.device}>"
+        return f"<LoadedModel {self.name}/{self.version} {self.program} on {self.device}>"
 
     @property
     def name(self) -> str:
@@ -89,7 +89,7 @@ class Loaded:
         return self.artifact.manifest.state_id
 
 
-def load_model(artifact: Artifact, options: LoadOptions) -> Loaded:
+def load_model(artifact: Artifact, options: LoadOptions) -> LoadedModel:
     """Load an artifact, prove its golden example, and put an engine around it, not yet started.
 
     Raises ArtifactError for a file that differs and BackendRefused for a program that cannot be
@@ -131,7 +131,7 @@ def load_model(artifact: Artifact, options: LoadOptions) -> Loaded:
     if not spec.has_batch:
         log.info("%s: a tensor of it has no batch axis, so its rows run one by one", label)
     device = "cpu" if kind == "onnx" else options.device
-    return Loaded(artifact, kind, device, engine, row)
+    return LoadedModel(artifact, kind, device, engine, row)
 
 
 def initial_row(artifact: Artifact, layout: RowLayout) -> bytes:

@@ -14,7 +14,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 SWEEP_S = 0.05
 
 
-class Watch:
+class DisconnectWatcher:
     """The requests in progress, by the task that answers them. Owned by the event loop."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Watch pending={len(self._pending)} watched={len(self._watchers)}>"
+        return f"<DisconnectWatcher pending={len(self._pending)} watched={len(self._watchers)}>"
 
     def begin(self, receive: Receive) -> "asyncio.Task[Any]":
         """The current task answers the request that `receive` belongs to, until `end`."""

@@ -23,7 +23,7 @@ def read_length(given: bytes, num_bytes: int) -> int:
     return int(given)
 
 
-class Pieces:
+class BinaryTensors:
     """The tensors behind the JSON, taken one after the other."""
 
     __slots__ = ("_binary", "_offset")
@@ -33,7 +33,9 @@ class Pieces:
         self._offset = 0
 
     def __repr__(self) -> str:
-        return f"<Pieces {self._offset} of {0 if self._binary is None else len(self._binary)}>"
+        return (
+            f"<BinaryTensors {self._offset} of {0 if self._binary is None else len(self._binary)}>"
+        )
 
     def take(self, size: int, where: str) -> bytes:
         """The next `size` bytes; raises ShapeMismatch where there are fewer."""

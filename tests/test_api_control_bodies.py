@@ -2,7 +2,7 @@
 
 import pytest
 
-from carousel.service.api.v1.messages import ForkSession, OpenSession, WriteState, read_body
+from carousel.service.api.v1.control_bodies import ForkSession, OpenSession, WriteState, read_body
 from carousel.service.errors import InvalidRequest
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from carousel.service.api.v1.messages import Body, Position
+from carousel.service.api.v1.control_bodies import Body, Position
 
 _ARRAY = (
     "One sequence, `[time][features...]` (`[time]` for token ids); for a model with several "

@@ -2,39 +2,39 @@
 
 from fastapi import APIRouter, Response
 
+from carousel.service.api.http.dependencies import Dependencies, Deps
 from carousel.service.api.http.exchange import read_version
-from carousel.service.api.http.parts import Given, Parts
 from carousel.service.api.http.responses import json_response
 from carousel.service.api.v1.views import ModelInfo, ModelList, show_model
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 @router.get("", response_model=ModelList, summary="List the models")
-async def list_models(given: Given) -> Response:
+async def list_models(deps: Deps) -> Response:
     """Every model at its highest version."""
-    models = [show_model(each, given.catalog, _max(given)) for each in given.catalog.current()]
+    models = [show_model(each, deps.catalog, _max(deps)) for each in deps.catalog.current()]
     return json_response({"models": models})
 
 
 @router.get("/{model}", response_model=ModelInfo, summary="Show a model's highest version")
-async def show_current(given: Given, model: str) -> Response:
+async def show_current(deps: Deps, model: str) -> Response:
     """Its tensors, whether it can be streamed, and how exact it is."""
-    return _show(given, given.catalog.get(model))
+    return _show(deps, deps.catalog.get(model))
 
 
 @router.get(
     "/{model}/versions/{version}", response_model=ModelInfo, summary="Show a version of a model"
 )
-async def show_version(given: Given, model: str, version: str) -> Response:
+async def show_version(deps: Deps, model: str, version: str) -> Response:
     """As for the highest version."""
-    return _show(given, given.catalog.get(model, read_version(version)))
+    return _show(deps, deps.catalog.get(model, read_version(version)))
 
 
-def _show(given: Parts, loaded: Loaded) -> Response:
-    return json_response(show_model(loaded, given.catalog, _max(given)))
+def _show(deps: Dependencies, loaded: LoadedModel) -> Response:
+    return json_response(show_model(loaded, deps.catalog, _max(deps)))
 
 
-def _max(given: Parts) -> int:
-    return given.codecs.max_steps
+def _max(deps: Dependencies) -> int:
+    return deps.codecs.max_steps

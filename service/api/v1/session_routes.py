@@ -6,9 +6,15 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from carousel.service.api.encoding.document import may_hold_bools
 from carousel.service.api.encoding.media import Media, media_of
-from carousel.service.api.http.parts import Deadline, Given, Parts, Tenant
+from carousel.service.api.http.dependencies import Deadline, Dependencies, Deps, Tenant
 from carousel.service.api.http.responses import json_response
-from carousel.service.api.v1.messages import Empty, ForkSession, OpenSession, PageQuery, read_body
+from carousel.service.api.v1.control_bodies import (
+    Empty,
+    ForkSession,
+    OpenSession,
+    PageQuery,
+    read_body,
+)
 from carousel.service.api.v1.views import ForkView, SessionList, SessionView, show_session
 from carousel.service.errors import InvalidRequest, SessionExists, UnsupportedMediaType
 
@@ -22,7 +28,7 @@ IfMatch = Annotated[
 
 
 @router.post("", status_code=201, response_model=SessionView, summary="Open a session")
-async def open_session(request: Request, given: Given, tenant: Tenant) -> Response:
+async def open_session(request: Request, deps: Deps, tenant: Tenant) -> Response:
     """At the state that is sent, or at the model's initial values.
 
     States that are `fixed` must be sent, if the model has any; others may be left out then.
@@ -30,14 +36,14 @@ async def open_session(request: Request, given: Given, tenant: Tenant) -> Respon
     body = await _json_body(request)
     asked = read_body(OpenSession, body)
     _check_id(asked.session_id, "session_id")
-    _check_ttl(asked.ttl_s, given)
+    _check_ttl(asked.ttl_s, deps)
     state = None
     if asked.state is not None:
-        states = given.codecs.of(given.catalog.get(asked.model, asked.version)).states
+        states = deps.codecs.of(deps.catalog.get(asked.model, asked.version)).states
         bools = may_hold_bools(body)
         state = states.read_json(asked.state, "state", bools=bools, whole=False)
     try:
-        info = await given.sessions.open(
+        info = await deps.sessions.open(
             tenant,
             model=asked.model,
             version=asked.version,
@@ -54,19 +60,17 @@ async def open_session(request: Request, given: Given, tenant: Tenant) -> Respon
 
 @router.get("", response_model=SessionList, summary="List live sessions")
 async def list_sessions(
-    given: Given, tenant: Tenant, query: Annotated[PageQuery, Query()]
+    deps: Deps, tenant: Tenant, query: Annotated[PageQuery, Query()]
 ) -> Response:
     """In order of id, page by page."""
-    page = await given.sessions.page(
-        tenant, model=query.model, limit=query.limit, after=query.after
-    )
+    page = await deps.sessions.page(tenant, model=query.model, limit=query.limit, after=query.after)
     return json_response({"sessions": list(map(show_session, page.sessions)), "next": page.next})
 
 
 @router.get("/{session_id}", response_model=SessionView, summary="Show a session")
-async def show(given: Given, tenant: Tenant, session_id: str, deadline: Deadline) -> Response:
+async def show(deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline) -> Response:
     """Where it stands and until when it lives."""
-    info = await given.sessions.info(tenant, session_id, deadline=deadline)
+    info = await deps.sessions.info(tenant, session_id, deadline=deadline)
     return json_response(show_session(info))
 
 
@@ -74,14 +78,14 @@ async def show(given: Given, tenant: Tenant, session_id: str, deadline: Deadline
     "/{session_id}/fork", status_code=201, response_model=ForkView, summary="Copy a session"
 )
 async def fork(
-    request: Request, given: Given, tenant: Tenant, session_id: str, deadline: Deadline
+    request: Request, deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline
 ) -> Response:
     """State and position go into new sessions, all or none; recorded replies stay behind."""
     asked = read_body(ForkSession, await _json_body(request))
     _check_fork(asked)
-    _check_ttl(asked.ttl_s, given)
+    _check_ttl(asked.ttl_s, deps)
     try:
-        made = await given.sessions.fork(
+        made = await deps.sessions.fork(
             tenant,
             session_id,
             session_ids=asked.session_ids,
@@ -98,7 +102,7 @@ async def fork(
 @router.post("/{session_id}/reset", response_model=SessionView, summary="Start a session anew")
 async def reset(
     request: Request,
-    given: Given,
+    deps: Deps,
     tenant: Tenant,
     session_id: str,
     deadline: Deadline,
@@ -109,16 +113,16 @@ async def reset(
     States that are `fixed` stay as they are.
     """
     read_body(Empty, await request.body())
-    info = await given.sessions.reset(tenant, session_id, if_match=if_match, deadline=deadline)
+    info = await deps.sessions.reset(tenant, session_id, if_match=if_match, deadline=deadline)
     return json_response(show_session(info))
 
 
 @router.delete("/{session_id}", status_code=204, summary="End a session")
 async def delete(
-    given: Given, tenant: Tenant, session_id: str, deadline: Deadline, if_match: IfMatch = None
+    deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline, if_match: IfMatch = None
 ) -> Response:
     """Its state is gone, and its id may be opened again."""
-    await given.sessions.delete(tenant, session_id, if_match=if_match, deadline=deadline)
+    await deps.sessions.delete(tenant, session_id, if_match=if_match, deadline=deadline)
     return Response(status_code=204)
 
 
@@ -144,10 +148,10 @@ def _check_id(session_id: str | None, where: str) -> None:
         )
 
 
-def _check_ttl(ttl_s: float | None, given: Parts) -> None:
-    if ttl_s is not None and ttl_s > given.max_ttl_s:
+def _check_ttl(ttl_s: float | None, deps: Dependencies) -> None:
+    if ttl_s is not None and ttl_s > deps.max_ttl_s:
         raise InvalidRequest(
-            f"ttl_s: {ttl_s:.15g} given; expected 1 to {given.max_ttl_s:.15g} seconds"
+            f"ttl_s: {ttl_s:.15g} given; expected 1 to {deps.max_ttl_s:.15g} seconds"
         )
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Mapping
 
 from carousel.models.row import Array
-from carousel.service.engine.loaded import Loaded
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.errors import InvalidRequest
 
 
-def start_row(loaded: Loaded, state: Mapping[str, Array] | None, where: str) -> bytes:
+def start_row(loaded: LoadedModel, state: Mapping[str, Array] | None, where: str) -> bytes:
     """The row that starts at `state`, by name and in session shape, as far as it goes.
 
     Raises InvalidRequest as `require_given`, of the field `where`.
@@ -18,7 +18,7 @@ def start_row(loaded: Loaded, state: Mapping[str, Array] | None, where: str) -> 
     return loaded.layout.pack({**loaded.layout.unpack(loaded.initial_row), **state})
 
 
-def require_given(loaded: Loaded, names: Collection[str], where: str) -> None:
+def require_given(loaded: LoadedModel, names: Collection[str], where: str) -> None:
     """Raise InvalidRequest if a state that never changes and has no initial value is missing."""
     missing = [
         each.name for each in loaded.spec.states if each.is_required and each.name not in names
@@ -31,7 +31,7 @@ def require_given(loaded: Loaded, names: Collection[str], where: str) -> None:
         )
 
 
-def restart_row(loaded: Loaded, row: bytes) -> bytes:
+def restart_row(loaded: LoadedModel, row: bytes) -> bytes:
     """The row that a session at `row` goes back to: what never changes stays."""
     states = loaded.layout.unpack(row)
     fixed = {each.name: states[each.name] for each in loaded.spec.states if each.fixed}

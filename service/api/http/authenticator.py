@@ -21,7 +21,7 @@ _PRIVATE = (".localhost", ".local", ".internal", ".cluster.local", ".test")
 _MAX_KNOWN = 256
 
 
-class Guard:
+class Authenticator:
     """Admits a request by its headers. With a key, only the key counts.
 
     Without one, a page in somebody's browser could reach a service on the same machine: by a name
@@ -35,7 +35,7 @@ class Guard:
         self._known: dict[bytes, bool] = {}
 
     def __repr__(self) -> str:
-        return f"<Guard {'key' if self._expected else 'hosts'}>"
+        return f"<Authenticator {'key' if self._expected else 'hosts'}>"
 
     def admit(self, headers: Mapping[bytes, bytes]) -> str:
         """The tenant that asks; raises Unauthorized or Forbidden."""

@@ -6,7 +6,7 @@ from carousel.service.errors import QueueFull
 COUNTED_BYTES = 64 * 1024
 
 
-class Budget:
+class MemoryBudget:
     """Counts what is held. Owned by the event loop."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -14,7 +14,7 @@ class Budget:
         self.held_bytes = 0
 
     def __repr__(self) -> str:
-        return f"<Budget held={self.held_bytes} of {self._max_bytes}>"
+        return f"<MemoryBudget held={self.held_bytes} of {self._max_bytes}>"
 
     @property
     def has_room(self) -> bool:

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import orjson
 
 from carousel.models.spec import TIME
-from carousel.service.api.encoding.inputs import Sequence, StepRules
+from carousel.service.api.encoding.inputs import InputSequence, StepRules
 from carousel.service.api.v1.infer import Work
-from carousel.service.api.v2.binary import Pieces
+from carousel.service.api.v2.binary_tensors import BinaryTensors
 from carousel.service.api.v2.outputs import AnswerTensor, OutputTensor, StateOutput
 from carousel.service.api.v2.request import InferRequest, take_bool, take_parameters
-from carousel.service.api.v2.tensors import GivenTensor, InputTensor, Piece, StateTensor
-from carousel.service.engine.loaded import Loaded
-from carousel.service.engine.start import start_row
+from carousel.service.api.v2.tensors import GivenTensor, InputTensor, StateTensor, TensorData
+from carousel.service.engine.loaded_model import LoadedModel
+from carousel.service.engine.start_state import start_row
 from carousel.service.errors import InvalidRequest, ShapeMismatch
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenOutput:
     """An output that the answer has, and whether it comes in binary."""
 
     tensor: AnswerTensor
@@ -26,17 +26,17 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenOutputs:
     """The outputs that an answer has, and whether states are among them."""
 
-    outputs: list[Chosen]
+    outputs: list[ChosenOutput]
     with_state: bool
 
 
-class Plan:
+class OipCodec:
     """The tensors of one model by name. `head` is how the JSON of its answers begins."""
 
-    def __init__(self, loaded: Loaded, *, max_steps: int) -> None:
+    def __init__(self, loaded: LoadedModel, *, max_steps: int) -> None:
         spec = loaded.spec
         self.loaded = loaded
         self.head = b'{"model_name":%b,"model_version":"%d"' % (
@@ -59,28 +59,30 @@ class Plan:
         outputs = {each.name: OutputTensor(spec, each) for each in spec.outputs}
         self._answers |= outputs
         self._all = {
-            binary: Choice([Chosen(each, binary) for each in outputs.values()], with_state=False)
+            binary: ChosenOutputs(
+                [ChosenOutput(each, binary) for each in outputs.values()], with_state=False
+            )
             for binary in (False, True)
         }
         self._rules = StepRules(spec)
         self._single = next(iter(self.inputs.values())) if len(self.inputs) == 1 else None
 
     def __repr__(self) -> str:
-        return f"<Plan {list(self._given.values())}>"
+        return f"<OipCodec {list(self._given.values())}>"
 
     def read(self, request: InferRequest, *, with_state: bool) -> Work:
         """The rows of a request, each a sequence; raises InvalidRequest and its subclasses."""
         if request.binary is not None and request.is_raw:
             return Work([self._read_raw(request.binary)], [None], with_state)
-        pieces = Pieces(request.binary)
-        given: dict[str, Piece] = {}
+        binary = BinaryTensors(request.binary)
+        given: dict[str, TensorData] = {}
         for entry in request.inputs:
             name = entry["name"]
             tensor = self._given.get(name)
             if tensor is None:
                 raise InvalidRequest(f"inputs: {name!r} given; expected {self._names()}")
-            given[name] = tensor.read(entry, pieces)
-        pieces.check_end()
+            given[name] = tensor.read(entry, binary)
+        binary.check_end()
         self._check_names(given)
         count = _agree("rows", {name: each.extent.rows for name, each in given.items()})
         states: list[bytes | None] = [None] * count
@@ -88,7 +90,7 @@ class Plan:
             states = self._read_states(given, count)
         return Work(self._read_inputs(given, count), states, with_state)
 
-    def read_step(self, request: InferRequest) -> Sequence:
+    def read_step(self, request: InferRequest) -> InputSequence:
         """The one row of a request of a sequence, which keeps its own state. Raises as `read`."""
         single, inputs = self._single, request.inputs
         if single is not None and len(inputs) == 1 and inputs[0]["name"] == single.name:
@@ -96,11 +98,11 @@ class Plan:
             sequence = single.read_short(inputs[0], request.binary)
             if sequence is not None:
                 return sequence
-            pieces = Pieces(request.binary)
-            piece = single.read(inputs[0], pieces)
-            pieces.check_end()
-            if piece.extent.rows == 1:
-                return Sequence({single.name: single.rows(piece)[0]}, piece.extent.steps)
+            binary = BinaryTensors(request.binary)
+            values = single.read(inputs[0], binary)
+            binary.check_end()
+            if values.extent.rows == 1:
+                return InputSequence({single.name: single.rows(values)[0]}, values.extent.steps)
         work = self.read_start(request)
         if work.rows[0] is not None:
             raise InvalidRequest(
@@ -118,14 +120,14 @@ class Plan:
             )
         return work
 
-    def choose(self, request: InferRequest) -> Choice:
+    def choose(self, request: InferRequest) -> ChosenOutputs:
         """The outputs that a request asks for: all but the states, unless it names some."""
         usual = request.is_raw or take_bool(
             request.parameters, "binary_data_output", False, "the request"
         )
         if not request.outputs:
             return self._all[usual]
-        chosen: list[Chosen] = []
+        chosen: list[ChosenOutput] = []
         for entry in request.outputs:
             name = entry["name"]
             tensor = self._answers.get(name)
@@ -134,10 +136,10 @@ class Plan:
                 raise InvalidRequest(f"outputs: {name!r} given; expected some of {names}")
             where = f"outputs.{name}"
             parameters = take_parameters(entry, where)
-            chosen.append(Chosen(tensor, take_bool(parameters, "binary_data", usual, where)))
-        return Choice(chosen, with_state=any(each.tensor.is_state for each in chosen))
+            chosen.append(ChosenOutput(tensor, take_bool(parameters, "binary_data", usual, where)))
+        return ChosenOutputs(chosen, with_state=any(each.tensor.is_state for each in chosen))
 
-    def _read_raw(self, body: bytes) -> Sequence:
+    def _read_raw(self, body: bytes) -> InputSequence:
         if len(self.inputs) != 1:
             raise InvalidRequest(
                 f"the body: raw bytes given, which are one input; expected {self._names()}"
@@ -147,9 +149,9 @@ class Plan:
         steps = len(array) if tensor.tensor.has_time else 1
         if steps > 1 and TIME not in tensor.axes:
             raise ShapeMismatch(f"the body: {steps} frames given; the model takes one in a request")
-        return self._rules.check(Sequence({name: array}, steps), "the body")
+        return self._rules.check(InputSequence({name: array}, steps), "the body")
 
-    def _read_inputs(self, given: Mapping[str, Piece], count: int) -> list[Sequence]:
+    def _read_inputs(self, given: Mapping[str, TensorData], count: int) -> list[InputSequence]:
         timed = {
             name: given[name].extent.steps
             for name, each in self.inputs.items()
@@ -159,12 +161,12 @@ class Plan:
         arrays = {name: each.rows(given[name]) for name, each in self.inputs.items()}
         return [
             self._rules.check(
-                Sequence({name: each[row] for name, each in arrays.items()}, steps), "inputs"
+                InputSequence({name: each[row] for name, each in arrays.items()}, steps), "inputs"
             )
             for row in range(count)
         ]
 
-    def _read_states(self, given: Mapping[str, Piece], count: int) -> list[bytes | None]:
+    def _read_states(self, given: Mapping[str, TensorData], count: int) -> list[bytes | None]:
         arrays = {
             name: each.rows(given[name]) for name, each in self.states.items() if name in given
         }
@@ -173,7 +175,7 @@ class Plan:
             for row in range(count)
         ]
 
-    def _check_names(self, given: Mapping[str, Piece]) -> None:
+    def _check_names(self, given: Mapping[str, TensorData]) -> None:
         """Every input must be there, and all of the states or none, unless there are fixed ones."""
         if given.keys() == self.inputs.keys() or len(given) == len(self._given):
             return
@@ -191,25 +193,25 @@ class Plan:
         return f"inputs: {', '.join(self.inputs)}{states}"
 
 
-class Plans:
-    """One plan for each loaded model, made when it is first asked for."""
+class OipCodecs:
+    """One codec for each loaded model, made when it is first asked for."""
 
     def __init__(self, *, max_steps: int) -> None:
         self._max_steps = max_steps
-        self._plans: dict[Loaded, Plan] = {}
+        self._codecs: dict[LoadedModel, OipCodec] = {}
 
     def __repr__(self) -> str:
-        return f"<Plans {len(self._plans)}>"
+        return f"<OipCodecs {len(self._codecs)}>"
 
-    def of(self, loaded: Loaded) -> Plan:
-        """The plan of a model."""
-        plan = self._plans.get(loaded)
-        return self._make(loaded) if plan is None else plan
+    def of(self, loaded: LoadedModel) -> OipCodec:
+        """The codec of a model."""
+        codec = self._codecs.get(loaded)
+        return self._make(loaded) if codec is None else codec
 
-    def _make(self, loaded: Loaded) -> Plan:
-        self._plans = {each: plan for each, plan in self._plans.items() if not each.retired}
-        plan = self._plans[loaded] = Plan(loaded, max_steps=self._max_steps)
-        return plan
+    def _make(self, loaded: LoadedModel) -> OipCodec:
+        self._codecs = {each: codec for each, codec in self._codecs.items() if not each.retired}
+        codec = self._codecs[loaded] = OipCodec(loaded, max_steps=self._max_steps)
+        return codec
 
 
 def _agree(what: str, sizes: Mapping[str, int]) -> int:

@@ -4,15 +4,15 @@ each step of a sequence, and only the tensor behind it is new.
 
 from dataclasses import dataclass, replace
 
-from carousel.service.api.encoding.inputs import Sequence
+from carousel.service.api.encoding.inputs import InputSequence
 from carousel.service.api.encoding.media import Media
 from carousel.service.api.http.exchange import Exchange
-from carousel.service.api.v2.asked import Asked, ask
-from carousel.service.api.v2.binary import HEADER
-from carousel.service.api.v2.plan import Choice, Plan
+from carousel.service.api.v2.binary_tensors import HEADER
+from carousel.service.api.v2.oip_codec import ChosenOutputs, OipCodec
 from carousel.service.api.v2.request import InferRequest
-from carousel.service.api.v2.sequence import SequenceCall
-from carousel.service.engine.loaded import Loaded
+from carousel.service.api.v2.sequence_parameters import SequenceParameters
+from carousel.service.api.v2.sequence_step import SequenceStep, make_step
+from carousel.service.engine.loaded_model import LoadedModel
 
 # Of the length of JSON that is kept.
 _MAX_DIGITS = 3
@@ -24,66 +24,70 @@ _Key = tuple[str, str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Familiar:
+class CachedRequest:
     """What the JSON of a request comes to: a step of a sequence, with one tensor behind it."""
 
-    call: SequenceCall
+    params: SequenceParameters
     request: InferRequest
-    plan: Plan
-    choice: Choice
+    codec: OipCodec
+    choice: ChosenOutputs
     input: str
     num_steps: int
     num_bytes: int
 
-    def ask(self, exchange: Exchange, loaded: Loaded) -> Asked | None:
+    def step(self, exchange: Exchange, loaded: LoadedModel) -> SequenceStep | None:
         """The step on `loaded`; None where that is another model by now, or where the body has not
         the bytes that its JSON announces.
         """
         body = exchange.body
         start = len(body) - self.num_bytes
-        if start != int(exchange.headers[HEADER]) or loaded is not self.plan.loaded:
+        if start != int(exchange.headers[HEADER]) or loaded is not self.codec.loaded:
             return None
-        given = self.plan.inputs[self.input]
+        given = self.codec.inputs[self.input]
         array = given.tensor.read_bytes(body[start:], given.where)
-        sequence = Sequence({self.input: array}, self.num_steps)
-        return ask(exchange, self.call, self.request, self.plan, self.choice, sequence)
+        sequence = InputSequence({self.input: array}, self.num_steps)
+        return make_step(exchange, self.params, self.request, self.codec, self.choice, sequence)
 
 
-class FamiliarRequests:
+class RequestCache:
     """The last that may come again, few enough to keep."""
 
     def __init__(self) -> None:
-        self._requests: dict[_Key, Familiar] = {}
-        self._models: set[Loaded] = set()
+        self._requests: dict[_Key, CachedRequest] = {}
+        self._models: set[LoadedModel] = set()
 
     def __repr__(self) -> str:
-        return f"<FamiliarRequests {len(self._requests)}>"
+        return f"<RequestCache {len(self._requests)}>"
 
-    def find(self, exchange: Exchange) -> Familiar | None:
+    def find(self, exchange: Exchange) -> CachedRequest | None:
         """What was kept of a request with this JSON."""
         key = _key(exchange)
         return None if key is None else self._requests.get(key)
 
-    def keep(self, exchange: Exchange, asked: Asked) -> None:
+    def keep(self, exchange: Exchange, sequence_step: SequenceStep) -> None:
         """Keep a request that was read whole, if it may come again."""
-        request = asked.request
-        if asked.call.position is not None or request.id is not None or not request.binary:
+        request = sequence_step.request
+        if (
+            sequence_step.params.position is not None
+            or request.id is not None
+            or not request.binary
+        ):
             return
         key = _key(exchange)
         if key is None or len(request.inputs) != 1:
             return
-        if asked.plan.loaded not in self._models:
+        if sequence_step.codec.loaded not in self._models:
             self._drop_retired()
-            self._models.add(asked.plan.loaded)
+            self._models.add(sequence_step.codec.loaded)
         if len(self._requests) >= _MAX_REQUESTS:
             self._requests.clear()
-        self._requests[key] = Familiar(
-            asked.call,
+        self._requests[key] = CachedRequest(
+            sequence_step.params,
             replace(request, inputs=[], binary=None),
-            asked.plan,
-            asked.choice,
+            sequence_step.codec,
+            sequence_step.choice,
             request.inputs[0]["name"],
-            asked.step.num_steps,
+            sequence_step.step.num_steps,
             len(request.binary),
         )
 
@@ -96,7 +100,7 @@ class FamiliarRequests:
     def _drop_retired(self) -> None:
         """A model that is no longer served is not kept in memory by what was asked of it."""
         requests = self._requests.items()
-        self._requests = {key: each for key, each in requests if not each.plan.loaded.retired}
+        self._requests = {key: each for key, each in requests if not each.codec.loaded.retired}
         self._models = {each for each in self._models if not each.retired}
 
 
