@@ -37,8 +37,8 @@ from carousel.service.engine.loaded_model import LoadOptions
 from carousel.service.errors import SettingError
 from carousel.service.metrics import Metrics
 from carousel.service.option import PREFIX
-from carousel.service.sessions.health import Health
 from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.store_health import StoreHealth
 from carousel.service.sessions.stores.base import Store
 from carousel.service.sessions.stores.choose import open_store
 from carousel.service.settings import Settings
@@ -53,7 +53,7 @@ class App:
     """A service: `gate` is its ASGI callable. Owned by one event loop from `start` to `stop`."""
 
     def __init__(
-        self, settings: Settings, catalog: Catalog, sessions: Sessions, health: Health
+        self, settings: Settings, catalog: Catalog, sessions: Sessions, health: StoreHealth
     ) -> None:
         self.settings = settings
         self.catalog = catalog
@@ -229,7 +229,7 @@ def create_app(settings: Settings) -> App:
         deadline_s=settings.deadline_s,
         max_waiting=settings.queue_requests,
     )
-    return App(settings, catalog, sessions, Health(store))
+    return App(settings, catalog, sessions, StoreHealth(store))
 
 
 def _open_store(settings: Settings) -> Store:

@@ -19,8 +19,8 @@ import numpy as np
 
 from carousel.models.row import Array
 from carousel.service.errors import CarouselError, StoreUnavailable
-from carousel.service.sessions.commits import new_revision
-from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.committer import new_revision
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta, SessionRecord
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.stores.base import Outcome, Store, Write
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
@@ -129,16 +129,16 @@ async def listed(rig: Rig, model: str | None = None) -> list[str]:
 
 def make_record(
     session_id: str, *, tenant: str = "", model: str = "m", state: bytes = b"\1" * 16
-) -> Record:
+) -> SessionRecord:
     """A new session's record, for a store without sessions around it."""
-    origin = Origin((tenant, session_id), model, "w", 900.0, 60.0)
-    return Record(Head(origin, 1, new_revision(), 0, 1000.5), state)
+    identity = SessionIdentity((tenant, session_id), model, "w", 900.0, 60.0)
+    return SessionRecord(SessionMeta(identity, 1, new_revision(), 0, 1000.5), state)
 
 
-def next_write(record: Record, state: bytes = b"\2" * 16) -> Write:
+def next_write(record: SessionRecord, state: bytes = b"\2" * 16) -> Write:
     """The write that moves a session one step on."""
-    head = replace(record.head, revision=new_revision(), position=record.head.position + 1)
-    return Write(record.head.revision, Record(head, state))
+    meta = replace(record.meta, revision=new_revision(), position=record.meta.position + 1)
+    return Write(record.meta.revision, SessionRecord(meta, state))
 
 
 def commit(store: Store, *writes: Write) -> "Future[Sequence[Outcome] | StoreUnavailable]":
@@ -155,7 +155,7 @@ def outcomes_of(future: "Future[Sequence[Outcome] | StoreUnavailable]") -> list[
     return list(found)
 
 
-async def open_records(store: Store, *records: Record) -> None:
+async def open_records(store: Store, *records: SessionRecord) -> None:
     """Write sessions that are new."""
     outcomes = await store.write([Write(None, each) for each in records])
     assert outcomes == [Outcome.WRITTEN] * len(records)
@@ -163,7 +163,7 @@ async def open_records(store: Store, *records: Record) -> None:
 
 async def ids_of(store: Store, tenant: str = "", model: str | None = None) -> list[str]:
     """The live sessions that a store lists."""
-    return [head.id for head, _ in await store.page(tenant, model, None, 99, 1000.0)]
+    return [meta.id for meta, _ in await store.page(tenant, model, None, 99, 1000.0)]
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from carousel.service.backends.base import DeviceFailed
 from carousel.service.backends.numpy_pool import ByteRows, NumpyPool
 from carousel.service.engine.slots import Slots
 from carousel.service.errors import StoreUnavailable
-from carousel.service.sessions.commits import new_revision
-from carousel.service.sessions.record import Head, Key, Record
+from carousel.service.sessions.committer import new_revision
+from carousel.service.sessions.session_record import Key, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import Done, Found, Outcome, Store, Write
 from carousel.service.sessions.stores.memory import MemoryStore
 
@@ -190,7 +190,7 @@ class FaultyStore:
 
     def commit(self, writes: Sequence[Write], done: Done) -> None:
         """Write, or wait to be released."""
-        self.commits.append([write.record.head.key[1] for write in writes])
+        self.commits.append([write.record.meta.key[1] for write in writes])
         if self._holding:
             self._held.append((writes, done))
             self._arrived.release()
@@ -219,7 +219,7 @@ class FaultyStore:
 
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
-    ) -> list[tuple[Head, int]]:
+    ) -> list[tuple[SessionMeta, int]]:
         """As the store within."""
         self._here()
         return await self.inner.page(tenant, model, after, limit, now)
@@ -237,25 +237,25 @@ class FaultyStore:
         """As the store within."""
         await self.inner.close()
 
-    async def record(self, session_id: str, tenant: str = "") -> Record:
+    async def record(self, session_id: str, tenant: str = "") -> SessionRecord:
         """What the store holds, whatever the sessions believe."""
         found = await self.inner.load((tenant, session_id))
-        assert isinstance(found, Record)
+        assert isinstance(found, SessionRecord)
         return found
 
     async def elsewhere(self, session_id: str, total: float, position: int) -> None:
         """Another process moves a session of the witness to a running sum and a position."""
         old = await self.record(session_id)
         row = np.full(2, total, np.float32).tobytes().ljust(len(old.state), b"\0")
-        head = replace(old.head, revision=new_revision(), position=position, replies=b"")
-        assert await self.inner.write([Write(old.head.revision, Record(head, row))]) == [
+        meta = replace(old.meta, revision=new_revision(), position=position, replies=b"")
+        assert await self.inner.write([Write(old.meta.revision, SessionRecord(meta, row))]) == [
             Outcome.WRITTEN
         ]
 
     async def vanish(self, session_id: str) -> None:
         """Another process deletes a session."""
         old = await self.record(session_id)
-        assert await self.inner.delete(old.head.key, old.head.revision) is Outcome.WRITTEN
+        assert await self.inner.delete(old.meta.key, old.meta.revision) is Outcome.WRITTEN
 
     def _commit(self, writes: Sequence[Write], done: Done) -> None:
         lose, self.lose = self.lose, None

@@ -10,7 +10,7 @@ import httpx
 from carousel.service.api.http.authenticator import TENANT
 from carousel.service.api.http.lifecycle import Phase
 from carousel.service.app import App
-from carousel.service.sessions.health import Health
+from carousel.service.sessions.store_health import StoreHealth
 from carousel.service.settings import Settings
 from tests.rig import Rig, play
 
@@ -23,7 +23,7 @@ class Service:
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
-        self.health = Health(rig.store, rig.clock)
+        self.health = StoreHealth(rig.store, rig.clock)
         self.app = App(SETTINGS, rig.catalog, rig.sessions, self.health)
         self.app.lifecycle.phase = Phase.READY
         self.http = httpx.AsyncClient(

@@ -8,8 +8,8 @@ from threading import Event
 from redis import Redis
 
 from carousel.service.errors import StoreUnavailable
-from carousel.service.sessions.commits import new_revision
-from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.committer import new_revision
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import Outcome, Store, Write
 from tests.fakes import PATIENCE_S
 
@@ -25,17 +25,17 @@ def session(
     ttl_s: float = 60.0,
     state: bytes = b"\1" * 16,
     replies: bytes = b"",
-) -> Record:
+) -> SessionRecord:
     """A session at position 0."""
-    origin = Origin((tenant, session_id), model, "w", 900.0, ttl_s)
-    return Record(Head(origin, 1, new_revision(), 0, used_at, replies), state)
+    identity = SessionIdentity((tenant, session_id), model, "w", 900.0, ttl_s)
+    return SessionRecord(SessionMeta(identity, 1, new_revision(), 0, used_at, replies), state)
 
 
-def step(record: Record, *, used_at: float = 1000.0) -> Write:
+def step(record: SessionRecord, *, used_at: float = 1000.0) -> Write:
     """The write that moves a session on by one."""
-    before = record.head
+    before = record.meta
     after = replace(before, revision=new_revision(), position=before.position + 1, used_at=used_at)
-    return Write(before.revision, Record(after, record.state))
+    return Write(before.revision, SessionRecord(after, record.state))
 
 
 class Commits:

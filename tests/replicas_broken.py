@@ -9,12 +9,12 @@ from hashlib import sha1
 
 from carousel.service.__main__ import main
 from carousel.service.errors import Conflict, StoreUnavailable
-from carousel.service.sessions import commits
-from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions import committer
 from carousel.service.sessions.positions import find_repeat
-from carousel.service.sessions.reply import digest
+from carousel.service.sessions.recorded_reply import digest
+from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
-from carousel.service.sessions.stepper import Step, Stepper
+from carousel.service.sessions.step_runner import Step, StepRunner
 from carousel.service.sessions.stores.redis import writer as redis_writer
 from carousel.service.sessions.stores.redis.link import Command, RedisLink
 from carousel.service.sessions.stores.redis.scripts import STEP, Script
@@ -31,12 +31,12 @@ def _write_always() -> None:
 
 def _trust_the_cache() -> None:
     """Replays come from the session in memory, which may be behind the store."""
-    right = Stepper._judge
+    right = StepRunner._judge
 
-    async def judge(self: Stepper, session: Session, step: Step) -> StepReply | None:
+    async def judge(self: StepRunner, session: Session, step: Step) -> StepReply | None:
         try:
             reply = find_repeat(
-                session.head,
+                session.meta,
                 step.position,
                 lambda: digest(step.inputs),
                 commit=step.commit,
@@ -48,12 +48,12 @@ def _trust_the_cache() -> None:
             return await right(self, session, step)
         return StepReply(outputs=reply.outputs, position=reply.position, replayed=True)
 
-    Stepper._judge = judge  # type: ignore[method-assign]  # breaking it is the point
+    StepRunner._judge = judge  # type: ignore[method-assign]  # breaking it is the point
 
 
 def _forget_replies() -> None:
     """No step is recorded: a retry of one that was done is a conflict."""
-    commits.add_reply = lambda *_: b""  # type: ignore[attr-defined]  # as above
+    committer.add_reply = lambda *_: b""  # type: ignore[attr-defined]  # as above
 
 
 def _send_again() -> None:

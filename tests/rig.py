@@ -21,9 +21,9 @@ from carousel.service.engine.core import Core
 from carousel.service.engine.engine import Engine
 from carousel.service.engine.loaded_model import LoadedModel, LoadOptions
 from carousel.service.engine.scheduler import Limits, Scheduler
-from carousel.service.sessions.answers import SessionInfo, StepReply
+from carousel.service.sessions.results import SessionInfo, StepReply
 from carousel.service.sessions.sessions import Sessions
-from carousel.service.sessions.stepper import Step
+from carousel.service.sessions.step_runner import Step
 from tests.fakes import PATIENCE_S, WITNESS, Clock, FaultyStore, NanSlots, WitnessBackend
 
 LAYOUT = RowLayout(WITNESS.states)
@@ -131,14 +131,14 @@ class Rig:
 
     def serve(self, *models: LoadedModel) -> list[LoadedModel]:
         """Serve these models and no others, as after a look at the repository."""
-        table: dict[str, dict[int, LoadedModel]] = {}
+        resident: dict[str, dict[int, LoadedModel]] = {}
         for model in models:
-            table.setdefault(model.name, {})[model.version] = model
+            resident.setdefault(model.name, {})[model.version] = model
         before = self.catalog.all()
         added = [model for model in models if model not in before]
         for model in added:
             self.sessions.attach(model.engine)
-        gone = self.catalog.publish(CatalogUpdate(table, added, []))
+        gone = self.catalog.publish(CatalogUpdate(resident, added, []))
         for model in gone:
             self.sessions.detach(model.engine)
         return gone
@@ -196,7 +196,7 @@ class Rig:
         assert self.engine.num_pending == 0
         held = {
             session.slot
-            for session in self.sessions._lookup.table._sessions.values()
+            for session in self.sessions._cache.resident._sessions.values()
             if session.loaded.engine is self.engine and session.slot >= 0
         }
         assert isinstance(self.engine.slots, NanSlots)

@@ -7,10 +7,10 @@ import pytest
 from carousel.service.errors import (
     SessionNotFound,
 )
-from carousel.service.sessions.answers import StepReply
-from carousel.service.sessions.record import Key
+from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.sequences import Started, sequence_key
-from carousel.service.sessions.stepper import Step
+from carousel.service.sessions.session_record import Key
+from carousel.service.sessions.step_runner import Step
 from tests.fakes import PATIENCE_S
 from tests.rig import Rig, sequence
 

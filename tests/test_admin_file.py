@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 
 from carousel.service.admin.failure import Failure
 from carousel.service.admin.rewrite import require_room
-from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import Write
 from carousel.service.sessions.stores.sqlite.file import SqliteFile
 from carousel.service.sessions.stores.sqlite.rows import SessionRows
@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Iterator[Path]:
     with connection:
         rows.put_all([Write(None, record(index)) for index in range(NUM_SESSIONS + 1)])
         place = 1 + NUM_SESSIONS
-        rows.bury(place, record(NUM_SESSIONS).head)
+        rows.bury(place, record(NUM_SESSIONS).meta)
     connection.close()
     owned.close()
     assert set(os.listdir(tmp_path)) == {"sessions.sqlite", "sessions.sqlite.lock"}
@@ -45,13 +45,13 @@ def file(tmp_path: Path) -> Iterator[Path]:
     assert set(os.listdir(tmp_path)) == {"sessions.sqlite", "sessions.sqlite.lock"}
 
 
-def record(index: int) -> Record:
+def record(index: int) -> SessionRecord:
     """A session that looks like no other."""
-    origin = Origin(("default", f"s-{index:03d}"), MODEL, "weights", 1.7e9, 3600.0)
+    identity = SessionIdentity(("default", f"s-{index:03d}"), MODEL, "weights", 1.7e9, 3600.0)
     revision = index.to_bytes(16, "big")
     replies = b"r" * (index % 50)
     state = np.full(100, index, "<f4").tobytes()
-    return Record(Head(origin, 1, revision, index, 1.7e9 + index, replies), state)
+    return SessionRecord(SessionMeta(identity, 1, revision, index, 1.7e9 + index, replies), state)
 
 
 def read_all(path: Path) -> dict[str, object]:
@@ -63,7 +63,7 @@ def read_all(path: Path) -> dict[str, object]:
         return {
             key[1]: rows.find(key)
             for index in range(NUM_SESSIONS + 1)
-            for key in [record(index).head.key]
+            for key in [record(index).meta.key]
         }
     finally:
         connection.close()
@@ -120,7 +120,7 @@ def test_flipped_bit_is_found_and_named(file: Path) -> None:
     code, found = check(file, "--remove-damaged")
     assert (code, found["removed"]) == (0, True)
     expected: dict[str, object] = {
-        record(index).head.id: record(index) for index in range(NUM_SESSIONS) if index != 123
+        record(index).meta.id: record(index) for index in range(NUM_SESSIONS) if index != 123
     }
     left = read_all(file)
     assert left.pop("s-123") is None
@@ -142,12 +142,12 @@ def test_lost_page_costs_its_own_sessions(file: Path, share: float) -> None:
     assert NUM_SESSIONS * 0.9 < found["sessions"] <= NUM_SESSIONS
     assert found["sessions"] + len(found["damaged"]) == NUM_SESSIONS
     assert check(file, "--remove-damaged")[0] == 0
-    left = {name: each for name, each in read_all(file).items() if isinstance(each, Record)}
+    left = {name: each for name, each in read_all(file).items() if isinstance(each, SessionRecord)}
     assert len(left) == found["sessions"]
     for name, each in left.items():
         assert each == record(int(name[2:]))
     lost = {each["session_id"] for each in found["damaged"]}
-    assert lost == {record(index).head.id for index in range(NUM_SESSIONS)} - left.keys()
+    assert lost == {record(index).meta.id for index in range(NUM_SESSIONS)} - left.keys()
 
 
 def test_file_that_was_cut_short(file: Path) -> None:
@@ -159,9 +159,9 @@ def test_file_that_was_cut_short(file: Path) -> None:
     found = json.loads(ended.out)
     assert found["removed"]
     assert 0 < found["sessions"] < NUM_SESSIONS
-    left = [each for each in read_all(file).values() if isinstance(each, Record)]
+    left = [each for each in read_all(file).values() if isinstance(each, SessionRecord)]
     assert len(left) == found["sessions"]
-    assert all(each == record(each.head.position) for each in left)
+    assert all(each == record(each.meta.position) for each in left)
 
 
 def test_vacuum_gives_free_space_back(file: Path) -> None:
@@ -181,7 +181,7 @@ def test_vacuum_gives_free_space_back(file: Path) -> None:
         before.st_mode,
         before.st_uid,
     )
-    left = [each for each in read_all(file).values() if isinstance(each, Record)]
+    left = [each for each in read_all(file).values() if isinstance(each, SessionRecord)]
     assert left == [record(index) for index in range(0, NUM_SESSIONS, 10)]
 
 

@@ -130,10 +130,10 @@ def test_a_step_whose_write_was_lost_is_judged_anew() -> None:
         line.send(step("a"))
         await store.held()
         record = await store.record("a", TENANT)
-        head = replace(record.head, revision=b"e" * 16, position=40)
+        head = replace(record.meta, revision=b"e" * 16, position=40)
         row = np.full(2, 70, "<f4").tobytes().ljust(len(record.state), b"\0")
-        elsewhere = Record(head, row)
-        await store.inner.write([Write(record.head.revision, elsewhere)])
+        elsewhere = SessionRecord(head, row)
+        await store.inner.write([Write(record.meta.revision, elsewhere)])
         await store.release()
         assert await line.sums() == [71]
         assert await total(site, "a") == 71

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from carousel.service.api.http.authenticator import TENANT
-from carousel.service.sessions.record import Record
+from carousel.service.sessions.session_record import SessionRecord
 from carousel.service.sessions.stores.base import Write
 from carousel.service.sessions.stores.memory import MemoryStore
 from tests.client import RAW, refused
@@ -165,8 +165,8 @@ def test_corrupt_state_is_told() -> None:
     async def scenario(service: Service) -> None:
         await service.open("s")
         old = await store.record("s", TENANT)
-        short = Record(replace(old.head, revision=bytes(16)), old.state[:-4])
-        await store.inner.write([Write(old.head.revision, short)])
+        short = SessionRecord(replace(old.meta, revision=bytes(16)), old.state[:-4])
+        await store.inner.write([Write(old.meta.revision, short)])
         assert refused(await service.step("s"), 500, "state_corrupt")["advanced"] is False
 
     serve(scenario, Rig(store=store))

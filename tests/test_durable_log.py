@@ -234,16 +234,16 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, said: pytest.LogCaptureF
 _WRITES = """
 import asyncio, sys
 from pathlib import Path
-from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import Write
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
 
 async def write(path, number):
     store = SqliteStore(path)
     for n in range(1_000_000):
-        origin = Origin(("", f"s{number}-{n}"), "m", "w", 900.0, 60.0)
-        head = Head(origin, 1, n.to_bytes(16), 0, 1000.5)
-        await store.write([Write(None, Record(head, bytes(5000)))])
+        identity = SessionIdentity(("", f"s{number}-{n}"), "m", "w", 900.0, 60.0)
+        meta = SessionMeta(identity, 1, n.to_bytes(16), 0, 1000.5)
+        await store.write([Write(None, SessionRecord(meta, bytes(5000)))])
         if n == 100:
             print("written 100", flush=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from carousel.service.sessions.record import Key, Record
+from carousel.service.sessions.session_record import Key, SessionRecord
 from carousel.service.sessions.stores.base import Damaged, Outcome, Write
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.durable import (
@@ -56,7 +56,7 @@ def test_a_row_that_cannot_be_written_costs_its_neighbours_nothing(path: Path) -
             first = commit(store, next_write(records[3], bytes(3000)))
             # It has the writer's turn: all that comes now goes into the next transaction.
             await until(lambda: "waiting=0" in repr(store._writing))
-            over = asyncio.ensure_future(store.write([Write(records[5].head.revision, anew)]))
+            over = asyncio.ensure_future(store.write([Write(records[5].meta.revision, anew)]))
             await asyncio.sleep(0)
             # In one batch of an engine's, and in one of its own.
             both = commit(
@@ -87,7 +87,7 @@ def test_sessions_that_changed_places_are_found_out(path: Path) -> None:
         store = SqliteStore(path)
         for each in "ab":
             assert isinstance(await store.load(("", each)), Damaged)
-        assert isinstance(await store.load(("", "c")), Record)
+        assert isinstance(await store.load(("", "c")), SessionRecord)
         assert await ids_of(store) == ["c"]
         await store.close()
 

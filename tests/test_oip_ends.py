@@ -10,9 +10,9 @@ from carousel.service.errors import (
     SessionNotFound,
     StoreUnavailable,
 )
-from carousel.service.sessions.record import ENDED_S
-from carousel.service.sessions.reply import MAX_REPLY_BYTES
+from carousel.service.sessions.recorded_reply import MAX_REPLY_BYTES
 from carousel.service.sessions.sequences import sequence_key
+from carousel.service.sessions.session_record import ENDED_S
 from tests.rig import Rig, play, settle, sums
 from tests.sequences import go_on, gone, start
 

@@ -11,8 +11,8 @@ from carousel.service.errors import (
     SessionNotFound,
     StoreUnavailable,
 )
-from carousel.service.sessions.record import Head
 from carousel.service.sessions.sequences import sequence_key
+from carousel.service.sessions.session_record import SessionMeta
 from carousel.service.sessions.stores.base import Write
 from tests.rig import Rig, play, settle, sums, until
 from tests.sequences import KEY, go_on, gone, start
@@ -88,15 +88,15 @@ def test_a_start_and_an_end_are_one_write_each() -> None:
 
     async def scenario() -> None:
         async with Rig() as rig:
-            writes: list[Head] = []
+            writes: list[SessionMeta] = []
             write, commit = rig.store.inner.write, rig.store.inner.commit
 
             async def note(given: list[Write], *, atomic: bool = False) -> object:
-                writes.extend(each.record.head for each in given)
+                writes.extend(each.record.meta for each in given)
                 return await write(given, atomic=atomic)
 
             def note_commit(given: list[Write], done: object) -> None:
-                writes.extend(each.record.head for each in given)
+                writes.extend(each.record.meta for each in given)
                 commit(given, done)  # type: ignore[arg-type]
 
             rig.store.inner.write = note  # type: ignore[method-assign, assignment]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from carousel.service.errors import SessionNotFound
-from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.memory import MemoryStore
 from carousel.service.sessions.stores.redis.store import RedisStore
 from carousel.service.sessions.stores.routed import RoutedStore
@@ -111,8 +111,8 @@ def test_every_store_keeps_sequences(
 @pytest.mark.parametrize("started", [False, True])
 def test_flags_are_sealed_with_the_head(ended: bool, started: bool) -> None:
     """What a store keeps as bytes comes back with its flags."""
-    origin = Origin(("t", "s"), "m", "w", 900.0, 60.0)
-    head = Head(origin, 3, b"r" * 16, 5, 1000.0, b"replies", ended, started)
-    found = unseal(b"r" * 16, seal(Record(head, b"state")), b"state")
-    assert found == Record(head, b"state")
-    assert found.head.expires_at == (1600.0 if ended else 1060.0)
+    identity = SessionIdentity(("t", "s"), "m", "w", 900.0, 60.0)
+    meta = SessionMeta(identity, 3, b"r" * 16, 5, 1000.0, b"replies", ended, started)
+    found = unseal(b"r" * 16, seal(SessionRecord(meta, b"state")), b"state")
+    assert found == SessionRecord(meta, b"state")
+    assert found.meta.expires_at == (1600.0 if ended else 1060.0)

@@ -9,36 +9,41 @@ from carousel.service.errors import (
     ReplyNotKept,
 )
 from carousel.service.sessions.positions import find_repeat
-from carousel.service.sessions.record import Head, Origin
-from carousel.service.sessions.reply import MAX_REPLY_BYTES, Reply, add_reply, digest
+from carousel.service.sessions.recorded_reply import (
+    MAX_REPLY_BYTES,
+    RecordedReply,
+    add_reply,
+    digest,
+)
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta
 
 SAME, OTHER = (np.array([value], np.float32) for value in (1, 2))
 KEPT, TOO_LARGE = np.zeros(1, np.float32), np.zeros(MAX_REPLY_BYTES + 1, np.uint8)
 
 
-def _head(*bases: int, output: Array = KEPT) -> Head:
+def _meta(*bases: int, output: Array = KEPT) -> SessionMeta:
     """A session whose last steps, of one time step each, started there."""
     replies = b""
     for base in bases:
         replies = add_reply(replies, base, base + 1, {"x": SAME}, {"y": output})
-    origin = Origin(("", "s"), "m", "w", 0.0, 60.0)
-    return Head(origin, 1, b"r" * 16, bases[-1] + 1, 0.0, replies)
+    identity = SessionIdentity(("", "s"), "m", "w", 0.0, 60.0)
+    return SessionMeta(identity, 1, b"r" * 16, bases[-1] + 1, 0.0, replies)
 
 
 def _judge(
-    head: Head,
+    meta: SessionMeta,
     position: int | None,
     inputs: Array = SAME,
     *,
     commit: bool = True,
     return_state: bool = False,
-) -> Reply | None:
+) -> RecordedReply | None:
     return find_repeat(
-        head, position, lambda: digest({"x": inputs}), commit=commit, return_state=return_state
+        meta, position, lambda: digest({"x": inputs}), commit=commit, return_state=return_state
     )
 
 
-HEAD = _head(4, 5, 6)
+HEAD = _meta(4, 5, 6)
 
 
 @pytest.mark.parametrize("position", [None, 7])
@@ -87,9 +92,9 @@ def test_the_state_is_kept_for_the_very_last_step_only() -> None:
 
 def test_a_reply_too_large_to_keep_says_so() -> None:
     """The step was done and its outputs are gone: 409 reply_not_kept, not a conflict."""
-    head = _head(6, output=TOO_LARGE)
+    meta = _meta(6, output=TOO_LARGE)
     with pytest.raises(ReplyNotKept) as caught:
-        _judge(head, 6)
+        _judge(meta, 6)
     assert caught.value.fields == {"position": 7}
     with pytest.raises(PositionConflict):
-        _judge(head, 6, OTHER)
+        _judge(meta, 6, OTHER)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from carousel.service.errors import StoreUnavailable
-from carousel.service.sessions.record import Record
+from carousel.service.sessions.session_record import SessionRecord
 from carousel.service.sessions.stores.base import Outcome, Write
 from carousel.service.sessions.stores.redis.store import RedisStore
 from tests.fakes import PATIENCE_S
@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-async def _open(store: RedisStore, *names: str) -> list[Record]:
+async def _open(store: RedisStore, *names: str) -> list[SessionRecord]:
     records = [session(name) for name in names]
     assert await store.write([Write(None, each) for each in records]) == [WRITTEN] * len(names)
     return records
@@ -58,8 +58,8 @@ def test_what_was_answered_survives_a_kill(server: RedisServer) -> None:
         unanswered = step(last.record)
         assert isinstance(await commit(store, unanswered), StoreUnavailable)
         for call in (
-            store.load(record.head.key),
-            store.delete(record.head.key, last.record.head.revision),
+            store.load(record.meta.key),
+            store.delete(record.meta.key, last.record.meta.revision),
             store.write([Write(None, session("b"))]),
             store.page("t", None, None, 9, 1000.0),
             store.expire(0.0, 0.0),
@@ -69,7 +69,7 @@ def test_what_was_answered_survives_a_kill(server: RedisServer) -> None:
                 await call
         server.start()
         await store.ping()
-        assert await store.load(record.head.key) == last.record
+        assert await store.load(record.meta.key) == last.record
         assert await commit(store, step(last.record)) == [WRITTEN]
         assert store.stats.failures == 3
         await store.close()
@@ -93,11 +93,11 @@ def test_an_answer_that_does_not_come_is_unknown(server: RedisServer) -> None:
                 sent = commits.begin(last)
                 assert isinstance(await commits.outcomes(sent), StoreUnavailable)
                 with pytest.raises(StoreUnavailable):
-                    await store.load(record.head.key)
+                    await store.load(record.meta.key)
             finally:
                 server.resume()
             _until(lambda: scripts_run(client) > ran)
-            assert await store.load(record.head.key) == last.record
+            assert await store.load(record.meta.key) == last.record
             assert await commit(store, step(last.record)) == [WRITTEN]
             assert scripts_run(client) == ran + 2
         await store.close()
@@ -122,7 +122,7 @@ def test_a_command_whose_connection_breaks_is_not_sent_again(server: RedisServer
             client.client_kill_filter(_type="normal", skipme=True)
             assert isinstance(await commits.outcomes(sent), StoreUnavailable)
             client.client_unpause()
-            assert await store.load(record.head.key) == first.record
+            assert await store.load(record.meta.key) == first.record
             assert scripts_run(client) == ran
             assert await commit(store, step(first.record)) == [WRITTEN]
             assert scripts_run(client) == ran + 1
@@ -143,7 +143,7 @@ def test_a_connection_that_was_closed_while_idle_costs_nothing(server: RedisServ
                 write = step(record)
                 assert await commit(store, write) == [WRITTEN]
                 client.client_kill_filter(_type="normal", skipme=True)
-                assert await store.load(record.head.key) == write.record
+                assert await store.load(record.meta.key) == write.record
                 record = write.record
         assert store.stats.failures == 0
         await store.close()
@@ -171,12 +171,12 @@ def test_a_full_redis_is_said_to_be_full(server: RedisServer) -> None:
             ):
                 assert isinstance(failed, StoreUnavailable)
                 assert failed.detail == "Redis is full"
-            assert await store.load(first.head.key) == first
+            assert await store.load(first.meta.key) == first
             assert await store.load(("t", "d")) is None
-            assert await store.delete(first.head.key, first.head.revision) is WRITTEN
+            assert await store.delete(first.meta.key, first.meta.revision) is WRITTEN
             assert await store.expire(1050.0, 0.0) == []
             assert client.zscore("carousel:due", "t/c") == 1080.0
-            assert await store.expire(1060.0, 0.0) == [second.head.key]
+            assert await store.expire(1060.0, 0.0) == [second.meta.key]
             client.config_set("maxmemory", 0)
             await store.ping()
             assert await commit(store, step(used.record)) == [WRITTEN]
@@ -215,7 +215,7 @@ def test_a_redis_that_lost_its_data_says_gone(server: RedisServer) -> None:
             (record,) = await _open(store, "a")
             client.flushall()
             assert await commit(store, step(record)) == [GONE]
-            assert await store.load(record.head.key) is None
+            assert await store.load(record.meta.key) is None
             await _open(store, "a")
         await store.close()
 
@@ -233,7 +233,7 @@ def test_another_format_stops_the_store_while_it_runs(server: RedisServer) -> No
             client.client_kill_filter(_type="normal", skipme=True)
             assert isinstance(await commit(store, step(record)), StoreUnavailable)
             with pytest.raises(StoreUnavailable, match="refuses"):
-                await store.load(record.head.key)
+                await store.load(record.meta.key)
         await store.close()
 
     play(scenario)
@@ -249,7 +249,7 @@ def test_closing_tells_everybody_whatever_redis_does(server: RedisServer) -> Non
         server.pause()
         try:
             begun = [commits.begin(step(record)) for _ in range(3)]
-            loading = asyncio.ensure_future(store.load(record.head.key))
+            loading = asyncio.ensure_future(store.load(record.meta.key))
             await asyncio.sleep(0)
             await store.close()
             for each in begun:

@@ -12,8 +12,9 @@ from redis import Redis
 
 from carousel.service.errors import StoreUnavailable
 from carousel.service.sessions.stores.base import Found, Write
+from carousel.service.sessions.stores.read_job import ReadJob
 from carousel.service.sessions.stores.redis.link import RedisLink
-from carousel.service.sessions.stores.redis.reader import Errand, Load, RedisReader
+from carousel.service.sessions.stores.redis.reader import LoadJob, RedisReader
 from carousel.service.sessions.stores.redis.store import RedisStore
 from tests.redis_rows import Commits, session, step
 from tests.redis_server import RedisServer, require_redis
@@ -31,21 +32,21 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-class Desk:
-    """Makes a reader's jobs, and counts the errands that were run."""
+class JobMaker:
+    """Makes a reader's jobs, and counts the commands that were run."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.run: list[str] = []
         self.futures: list[asyncio.Future[Any]] = []
 
-    def load(self, name: str) -> Load:
+    def load(self, name: str) -> LoadJob:
         """A session that is asked for."""
         future: asyncio.Future[Found] = self.loop.create_future()
         self.futures.append(future)
-        return Load(("t", name), future)
+        return LoadJob(("t", name), future)
 
-    def errand(self, command: bytes) -> Errand:
+    def read(self, command: bytes) -> ReadJob[RedisLink]:
         """A command without arguments."""
 
         def run(link: RedisLink) -> object:
@@ -54,18 +55,20 @@ class Desk:
 
         future: asyncio.Future[Any] = self.loop.create_future()
         self.futures.append(future)
-        return Errand(run, future)
+        return ReadJob(run, future)
 
     async def told(self) -> list[object]:
         """What everybody was told."""
         return list(await asyncio.gather(*self.futures, return_exceptions=True))
 
 
-def _play(server: RedisServer, scenario: Callable[[RedisReader, Desk], Awaitable[None]]) -> None:
+def _play(
+    server: RedisServer, scenario: Callable[[RedisReader, JobMaker], Awaitable[None]]
+) -> None:
     async def run() -> None:
         link = RedisLink(server.url, None, answer_s=IMPATIENT_S)
         try:
-            await scenario(RedisReader(link), Desk())
+            await scenario(RedisReader(link), JobMaker())
         finally:
             link.close()
 
@@ -75,16 +78,16 @@ def _play(server: RedisServer, scenario: Callable[[RedisReader, Desk], Awaitable
 def test_one_silence_is_the_answer_to_a_whole_batch(server: RedisServer) -> None:
     """What stands behind the first that is not answered is told at once, and not tried."""
 
-    async def scenario(reader: RedisReader, desk: Desk) -> None:
+    async def scenario(reader: RedisReader, maker: JobMaker) -> None:
         server.pause()
-        errands = [desk.errand(b"PING") for _ in range(3)]
-        await asyncio.to_thread(reader.handle, [*errands])
-        assert desk.run == ["PING"]
-        await asyncio.to_thread(reader.handle, [desk.errand(b"PING"), desk.load("a")])
-        assert desk.run == ["PING"]
-        assert [type(each) for each in await desk.told()] == [StoreUnavailable] * 5
+        reads = [maker.read(b"PING") for _ in range(3)]
+        await asyncio.to_thread(reader.handle, [*reads])
+        assert maker.run == ["PING"]
+        await asyncio.to_thread(reader.handle, [maker.read(b"PING"), maker.load("a")])
+        assert maker.run == ["PING"]
+        assert [type(each) for each in await maker.told()] == [StoreUnavailable] * 5
         server.resume()
-        again = desk.errand(b"PING")
+        again = maker.read(b"PING")
         await asyncio.to_thread(reader.handle, [again])
         assert await again.future == b"PONG"
 
@@ -94,13 +97,13 @@ def test_one_silence_is_the_answer_to_a_whole_batch(server: RedisServer) -> None
 def test_many_loads_wait_for_one_silence(server: RedisServer) -> None:
     """More sessions than one round trip asks for: the rest are not asked for."""
 
-    async def scenario(reader: RedisReader, desk: Desk) -> None:
+    async def scenario(reader: RedisReader, maker: JobMaker) -> None:
         server.pause()
-        loads = [desk.load(f"{n}") for n in range(1000)]
-        began = desk.loop.time()
+        loads = [maker.load(f"{n}") for n in range(1000)]
+        began = maker.loop.time()
         await asyncio.to_thread(reader.handle, [*loads])
-        assert desk.loop.time() - began < 4 * IMPATIENT_S
-        assert [type(each) for each in await desk.told()] == [StoreUnavailable] * 1000
+        assert maker.loop.time() - began < 4 * IMPATIENT_S
+        assert [type(each) for each in await maker.told()] == [StoreUnavailable] * 1000
 
     _play(server, scenario)
 
@@ -108,11 +111,11 @@ def test_many_loads_wait_for_one_silence(server: RedisServer) -> None:
 def test_a_refusal_is_the_answer_to_one_alone(server: RedisServer) -> None:
     """Redis answers, though it will not do the one thing: the others are done."""
 
-    async def scenario(reader: RedisReader, desk: Desk) -> None:
-        jobs: list[Load | Errand] = [desk.load("a")]
-        jobs += [desk.errand(b"NONSENSE"), desk.errand(b"PING")]
+    async def scenario(reader: RedisReader, maker: JobMaker) -> None:
+        jobs: list[LoadJob | ReadJob[RedisLink]] = [maker.load("a")]
+        jobs += [maker.read(b"NONSENSE"), maker.read(b"PING")]
         await asyncio.to_thread(reader.handle, jobs)
-        found, refused, done = await desk.told()
+        found, refused, done = await maker.told()
         assert (found, done) == (None, b"PONG")
         assert isinstance(refused, StoreUnavailable)
 
@@ -122,12 +125,12 @@ def test_a_refusal_is_the_answer_to_one_alone(server: RedisServer) -> None:
 def test_nothing_is_asked_for_nobody(server: RedisServer) -> None:
     """Whoever asked has given up before the reader comes to it."""
 
-    async def scenario(reader: RedisReader, desk: Desk) -> None:
-        gone, unread, wanted = desk.errand(b"TIME"), desk.load("a"), desk.errand(b"PING")
+    async def scenario(reader: RedisReader, maker: JobMaker) -> None:
+        gone, unread, wanted = maker.read(b"TIME"), maker.load("a"), maker.read(b"PING")
         for future in (gone.future, unread.future):
             future.cancel()
         await asyncio.to_thread(reader.handle, [gone, unread, wanted])
-        assert desk.run == ["PING"]
+        assert maker.run == ["PING"]
         assert await wanted.future == b"PONG"
 
     _play(server, scenario)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from carousel.service.sessions.record import Record
+from carousel.service.sessions.session_record import SessionRecord
 from carousel.service.sessions.stores.base import Damaged, Outcome, Write
 from carousel.service.sessions.stores.redis.store import RedisStore
 from tests.redis_rows import Commits, commit, scripts_run, session, step
@@ -33,7 +33,7 @@ def client(server: RedisServer) -> Iterator[Redis]:
         yield client
 
 
-async def _written(store: RedisStore, *records: Record) -> None:
+async def _written(store: RedisStore, *records: SessionRecord) -> None:
     """Open sessions."""
     outcomes = await store.write([Write(None, each) for each in records])
     assert outcomes == [WRITTEN] * len(records)
@@ -49,8 +49,8 @@ def test_of_two_servers_one_wins(server: RedisServer, client: Redis) -> None:
         first, second = step(record), step(record)
         assert await commit(theirs, first) == [WRITTEN]
         assert await commit(ours, second) == [LOST]
-        assert await ours.load(record.head.key) == first.record
-        assert await theirs.delete(record.head.key, first.record.head.revision) is WRITTEN
+        assert await ours.load(record.meta.key) == first.record
+        assert await theirs.delete(record.meta.key, first.record.meta.revision) is WRITTEN
         assert await commit(ours, step(first.record)) == [GONE]
         await ours.close()
         await theirs.close()
@@ -73,11 +73,11 @@ def test_a_batch_may_be_larger_than_a_call(
         writes = [step(each) for each in records]
         last = rows - 1
         assert await commit(store, writes[last]) == [WRITTEN]
-        assert await store.delete(records[0].head.key, records[0].head.revision) is WRITTEN
+        assert await store.delete(records[0].meta.key, records[0].meta.revision) is WRITTEN
         ran = scripts_run(client)
         assert await commit(store, *writes) == [GONE, *[WRITTEN] * (rows - 2), LOST]
         assert 3 <= scripts_run(client) - ran <= 4
-        found = await asyncio.gather(*(store.load(each.head.key) for each in records))
+        found = await asyncio.gather(*(store.load(each.meta.key) for each in records))
         assert found == [None, *(each.record for each in writes[1:])]
         await store.close()
 
@@ -95,7 +95,7 @@ def test_a_script_that_redis_forgot_is_sent_again(server: RedisServer, client: R
         client.script_flush()
         assert await commit(store, first) == [WRITTEN]
         client.script_flush()
-        assert await store.delete(record.head.key, first.record.head.revision) is WRITTEN
+        assert await store.delete(record.meta.key, first.record.meta.revision) is WRITTEN
         await store.close()
 
     play(scenario)
@@ -122,7 +122,7 @@ def test_damage_costs_its_own_session_alone(
         with caplog.at_level(logging.WARNING, "carousel.store"):
             for _ in range(2):
                 found = await store.page("t", None, None, 9, 1000.0)
-                assert [(head.id, nbytes) for head, nbytes in found] == [("good", 16)]
+                assert [(meta.id, nbytes) for meta, nbytes in found] == [("good", 16)]
         assert caplog.text.count("is damaged") == 4
         for name in names[:4]:
             damaged = await store.load(("t", name))
@@ -177,11 +177,11 @@ def test_a_list_goes_on_where_it_stopped(server: RedisServer, client: Redis) -> 
         store = RedisStore(server.url)
         records = [session(f"{i:03}", model="mn"[i % 7 == 0]) for i in range(600)]
         await _written(store, *reversed(records))
-        wanted = [each.head.id for each in records if each.head.model == "n"]
+        wanted = [each.meta.id for each in records if each.meta.model == "n"]
         found: list[str] = []
         while page := await store.page("t", "n", found[-1] if found else None, 10, 1000.0):
             assert len(page) == min(10, len(wanted) - len(found))
-            found += [head.id for head, _ in page]
+            found += [meta.id for meta, _ in page]
         assert found == wanted
         await store.close()
 
@@ -196,7 +196,7 @@ def test_long_heads_are_read_whole(server: RedisServer, client: Redis) -> None:
         record = session("a", replies=b"r" * 1_000_000, state=b"s" * 2_000_000)
         await _written(store, record)
         page = await store.page("t", None, None, 9, 1000.0)
-        assert page == [(record.head, 2_000_000)]
+        assert page == [(record.meta, 2_000_000)]
         assert await store.expire(1060.0, 0.0) == [("t", "a")]
         await store.close()
 

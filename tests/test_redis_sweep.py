@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from carousel.service.errors import StoreUnavailable
-from carousel.service.sessions.record import Record
+from carousel.service.sessions.session_record import SessionRecord
 from carousel.service.sessions.stores.base import Damaged, Outcome, Tombstone, Write
 from carousel.service.sessions.stores.redis.link import RedisLink
 from carousel.service.sessions.stores.redis.scripts import Call
@@ -36,7 +36,7 @@ def client(server: RedisServer) -> Iterator[Redis]:
         yield client
 
 
-async def _written(store: RedisStore, *records: Record) -> None:
+async def _written(store: RedisStore, *records: SessionRecord) -> None:
     """Open sessions."""
     outcomes = await store.write([Write(None, each) for each in records])
     assert outcomes == [WRITTEN] * len(records)
@@ -135,7 +135,7 @@ def test_a_session_that_is_opened_anew_is_due_anew(server: RedisServer, client: 
         old = session("a", ttl_s=5000.0)
         await _written(store, old)
         new = session("a", used_at=7000.0, ttl_s=10.0)
-        assert await store.write([Write(old.head.revision, new)], atomic=True) == [WRITTEN]
+        assert await store.write([Write(old.meta.revision, new)], atomic=True) == [WRITTEN]
         assert client.zscore("carousel:due", "t/a") == 7010.0
         assert await store.expire(7010.0, 0.0) == [("t", "a")]
         await store.close()
@@ -156,10 +156,10 @@ def test_servers_that_sweep_at_once_bury_each_session_once(
         assert await commit(stores[0], *used) == [WRITTEN] * 500
         swept = await asyncio.gather(*(each.expire(1500.0, 0.0) for each in stores))
         assert sorted(key for keys in swept for key in keys) == [
-            each.head.key for each in records[1::2]
+            each.meta.key for each in records[1::2]
         ]
         page = await stores[1].page("a/b", None, None, 1000, 1500.0)
-        assert [head.id for head, _ in page] == [each.head.id for each in records[::2]]
+        assert [meta.id for meta, _ in page] == [each.meta.id for each in records[::2]]
         for each in stores:
             await each.close()
 

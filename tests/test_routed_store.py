@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from carousel.service.errors import SessionExists, SessionLimit, StoreUnavailable
-from carousel.service.sessions.commits import new_revision
-from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.committer import new_revision
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta, SessionRecord
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.stores.base import Outcome, Tombstone, Write
 from carousel.service.sessions.stores.memory import MemoryStore
@@ -34,25 +34,25 @@ class Pair:
         """Which of the two have the session."""
         key = ("", session_id)
         found = []
-        if isinstance(await self.durable.inner.load(key), Record):
+        if isinstance(await self.durable.inner.load(key), SessionRecord):
             found.append("durable")
-        if isinstance(await self.memory.load(key), Record):
+        if isinstance(await self.memory.load(key), SessionRecord):
             found.append("memory")
         return " and ".join(found)
 
-    async def open(self, *records: Record) -> list[Outcome]:
+    async def open(self, *records: SessionRecord) -> list[Outcome]:
         """Open sessions as `Opener` does it."""
         return await self.store.write([Write(None, each) for each in records], atomic=True)
 
 
-def _record(session_id: str, model: str, used_at: float = 1000.0) -> Record:
-    origin = Origin(("", session_id), model, "w", 900.0, 60.0)
-    return Record(Head(origin, 1, new_revision(), 0, used_at), bytes(16))
+def _record(session_id: str, model: str, used_at: float = 1000.0) -> SessionRecord:
+    identity = SessionIdentity(("", session_id), model, "w", 900.0, 60.0)
+    return SessionRecord(SessionMeta(identity, 1, new_revision(), 0, used_at), bytes(16))
 
 
-def _next(record: Record) -> Write:
-    head = replace(record.head, revision=new_revision(), position=record.head.position + 1)
-    return Write(record.head.revision, Record(head, b"\1" * 16))
+def _next(record: SessionRecord) -> Write:
+    meta = replace(record.meta, revision=new_revision(), position=record.meta.position + 1)
+    return Write(record.meta.revision, SessionRecord(meta, b"\1" * 16))
 
 
 def _commit(store: RoutedStore, *writes: Write) -> list[Any]:
@@ -77,10 +77,10 @@ def test_a_session_is_opened_in_its_models_store_and_stays() -> None:
             assert await pair.store.write([write]) == [WRITTEN]
             assert await pair.where("s") == place
             assert await pair.store.load(("", "s")) == write.record
-            assert await pair.store.delete(("", "s"), step.record.head.revision) is LOST
-            assert await pair.store.delete(("", "s"), write.record.head.revision) is WRITTEN
+            assert await pair.store.delete(("", "s"), step.record.meta.revision) is LOST
+            assert await pair.store.delete(("", "s"), write.record.meta.revision) is WRITTEN
             assert await pair.where("s") == ""
-            assert await pair.store.delete(("", "s"), write.record.head.revision) is GONE
+            assert await pair.store.delete(("", "s"), write.record.meta.revision) is GONE
 
     play(scenario)
 
@@ -184,7 +184,7 @@ def test_an_expired_id_opened_for_another_model_changes_its_store(old: str, new:
         stale = Write(new_revision(), fresh)
         assert await pair.store.write([stale], atomic=True) == [LOST]
         assert await pair.store.load(("", "s")) == expired
-        over = Write(expired.head.revision, fresh)
+        over = Write(expired.meta.revision, fresh)
         assert await pair.store.write([over], atomic=True) == [WRITTEN]
         assert await pair.where("s") == ("memory" if new == LIGHT else "durable")
         assert await pair.store.load(("", "s")) == fresh
@@ -237,7 +237,7 @@ def test_a_page_is_of_both_stores_in_order() -> None:
 
         async def ids(model: str | None, after: str | None, limit: int) -> str:
             found = await pair.store.page("", model, after, limit, 1000.0)
-            return "".join(head.id for head, _ in found)
+            return "".join(meta.id for meta, _ in found)
 
         assert await ids(None, None, 9) == "abcdef"
         assert await ids(None, "a", 3) == "bcd"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carousel.service.sessions.record import Head, Origin, Record
-from carousel.service.sessions.stores.sealed import Damage, seal, unseal, unseal_head
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta, SessionRecord
+from carousel.service.sessions.stores.sealed import Damage, seal, unseal, unseal_meta
 
 REVISION = bytes(range(16))
 
@@ -19,9 +19,11 @@ def _record(
     tenant: str = "default",
     revision: bytes = REVISION,
     state: bytes = b"state of a session",
-) -> Record:
-    origin = Origin((tenant, session_id), "model", "weights", 1000.5, 3600.0)
-    return Record(Head(origin, 3, revision, 17, 2000.25, b"recorded replies"), state)
+) -> SessionRecord:
+    identity = SessionIdentity((tenant, session_id), "model", "weights", 1000.5, 3600.0)
+    return SessionRecord(
+        SessionMeta(identity, 3, revision, 17, 2000.25, b"recorded replies"), state
+    )
 
 
 def _flips(data: bytes) -> list[bytes]:
@@ -55,12 +57,14 @@ def test_what_is_sealed_comes_back(
 ) -> None:
     """Every field of a record, whatever it holds; the head alone, too."""
     state, replies, revision = blobs
-    origin = Origin(key, model, "weights", times[0], times[1])
-    record = Record(Head(origin, version, revision, position, times[2], replies), state)
+    identity = SessionIdentity(key, model, "weights", times[0], times[1])
+    record = SessionRecord(
+        SessionMeta(identity, version, revision, position, times[2], replies), state
+    )
     sealed = seal(record)
     assert unseal(revision, sealed, state) == record
-    alone = unseal_head(revision, sealed)
-    assert (alone.head, alone.state_bytes) == (record.head, len(state))
+    alone = unseal_meta(revision, sealed)
+    assert (alone.meta, alone.state_bytes) == (record.meta, len(state))
     assert seal(unseal(revision, sealed, state)) == sealed
 
 
@@ -68,9 +72,9 @@ def test_every_flipped_bit_is_found() -> None:
     """In the head, in the state and in the revision."""
     record = _record()
     sealed = seal(record)
-    for head in _flips(sealed):
+    for meta in _flips(sealed):
         with pytest.raises(Damage):
-            unseal(REVISION, head, record.state)
+            unseal(REVISION, meta, record.state)
     for state in _flips(record.state):
         with pytest.raises(Damage):
             unseal(REVISION, sealed, state)
@@ -100,30 +104,30 @@ def test_every_exchange_is_found() -> None:
     """Of one session's head, state or revision for another's, or for its own of another time."""
     ours = _record()
     theirs = _record("pump-8", revision=bytes(16), state=b"STATE of a session")
-    parts = [(each.head.revision, seal(each), each.state) for each in (ours, theirs)]
-    (revision, head, state), (other_revision, other_head, other_state) = parts
+    parts = [(each.meta.revision, seal(each), each.state) for each in (ours, theirs)]
+    (revision, meta, state), (other_revision, other_meta, other_state) = parts
     for mixed in (
-        (other_revision, head, state),
-        (revision, other_head, state),
-        (revision, head, other_state),
-        (revision, other_head, other_state),
+        (other_revision, meta, state),
+        (revision, other_meta, state),
+        (revision, meta, other_state),
+        (revision, other_meta, other_state),
     ):
         with pytest.raises(Damage):
             unseal(*mixed)
     # A head and its state that belong together, under another id, say whose they are.
-    assert unseal(other_revision, other_head, other_state).head.key == ("default", "pump-8")
+    assert unseal(other_revision, other_meta, other_state).meta.key == ("default", "pump-8")
 
 
 @given(st.binary(max_size=200), st.integers(0, 300), st.integers(0, 300))
-def test_a_head_that_no_one_wrote_is_damage(tail: bytes, origin: int, replies: int) -> None:
+def test_a_head_that_no_one_wrote_is_damage(tail: bytes, identity: int, replies: int) -> None:
     """Even under a checksum that is right: it is read, or it is damage, and nothing else."""
-    body = pack("<IIIqdII", 0, 0, 1, 0, 0.0, origin, replies) + tail
+    body = pack("<IIIqdII", 0, 0, 1, 0, 0.0, identity, replies) + tail
     data = crc32(body, crc32(REVISION)).to_bytes(4, "little") + body
     try:
-        found = unseal_head(REVISION, data)
+        found = unseal_meta(REVISION, data)
     except Damage:
         return
-    assert len(found.head.replies) == replies
+    assert len(found.meta.replies) == replies
 
 
 def test_revisions_of_any_length_are_taken() -> None:
@@ -131,4 +135,4 @@ def test_revisions_of_any_length_are_taken() -> None:
     sealed = seal(_record())
     for revision in (b"", REVISION[:15], REVISION + b"\0"):
         with pytest.raises(Damage):
-            unseal_head(revision, sealed)
+            unseal_meta(revision, sealed)

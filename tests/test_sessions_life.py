@@ -236,7 +236,7 @@ def test_another_version_of_the_same_weights_takes_over() -> None:
             info = await rig.info("s")
             assert (info.version, info.position) == (2, 1)
             assert sums(await rig.step("s", 1, position=1)) == [6]
-            assert (await rig.store.record("s")).head.version == 2
+            assert (await rig.store.record("s")).meta.version == 2
             await rig.engine.stop()
 
     play(scenario)

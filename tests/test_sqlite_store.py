@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from carousel.service.errors import StoreUnavailable
-from carousel.service.sessions.record import Record
+from carousel.service.sessions.session_record import SessionRecord
 from carousel.service.sessions.stores.base import Outcome, Write
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.durable import (
@@ -73,7 +73,7 @@ def test_in_one_transaction_a_later_commit_sees_an_earlier_one(path: Path) -> No
         with locked(path):
             futures = [commit(store, each) for each in (first, second, rival)]
         assert [outcomes_of(each) for each in futures] == [[WRITTEN], [WRITTEN], [LOST]]
-        assert await store.load(record.head.key) == second.record
+        assert await store.load(record.meta.key) == second.record
         await store.close()
 
     play(scenario)
@@ -95,7 +95,7 @@ def test_closing_finishes_what_was_queued(path: Path) -> None:
         assert all(each.done() and outcomes_of(each) == [WRITTEN] for each in futures)
         again = SqliteStore(path)
         for each in steps:
-            assert await again.load(each.record.head.key) == each.record
+            assert await again.load(each.record.meta.key) == each.record
         await again.close()
 
     play(scenario)
@@ -153,9 +153,9 @@ def test_engines_commit_at_once(path: Path) -> None:
         assert sum(each.result() for each in won) == 50
         assert await store.load(("", "shared")) == shared[50]
         for index, each in enumerate(own):
-            found = await store.load(each.head.key)
-            assert isinstance(found, Record), index
-            assert found.head.position == 50
+            found = await store.load(each.meta.key)
+            assert isinstance(found, SessionRecord), index
+            assert found.meta.position == 50
         await store.close()
 
     play(scenario)
@@ -178,11 +178,11 @@ def test_a_full_disk_is_told_and_passes(path: Path) -> None:
         assert isinstance(failed, StoreUnavailable)
         assert failed.hint is not None
         assert "full" in failed.hint
-        assert await store.load(record.head.key) == record
+        assert await store.load(record.meta.key) == record
         connection.pragma("max_page_count", before)
         await store.ping()
         assert outcomes_of(commit(store, step)) == [WRITTEN]
-        assert await store.load(record.head.key) == step.record
+        assert await store.load(record.meta.key) == step.record
         assert store.stats.failures == 1
         await store.close()
 
@@ -208,7 +208,7 @@ def test_the_log_begins_anew(path: Path) -> None:
                 break
         else:
             raise AssertionError("the log never began anew")
-        assert await store.load(record.head.key) == record
+        assert await store.load(record.meta.key) == record
         await store.close()
 
     play(scenario)

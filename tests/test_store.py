@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from carousel.service.errors import SessionLimit
-from carousel.service.sessions.commits import new_revision
-from carousel.service.sessions.record import Head, Origin, Record
-from carousel.service.sessions.reply import add_reply
+from carousel.service.sessions.committer import new_revision
+from carousel.service.sessions.recorded_reply import add_reply
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import Outcome, Store, Tombstone, Write
 from carousel.service.sessions.stores.memory import MemoryStore
 from carousel.service.sessions.stores.redis.store import RedisStore
@@ -68,22 +68,22 @@ def _record(
     used_at: float = 1000.0,
     model: str = "m",
     state: bytes = b"\1" * 16,
-) -> Record:
+) -> SessionRecord:
     replies = add_reply(b"", 3, 4, {}, {"y": np.zeros((1, 2), np.float32)})
     replies = add_reply(replies, 4, 9, {"x": np.zeros(3)}, {"y": np.zeros(2 << 20, np.uint8)})
-    origin = Origin((tenant, session_id), model, "w", 900.0, 60.0)
-    head = Head(origin, 1, new_revision(), position, used_at, replies)
-    return Record(head, state)
+    identity = SessionIdentity((tenant, session_id), model, "w", 900.0, 60.0)
+    meta = SessionMeta(identity, 1, new_revision(), position, used_at, replies)
+    return SessionRecord(meta, state)
 
 
-def _next(record: Record, **changes: int) -> Write:
+def _next(record: SessionRecord, **changes: int) -> Write:
     """The write that moves a session on from `record`."""
-    head = replace(
-        record.head,
+    meta = replace(
+        record.meta,
         revision=new_revision(),
-        position=changes.get("position", record.head.position + 1),
+        position=changes.get("position", record.meta.position + 1),
     )
-    return Write(record.head.revision, Record(head, b"\2" * 16))
+    return Write(record.meta.revision, SessionRecord(meta, b"\2" * 16))
 
 
 async def _commit(store: Store, *writes: Write) -> list[Outcome]:
@@ -108,7 +108,7 @@ def test_what_is_written_is_loaded_whole(make: Callable[[], Store]) -> None:
         store = make()
         record = _record(position=9)
         assert await store.write([Write(None, record)]) == [WRITTEN]
-        assert await store.load(record.head.key) == record
+        assert await store.load(record.meta.key) == record
         assert await store.load(("", "never")) is None
         await store.close()
 
@@ -124,12 +124,12 @@ def test_each_row_of_a_commit_has_its_own_outcome(make: Callable[[], Store]) -> 
         await store.write([Write(None, each) for each in (ours, moved, gone)])
         theirs = _next(moved, position=77)
         assert await _commit(store, theirs) == [WRITTEN]
-        await store.delete(gone.head.key, gone.head.revision)
+        await store.delete(gone.meta.key, gone.meta.revision)
         step = _next(ours)
         assert await _commit(store, _next(moved), step, _next(gone)) == [LOST, WRITTEN, GONE]
-        assert await store.load(ours.head.key) == step.record
-        assert await store.load(moved.head.key) == theirs.record
-        assert await store.load(gone.head.key) is None
+        assert await store.load(ours.meta.key) == step.record
+        assert await store.load(moved.meta.key) == theirs.record
+        assert await store.load(gone.meta.key) is None
         await store.close()
 
     play(scenario)
@@ -144,8 +144,8 @@ def test_a_revision_is_used_once(make: Callable[[], Store]) -> None:
         await store.write([Write(None, record)])
         first, second = _next(record), _next(record)
         assert await _commit(store, first, second) == [WRITTEN, LOST]
-        assert await store.load(record.head.key) == first.record
-        assert await store.delete(record.head.key, record.head.revision) is LOST
+        assert await store.load(record.meta.key) == first.record
+        assert await store.delete(record.meta.key, record.meta.revision) is LOST
         await store.close()
 
     play(scenario)
@@ -187,12 +187,12 @@ def test_expired_sessions_become_tombstones_and_then_nothing(make: Callable[[], 
         early, late = _record("a", used_at=1000), _record("b", used_at=2000)
         await store.write([Write(None, early), Write(None, late)])
         assert await store.expire(1059.0, 0.0) == []
-        assert await store.expire(1060.0, 0.0) == [early.head.key]
-        assert await store.load(early.head.key) == Tombstone(1060.0)
-        assert await store.load(late.head.key) == late
+        assert await store.expire(1060.0, 0.0) == [early.meta.key]
+        assert await store.load(early.meta.key) == Tombstone(1060.0)
+        assert await store.load(late.meta.key) == late
         assert await _commit(store, _next(early)) == [GONE]
         await store.expire(1060.0, 1060.0)
-        assert await store.load(early.head.key) is None
+        assert await store.load(early.meta.key) is None
         await store.close()
 
     play(scenario)
@@ -207,7 +207,7 @@ def test_a_buried_id_may_be_written_anew(make: Callable[[], Store]) -> None:
         await store.expire(1e9, 0.0)
         again = _record()
         assert await store.write([Write(None, again)]) == [WRITTEN]
-        assert await store.load(again.head.key) == again
+        assert await store.load(again.meta.key) == again
         await store.close()
 
     play(scenario)
@@ -226,7 +226,7 @@ def test_a_page_is_one_tenants_live_sessions_in_order(make: Callable[[], Store])
         async def ids(model: str | None, after: str | None, limit: int) -> list[str]:
             found = await store.page("t", model, after, limit, 1000.0)
             assert {nbytes for _, nbytes in found} <= {16}
-            return [head.key[1] for head, _ in found]
+            return [meta.key[1] for meta, _ in found]
 
         assert await ids(None, None, 99) == ["a", "b", "c", "d", "x"]
         assert await ids("m", "a", 2) == ["b", "c"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from carousel.service.sessions.commits import new_revision
-from carousel.service.sessions.record import ENDED_S, Record
+from carousel.service.sessions.committer import new_revision
+from carousel.service.sessions.session_record import ENDED_S, SessionRecord
 from carousel.service.sessions.stores.base import Outcome, Store, Tombstone, Write
 from carousel.service.sessions.stores.memory import MemoryStore
 from carousel.service.sessions.stores.redis.store import RedisStore
@@ -50,14 +50,14 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     return lambda: RedisStore(server.url)
 
 
-def _session(name: str) -> Record:
+def _session(name: str) -> SessionRecord:
     return session(name, used_at=ENDED_AT, ttl_s=TTL_S)
 
 
-def _end(record: Record) -> Write:
+def _end(record: SessionRecord) -> Write:
     """The step that ends a sequence."""
     write = step(record, used_at=ENDED_AT)
-    return Write(write.base, replace(write.record, head=replace(write.record.head, ended=True)))
+    return Write(write.base, replace(write.record, meta=replace(write.record.meta, ended=True)))
 
 
 def test_an_ended_sequence_goes_in_its_own_time(make: Make) -> None:
@@ -72,11 +72,11 @@ def test_an_ended_sequence_goes_in_its_own_time(make: Make) -> None:
         end = _end(record)
         assert await commit(store, end) == [WRITTEN]
         assert await store.expire(GONE_AT - 1, 0.0) == []
-        assert await store.load(record.head.key) == end.record
+        assert await store.load(record.meta.key) == end.record
         assert await store.expire(GONE_AT, 0.0) == []
-        assert await store.load(record.head.key) is None
-        assert await store.load(other.head.key) == other
-        assert await store.page("t", None, None, 9, ENDED_AT) == [(other.head, 16)]
+        assert await store.load(record.meta.key) is None
+        assert await store.load(other.meta.key) == other
+        assert await store.page("t", None, None, 9, ENDED_AT) == [(other.meta, 16)]
         await store.close()
 
     play(scenario)
@@ -90,7 +90,7 @@ def test_a_sequence_of_one_step_goes_as_well(make: Make) -> None:
         end = Write(None, _end(_session("a")).record)
         assert await store.write([end]) == [WRITTEN]
         assert await store.expire(GONE_AT, 0.0) == []
-        assert await store.load(end.record.head.key) is None
+        assert await store.load(end.record.meta.key) is None
         assert await store.write([Write(None, _session("a"))]) == [WRITTEN]
         await store.close()
 
@@ -104,11 +104,11 @@ def test_a_sequence_of_before_a_restart_goes_as_well(make: Make) -> None:
         store = make()
         record = _session("a")
         await store.write([Write(None, record)])
-        found = await store.load(record.head.key)
-        assert isinstance(found, Record)
+        found = await store.load(record.meta.key)
+        assert isinstance(found, SessionRecord)
         assert await commit(store, _end(found)) == [WRITTEN]
         assert await store.expire(GONE_AT, 0.0) == []
-        assert await store.load(record.head.key) is None
+        assert await store.load(record.meta.key) is None
         await store.close()
 
     play(scenario)
@@ -126,7 +126,7 @@ def test_ends_and_steps_share_a_commit(make: Make) -> None:
         outcomes = [WRITTEN, WRITTEN, WRITTEN, LOST, WRITTEN, WRITTEN]
         assert await commit(store, *writes) == outcomes
         assert await store.expire(GONE_AT, 0.0) == []
-        left = await asyncio.gather(*(store.load(each.head.key) for each in records))
+        left = await asyncio.gather(*(store.load(each.meta.key) for each in records))
         wanted = [writes[0].record, None, writes[2].record, records[3], writes[4].record, None]
         assert left == wanted
         await store.close()
@@ -143,12 +143,12 @@ def test_a_sequence_begun_anew_lives(make: Make) -> None:
         await store.write([Write(None, record)])
         end = _end(record)
         await commit(store, end)
-        again = Write(end.record.head.revision, _session("a"))
+        again = Write(end.record.meta.revision, _session("a"))
         assert await store.write([again]) == [WRITTEN]
         assert await store.expire(GONE_AT, 0.0) == []
-        assert await store.load(record.head.key) == again.record
-        assert await store.expire(ENDED_AT + TTL_S, 0.0) == [record.head.key]
-        assert await store.load(record.head.key) == Tombstone(ENDED_AT + TTL_S)
+        assert await store.load(record.meta.key) == again.record
+        assert await store.expire(ENDED_AT + TTL_S, 0.0) == [record.meta.key]
+        assert await store.load(record.meta.key) == Tombstone(ENDED_AT + TTL_S)
         await store.close()
 
     play(scenario)

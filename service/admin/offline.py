@@ -11,7 +11,7 @@ from carousel.service.admin.say import say
 from carousel.service.admin.sessionfile import SessionFile, measure, open_file
 from carousel.service.admin.survey import Survey, survey
 from carousel.service.admin.table import shown_bytes
-from carousel.service.sessions.record import Key
+from carousel.service.sessions.session_record import Key
 from carousel.service.sessions.stores.sqlite.file import FORMAT
 
 _MAX_SHOWN = 20

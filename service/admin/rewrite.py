@@ -12,7 +12,7 @@ from carousel.service.admin.failure import Failure
 from carousel.service.admin.sessionfile import SessionFile
 from carousel.service.admin.survey import Survey, survey
 from carousel.service.admin.table import shown_bytes
-from carousel.service.sessions.record import Record
+from carousel.service.sessions.session_record import SessionRecord
 from carousel.service.sessions.stores.base import Write
 from carousel.service.sessions.stores.sqlite.file import SqliteFile
 from carousel.service.sessions.stores.sqlite.salvage import Salvage
@@ -83,7 +83,7 @@ def _used_bytes(file: SessionFile) -> int:
 
 
 def _fill(copy: Salvage, source: Salvage, *, sound: bool) -> None:
-    records = (each for each in source.sessions(sound=sound) if isinstance(each, Record))
+    records = (each for each in source.sessions(sound=sound) if isinstance(each, SessionRecord))
     for batch in _batches(records):
         with copy.connection:
             copy.put_all([Write(None, each) for each in batch])
@@ -91,7 +91,7 @@ def _fill(copy: Salvage, source: Salvage, *, sound: bool) -> None:
         copy.entomb(source.tombstones())
 
 
-def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+def _batches(records: Iterator[SessionRecord]) -> Iterator[list[SessionRecord]]:
     while batch := list(islice(records, _ROWS)):
         yield batch
 

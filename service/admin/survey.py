@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import apsw
 
 from carousel.service.admin.sessionfile import SessionFile
-from carousel.service.sessions.record import Key
+from carousel.service.sessions.session_record import Key
 from carousel.service.sessions.stores.sqlite.salvage import Lost
 
 _MAX_PROBLEMS = 20

@@ -22,7 +22,7 @@ log = logging.getLogger("carousel.engine")
 
 _MIN_SLOTS = 2
 # What a session with eight recorded replies of 80 bytes takes in memory beside its slot: 1,922
-# bytes of objects by tracemalloc, and its origin packed for the store.
+# bytes of objects by tracemalloc, and its identity packed for the store.
 _RESIDENT_BYTES = 2048
 
 

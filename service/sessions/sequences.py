@@ -3,7 +3,7 @@
 A sequence is a session under an id of the server's own, made of what names the sequence. A start is
 run before anything is written, and then stands in the store, step and all, in one write; so a start
 that fails leaves what was there before. The step that ends a sequence leaves a record that answers
-it again for a while (`Head.ended`) and is no session to anybody else.
+it again for a while (`SessionMeta.ended`) and is no session to anybody else.
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from carousel.service.engine.engine import Result
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.start_state import start_row
 from carousel.service.errors import ReplyNotKept, SessionExpired, SessionNotFound, StateCorrupt
-from carousel.service.sessions.answers import StepReply
-from carousel.service.sessions.commits import new_revision
-from carousel.service.sessions.lookup import Lookup
-from carousel.service.sessions.opening import Opener, require_streamable
-from carousel.service.sessions.record import Key, Record
-from carousel.service.sessions.reply import add_reply, digest, unpack_replies
+from carousel.service.sessions.committer import new_revision
+from carousel.service.sessions.opener import Opener, require_streamable
+from carousel.service.sessions.recorded_reply import add_reply, digest, unpack_replies
+from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
+from carousel.service.sessions.session_cache import SessionCache
+from carousel.service.sessions.session_record import Key, SessionRecord
 from carousel.service.sessions.settled import settled
-from carousel.service.sessions.stepper import Step, Stepper
+from carousel.service.sessions.step_runner import Step, StepRunner
 from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Write
 
 PREFIX = "v2."
@@ -60,7 +60,7 @@ class _First:
     gave, if it did.
     """
 
-    fresh: Record
+    fresh: SessionRecord
     loaded: LoadedModel
     step: Step
     row: bytes | None
@@ -83,12 +83,12 @@ class _First:
             wants_state=True,
         )
 
-    def record(self, result: Result, now: float) -> Record:
+    def record(self, result: Result, now: float) -> SessionRecord:
         """The sequence after it."""
         assert result.state is not None
         step = self.step
-        head = replace(
-            self.fresh.head,
+        meta = replace(
+            self.fresh.meta,
             revision=new_revision(),
             position=step.num_steps,
             used_at=now,
@@ -96,26 +96,26 @@ class _First:
             ended=step.ends,
             started=True,
         )
-        return Record(head, result.state)
+        return SessionRecord(meta, result.state)
 
 
 class Sequences:
     """Steps of sequences. Owned by the event loop. A step between start and end is a session's."""
 
-    def __init__(self, lookup: Lookup, opener: Opener, stepper: Stepper) -> None:
-        self._lookup = lookup
-        self._table = lookup.table
-        self._store = lookup.store
+    def __init__(self, cache: SessionCache, opener: Opener, step_runner: StepRunner) -> None:
+        self._cache = cache
+        self._resident = cache.resident
+        self._store = cache.store
         self._opener = opener
-        self._stepper = stepper
-        self.begin = stepper.begin
+        self._step_runner = step_runner
+        self.begin = step_runner.begin
 
     def __repr__(self) -> str:
-        return f"<Sequences {self._lookup!r}>"
+        return f"<Sequences {self._cache!r}>"
 
     def peek(self, key: Key) -> Session | None:
         """The sequence's session if it is in memory and may be used."""
-        return self._lookup.peek(*key)
+        return self._cache.peek(*key)
 
     async def model(self, key: Key, *, ends: bool) -> LoadedModel:
         """The model that a sequence runs on, also one that has ended, for a step that `ends` it.
@@ -123,12 +123,12 @@ class Sequences:
         Raises SessionNotFound, SessionExpired, ModelMismatch, StateCorrupt.
         """
         try:
-            return (self._lookup.peek(*key) or await self._lookup.find(*key)).loaded
+            return (self._cache.peek(*key) or await self._cache.find(*key)).loaded
         except SessionNotFound:
             found = await self._store.load(key) if ends else None
-            if not isinstance(found, Record):
+            if not isinstance(found, SessionRecord):
                 raise
-            return self._lookup.successor(found.head)
+            return self._cache.successor(found.meta)
 
     async def step(self, key: Key, step: Step) -> StepReply:
         """Feed a sequence that was started. Raises as a session's step does.
@@ -137,8 +137,8 @@ class Sequences:
         position.
         """
         try:
-            session = self._lookup.peek(*key) or await self._lookup.find(*key)
-            return await self._stepper.step(session, step)
+            session = self._cache.peek(*key) or await self._cache.find(*key)
+            return await self._step_runner.step(session, step)
         except SessionNotFound:
             found = await self._store.load(key) if step.ends else None
             repeat = self._find_repeat(found, step, step.inputs, is_start=False)
@@ -159,43 +159,43 @@ class Sequences:
         require_streamable(loaded)
         given = start_row(loaded, None, "inputs") if row is None else row
         first = _First(self._opener.record(key, loaded, given, 0, None), loaded, step, row)
-        session = Session(first.fresh.head, loaded, given)
-        session = await self._lookup.claim(session, step.deadline)
+        session = Session(first.fresh.meta, loaded, given)
+        session = await self._cache.claim(session, step.deadline)
         try:
             return await self._start(session, first)
         except BaseException:
             # Whatever the store holds now, nobody may trust what is in memory.
-            self._table.drop(session)
+            self._resident.drop(session)
             raise
         finally:
-            self._lookup.leave(session)
+            self._cache.leave(session)
 
     async def _start(self, session: Session, first: _First) -> Started:
         """On the session's turn: the first step, written over what stands there."""
-        step, loaded, key = first.step, first.loaded, first.fresh.head.key
+        step, loaded, key = first.step, first.loaded, first.fresh.meta.key
         result: Result | None = None
         while True:
             found = await self._store.load(key)
             repeat = self._find_repeat(found, step, first.asked, is_start=True)
             if repeat is not None:
-                self._table.drop(session)
+                self._resident.drop(session)
                 return Started(repeat, restarted=False)
             if isinstance(found, Damaged):
-                self._lookup.require_live(found, key[1])
+                self._cache.require_live(found, key[1])
             if result is None:
                 # It depends on nothing that is in the store: one run, however often it is written.
                 result = await first.run()
-            record = first.record(result, self._lookup.clock())
-            base = found.head.revision if isinstance(found, Record) else None
+            record = first.record(result, self._cache.clock())
+            base = found.meta.revision if isinstance(found, SessionRecord) else None
             (outcome,) = await settled(self._store.write([Write(base, record)]))
             if outcome is Outcome.DAMAGED:
                 raise StateCorrupt("the store cannot read where the sequence would be kept")
             if outcome is Outcome.WRITTEN:
                 break
         if step.ends or loaded.retired:
-            self._table.drop(session)
+            self._resident.drop(session)
         else:
-            self._lookup.adopt(session, record)
+            self._cache.adopt(session, record)
         return Started(_reply(loaded, step, record, result), restarted=self._is_live(found))
 
     def _find_repeat(
@@ -204,36 +204,36 @@ class Sequences:
         """The recorded reply if `step`, which starts or ends a sequence, is the very last one of it
         again, flags and all. Raises ReplyNotKept.
         """
-        if step.position is None or not isinstance(found, Record):
+        if step.position is None or not isinstance(found, SessionRecord):
             return None
-        head = found.head
-        if head.ended is not step.ends or head.expires_at <= self._lookup.clock():
+        meta = found.meta
+        if meta.ended is not step.ends or meta.expires_at <= self._cache.clock():
             return None
-        last = unpack_replies(head.replies)[-1:]
-        if not last or (is_start and not head.started):
+        last = unpack_replies(meta.replies)[-1:]
+        if not last or (is_start and not meta.started):
             return None
         reply = last[0]
-        if (reply.base, reply.position) != (step.position, head.position):
+        if (reply.base, reply.position) != (step.position, meta.position):
             return None
         if reply.digest != digest(asked):
             return None
         if reply.outputs is None:
             raise ReplyNotKept(
-                "the step was done, and its outputs were too large to keep", position=head.position
+                "the step was done, and its outputs were too large to keep", position=meta.position
             )
         state = None
         if step.return_state:
-            state = self._lookup.successor(head).layout.unpack(found.state)
-        return StepReply(outputs=reply.outputs, position=head.position, state=state, replayed=True)
+            state = self._cache.successor(meta).layout.unpack(found.state)
+        return StepReply(outputs=reply.outputs, position=meta.position, state=state, replayed=True)
 
     def _is_live(self, found: Found) -> bool:
         try:
-            self._lookup.require_live(found, "")
+            self._cache.require_live(found, "")
         except (SessionNotFound, SessionExpired):
             return False
         return True
 
 
-def _reply(loaded: LoadedModel, step: Step, record: Record, result: Result) -> StepReply:
+def _reply(loaded: LoadedModel, step: Step, record: SessionRecord, result: Result) -> StepReply:
     state = loaded.layout.unpack(record.state) if step.return_state else None
-    return StepReply(outputs=result.outputs, position=record.head.position, state=state)
+    return StepReply(outputs=result.outputs, position=record.meta.position, state=state)

@@ -1,4 +1,4 @@
-"""One session in memory: its head, its slot, and the queue of those who wait for their turn."""
+"""One session in memory: its metadata, its slot, and the queue of those who wait for their turn."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.request import NO_SLOT
 from carousel.service.errors import DeadlineExceeded
-from carousel.service.sessions.record import Head
+from carousel.service.sessions.session_record import SessionMeta
 
 
 class Session:
@@ -18,10 +18,10 @@ class Session:
     longer the session of its key; whoever holds it looks the key up again.
     """
 
-    __slots__ = ("busy", "dropped", "head", "loaded", "row", "slot", "waiters")
+    __slots__ = ("busy", "dropped", "loaded", "meta", "row", "slot", "waiters")
 
-    def __init__(self, head: Head, loaded: LoadedModel, row: bytes) -> None:
-        self.head = head
+    def __init__(self, meta: SessionMeta, loaded: LoadedModel, row: bytes) -> None:
+        self.meta = meta
         self.loaded = loaded
         self.slot = NO_SLOT
         self.row: bytes | None = row
@@ -37,12 +37,12 @@ class Session:
     @property
     def id(self) -> str:
         """The session's id."""
-        return self.head.id
+        return self.meta.id
 
     @property
     def position(self) -> int:
         """Time steps consumed."""
-        return self.head.position
+        return self.meta.position
 
     async def wait_turn(self, deadline: float, leave: Callable[[], None]) -> None:
         """Wait until those who came before are done; raises DeadlineExceeded (monotonic clock).

@@ -16,15 +16,15 @@ from carousel.service.errors import (
     SessionExists,
     StateCorrupt,
 )
-from carousel.service.sessions.answers import Fork, Resume, SessionInfo, SessionPage, StateRead
-from carousel.service.sessions.changes import Changes
-from carousel.service.sessions.commits import Committer
+from carousel.service.sessions.committer import Committer
 from carousel.service.sessions.etag import etag
-from carousel.service.sessions.lookup import Held, Lookup
-from carousel.service.sessions.opening import Opener, require_streamable
-from carousel.service.sessions.record import Head
+from carousel.service.sessions.opener import Opener, require_streamable
+from carousel.service.sessions.results import Fork, Resume, SessionInfo, SessionPage, StateRead
 from carousel.service.sessions.sequences import Sequences
-from carousel.service.sessions.stepper import Stepper
+from carousel.service.sessions.session_cache import HeldSession, SessionCache
+from carousel.service.sessions.session_record import SessionMeta
+from carousel.service.sessions.session_writer import SessionWriter
+from carousel.service.sessions.step_runner import StepRunner
 from carousel.service.sessions.stores.base import Store
 
 # A session that expired is kept this long before it is swept: above any deadline and the difference
@@ -57,26 +57,26 @@ class Sessions:
         self._tombstone_s = tombstone_s
         self._deadline_s = deadline_s
         self._clock = clock
-        self._lookup = Lookup(store, catalog, clock, max_waiting=max_waiting)
-        self._opener = Opener(self._lookup, ttl_s, clock)
-        self._changes = Changes(self._lookup, clock)
+        self._cache = SessionCache(store, catalog, clock, max_waiting=max_waiting)
+        self._opener = Opener(self._cache, ttl_s, clock)
+        self._writer = SessionWriter(self._cache, clock)
         self._committer = Committer(store, clock)
-        self.peek = self._lookup.peek
-        self.find = self._lookup.find
-        self.fetch = self._lookup.fetch
-        self.refresh = self._lookup.refresh
-        stepper = Stepper(self._lookup)
-        self.step = stepper.step
-        self.begin = stepper.begin
-        self.sequences = Sequences(self._lookup, self._opener, stepper)
+        self.peek = self._cache.peek
+        self.find = self._cache.find
+        self.fetch = self._cache.fetch
+        self.refresh = self._cache.refresh
+        step_runner = StepRunner(self._cache)
+        self.step = step_runner.step
+        self.begin = step_runner.begin
+        self.sequences = Sequences(self._cache, self._opener, step_runner)
 
     def __repr__(self) -> str:
-        return f"<Sessions {self.store!r} {self._lookup!r}>"
+        return f"<Sessions {self.store!r} {self._cache!r}>"
 
     @property
     def num_in_memory(self) -> int:
         """Sessions that are in memory now."""
-        return len(self._lookup.table)
+        return len(self._cache.resident)
 
     def attach(self, engine: Engine) -> None:
         """Let an engine commit its finished steps here; before it starts."""
@@ -84,7 +84,7 @@ class Sessions:
 
     def detach(self, engine: Engine) -> None:
         """Forget the sessions of an engine that is being retired."""
-        self._lookup.table.forget_engine(engine)
+        self._cache.resident.forget_engine(engine)
 
     async def open(
         self,
@@ -109,36 +109,36 @@ class Sessions:
         record = self._opener.record(key, loaded, row, position, ttl_s)
         taken = await self._opener.create([record])
         if taken:
-            info = self._info(taken[0].head, len(taken[0].state))
+            info = self._info(taken[0].meta, len(taken[0].state))
             raise SessionExists(f"the session {key[1]!r} exists already", session=_fields(info))
-        return self._info(record.head, len(row))
+        return self._info(record.meta, len(row))
 
     async def info(
         self, tenant: str, session_id: str, *, deadline: float | None = None
     ) -> SessionInfo:
         """The session, once the step that is running is done."""
         async with self._hold(tenant, session_id, deadline) as held:
-            return self._info(held.record.head, len(held.record.state))
+            return self._info(held.record.meta, len(held.record.state))
 
     async def resume(self, tenant: str, session_id: str) -> Resume:
         """Where a stream of the session begins, once the step that is running is done."""
         async with self._hold(tenant, session_id, None) as held:
-            head = held.record.head
-            info = self._info(head, len(held.record.state))
-            return Resume(info=info, head=head, loaded=held.session.loaded)
+            meta = held.record.meta
+            info = self._info(meta, len(held.record.state))
+            return Resume(info=info, meta=meta, loaded=held.session.loaded)
 
     async def page(
         self, tenant: str, *, model: str | None = None, limit: int = 100, after: str | None = None
     ) -> SessionPage:
         """Live sessions in order of id, `limit` at most, those that follow `after`."""
-        live: list[tuple[Head, int]] = []
+        live: list[tuple[SessionMeta, int]] = []
         more = True
         while more and len(live) <= limit:
             found = await self.store.page(tenant, model, after, limit + 1, self._clock())
             live += [each for each in found if not each[0].ended]
             more = len(found) > limit
             after = found[-1][0].id if more else None
-        infos = tuple(self._info(head, nbytes) for head, nbytes in live[:limit])
+        infos = tuple(self._info(meta, nbytes) for meta, nbytes in live[:limit])
         return SessionPage(sessions=infos, next=infos[-1].session_id if live[limit:] else None)
 
     async def read_state(
@@ -146,9 +146,9 @@ class Sessions:
     ) -> StateRead:
         """The state by name, in session shape, read-only, and the tag of its revision."""
         async with self._hold(tenant, session_id, deadline) as held:
-            head, state = held.record.head, held.record.state
+            meta, state = held.record.meta, held.record.state
             values = held.session.loaded.layout.unpack(state)
-            return StateRead(position=head.position, state=values, etag=etag(head))
+            return StateRead(position=meta.position, state=values, etag=etag(meta))
 
     async def write_state(
         self,
@@ -166,8 +166,8 @@ class Sessions:
         """
         async with self._hold(tenant, session_id, deadline) as held:
             row = held.session.loaded.layout.pack(state)
-            head = await self._changes.overwrite(held, row, position, if_match)
-            return self._info(head, len(row))
+            meta = await self._writer.overwrite(held, row, position, if_match)
+            return self._info(meta, len(row))
 
     async def reset(
         self,
@@ -182,8 +182,8 @@ class Sessions:
         """
         async with self._hold(tenant, session_id, deadline) as held:
             row = restart_row(held.session.loaded, held.record.state)
-            head = await self._changes.overwrite(held, row, 0, if_match)
-            return self._info(head, len(row))
+            meta = await self._writer.overwrite(held, row, 0, if_match)
+            return self._info(meta, len(row))
 
     async def fork(
         self,
@@ -204,18 +204,18 @@ class Sessions:
             raise InvalidRequest("session_ids names an id twice; expected ids that differ")
         async with self._hold(tenant, session_id, deadline) as held:
             loaded, source = held.session.loaded, held.record
-            lives_s = ttl_s if ttl_s is not None else source.head.origin.ttl_s
-            at = source.head.position
+            lives_s = ttl_s if ttl_s is not None else source.meta.identity.ttl_s
+            at = source.meta.position
             records = [
                 self._opener.record((tenant, each), loaded, source.state, at, lives_s)
                 for each in ids
             ]
             taken = await self._opener.create(records)
         if taken:
-            infos = [_fields(self._info(each.head, len(each.state))) for each in taken]
+            infos = [_fields(self._info(each.meta, len(each.state))) for each in taken]
             raise SessionExists(f"{len(taken)} of the ids are taken", sessions=list(infos))
-        sessions = tuple(self._info(each.head, len(each.state)) for each in records)
-        return Fork(position=source.head.position, sessions=sessions)
+        sessions = tuple(self._info(each.meta, len(each.state)) for each in records)
+        return Fork(position=source.meta.position, sessions=sessions)
 
     async def delete(
         self,
@@ -233,43 +233,43 @@ class Sessions:
         key = (tenant, session_id)
         try:
             async with self._hold(tenant, session_id, deadline) as held:
-                await self._changes.delete_held(held, if_match)
+                await self._writer.delete_held(held, if_match)
         except (ModelMismatch, StateCorrupt):
-            await self._changes.delete(key, await self.store.load(key), if_match)
+            await self._writer.delete(key, await self.store.load(key), if_match)
 
     async def sweep(self) -> None:
         """Give up idle sessions in memory, bury those that expired a while ago, and forget old
         tombstones; call it now and then.
         """
         now = self._clock()
-        table = self._lookup.table
+        resident = self._cache.resident
         while True:
-            if not table.retire_idle(now - IDLE_S, _AT_ONCE):
+            if not resident.retire_idle(now - IDLE_S, _AT_ONCE):
                 break
             await asyncio.sleep(0)
         keys = await self.store.expire(now - SWEEP_GRACE_S, now - self._tombstone_s)
         for key in keys:
-            session = self._lookup.table.get(key)
+            session = self._cache.resident.get(key)
             if session is not None and not session.busy:
-                self._lookup.table.drop(session)
+                self._cache.resident.drop(session)
 
     def _hold(
         self, tenant: str, session_id: str, deadline: float | None
-    ) -> AbstractAsyncContextManager[Held]:
+    ) -> AbstractAsyncContextManager[HeldSession]:
         until = deadline if deadline is not None else time.monotonic() + self._deadline_s
-        return self._lookup.hold(tenant, session_id, until)
+        return self._cache.hold(tenant, session_id, until)
 
-    def _info(self, head: Head, state_bytes: int) -> SessionInfo:
-        served = self._catalog.successor(head.model, head.version, head.state_id)
+    def _info(self, meta: SessionMeta, state_bytes: int) -> SessionInfo:
+        served = self._catalog.successor(meta.model, meta.version, meta.state_id)
         return SessionInfo(
-            session_id=head.id,
-            model=head.model,
-            version=served.version if served is not None else head.version,
-            state_id=head.state_id,
-            position=head.position,
-            created_at=head.origin.created_at,
-            last_used_at=head.used_at,
-            expires_at=head.expires_at,
+            session_id=meta.id,
+            model=meta.model,
+            version=served.version if served is not None else meta.version,
+            state_id=meta.state_id,
+            position=meta.position,
+            created_at=meta.identity.created_at,
+            last_used_at=meta.used_at,
+            expires_at=meta.expires_at,
             state_bytes=state_bytes,
         )
 

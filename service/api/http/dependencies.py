@@ -11,8 +11,8 @@ from carousel.service.api.http.exchange import read_timeout_ms
 from carousel.service.api.http.lifecycle import Lifecycle
 from carousel.service.engine.catalog import Catalog
 from carousel.service.metrics import Metrics
-from carousel.service.sessions.health import Health
 from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.store_health import StoreHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Dependencies:
     sessions: Sessions
     codecs: Codecs
     lifecycle: Lifecycle
-    health: Health
+    health: StoreHealth
     metrics: Metrics
     max_ttl_s: float
 

@@ -7,8 +7,8 @@ from carousel.service.api.http.traffic import BOUNDS_S, Traffic
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.metrics import Figure, Histogram
-from carousel.service.sessions.health import Health
 from carousel.service.sessions.sessions import Sessions
+from carousel.service.sessions.store_health import StoreHealth
 from carousel.service.sessions.stores.base import StoreStats
 
 _LABELS = ("model", "version")
@@ -69,7 +69,7 @@ def session_figures(sessions: Sessions) -> Iterator[Figure | Histogram]:
     yield _total("carousel_sessions_resident", meaning, sessions.num_in_memory)
 
 
-def store_figures(stats: StoreStats, health: Health) -> Iterator[Figure | Histogram]:
+def store_figures(stats: StoreStats, health: StoreHealth) -> Iterator[Figure | Histogram]:
     """What the session store wrote, and whether it is there."""
     counted = (
         ("commits", "Commits, each of one or many rows", stats.commits),

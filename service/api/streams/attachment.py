@@ -11,8 +11,8 @@ from carousel.service.api.streams.message import greeting, write_error, write_re
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.stream import Link, Stream
 from carousel.service.errors import CarouselError, InvalidRequest, PositionConflict, ReplyNotKept
-from carousel.service.sessions.answers import Resume
 from carousel.service.sessions.positions import replies_after
+from carousel.service.sessions.results import Resume
 
 
 class Attachment:
@@ -80,7 +80,7 @@ class Attachment:
             return
         codec = self._services.codecs.of(resume.loaded)
         try:
-            for reply in replies_after(resume.head, call.position):
+            for reply in replies_after(resume.meta, call.position):
                 assert reply.outputs is not None
                 if call.replies == "binary":
                     self._link.send(codec.outputs.raw(reply.outputs), is_text=False)

@@ -17,8 +17,8 @@ from carousel.service.api.encoding.document import (
 from carousel.service.api.http.problem import problem_members
 from carousel.service.api.v1.step import read_step
 from carousel.service.errors import CarouselError, InvalidRequest
-from carousel.service.sessions.answers import SessionInfo
-from carousel.service.sessions.stepper import Step
+from carousel.service.sessions.results import SessionInfo
+from carousel.service.sessions.step_runner import Step
 
 _SYNC_FIELDS = frozenset({"position"})
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from carousel.service.api.streams.closing import Close
 from carousel.service.api.streams.services import StreamServices
 from carousel.service.api.streams.stream import Stream
-from carousel.service.sessions.record import Key
+from carousel.service.sessions.session_record import Key
 
 
 class StreamRegistry:

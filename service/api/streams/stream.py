@@ -23,9 +23,9 @@ from carousel.service.api.streams.message import (
 from carousel.service.api.streams.services import StreamServices
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import CarouselError
-from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
-from carousel.service.sessions.stepper import Step
+from carousel.service.sessions.step_runner import Step
 
 
 class Link(Protocol):

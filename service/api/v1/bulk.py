@@ -29,10 +29,10 @@ from carousel.service.errors import (
     SequenceTooLong,
     UnsupportedMediaType,
 )
-from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions
-from carousel.service.sessions.stepper import Step
+from carousel.service.sessions.step_runner import Step
 
 BULK_PATH = "/v1/steps"
 

@@ -21,10 +21,10 @@ from carousel.service.api.http.problem import problem, unexpected
 from carousel.service.api.v1.data_bodies import StepBody
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import CarouselError, InvalidRequest
-from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions
-from carousel.service.sessions.stepper import Step
+from carousel.service.sessions.step_runner import Step
 
 STEP_PATH = "/v1/sessions/{session_id}/steps"
 

@@ -17,7 +17,7 @@ from carousel.models.spec import (
 )
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.loaded_model import LoadedModel
-from carousel.service.sessions.answers import SessionInfo
+from carousel.service.sessions.results import SessionInfo
 
 _TIMES = ("created_at", "last_used_at", "expires_at")
 

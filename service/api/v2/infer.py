@@ -19,10 +19,10 @@ from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.request import Abandoned
 from carousel.service.engine.start_state import require_given
 from carousel.service.errors import CarouselError, ModelMismatch
-from carousel.service.sessions.answers import StepReply
-from carousel.service.sessions.record import Key
+from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.sequences import Sequences
 from carousel.service.sessions.session import Session
+from carousel.service.sessions.session_record import Key
 
 OIP_INFER_PATH = "/v2/models/{model}/infer"
 OIP_INFER_VERSION_PATH = "/v2/models/{model}/versions/{version}/infer"

@@ -8,9 +8,9 @@ import orjson
 from carousel.service.api.encoding.document import take_flag, take_position
 from carousel.service.api.encoding.explain import kind_of
 from carousel.service.errors import CarouselError, InvalidRequest, SessionExpired, SessionNotFound
-from carousel.service.sessions.answers import StepReply
-from carousel.service.sessions.record import Key
+from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.sequences import SequenceId, sequence_key
+from carousel.service.sessions.session_record import Key
 
 _MAX_INTEGER = 2**64 - 1
 _MAX_CHARACTERS = 128

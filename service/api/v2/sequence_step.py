@@ -10,8 +10,8 @@ from carousel.service.api.v2.outputs import RowResult
 from carousel.service.api.v2.request import InferRequest
 from carousel.service.api.v2.respond import respond
 from carousel.service.api.v2.sequence_parameters import SequenceParameters
-from carousel.service.sessions.answers import StepReply
-from carousel.service.sessions.stepper import Step
+from carousel.service.sessions.results import StepReply
+from carousel.service.sessions.step_runner import Step
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from carousel.service.errors import StoreUnavailable
-from carousel.service.sessions.record import Head, Key, Record
+from carousel.service.sessions.session_record import Key, SessionMeta, SessionRecord
 
 
 class Outcome(Enum):
@@ -25,7 +25,7 @@ class Write:
     """`record` is written if the session still has the revision `base`; None: if there is none."""
 
     base: bytes | None
-    record: Record
+    record: SessionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Damaged:
     revision: bytes
 
 
-Found = Record | Tombstone | Damaged | None
+Found = SessionRecord | Tombstone | Damaged | None
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class Store(Protocol):
 
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
-    ) -> list[tuple[Head, int]]:
+    ) -> list[tuple[SessionMeta, int]]:
         """The live sessions of a tenant whose ids follow `after`, in order of id, with state
         bytes.
         """

@@ -7,8 +7,8 @@ from heapq import heapify, heappop, heappush, nsmallest
 from threading import Lock
 
 from carousel.service.errors import SessionLimit
-from carousel.service.sessions.record import Head, Key, Record
-from carousel.service.sessions.reply import shed_replies
+from carousel.service.sessions.recorded_reply import shed_replies
+from carousel.service.sessions.session_record import Key, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import (
     Done,
     Found,
@@ -37,7 +37,7 @@ class MemoryStore:
         self.stats = StoreStats()
         self._max_bytes = max_bytes
         self._nbytes = 0
-        self._records: dict[Key, Record] = {}
+        self._records: dict[Key, SessionRecord] = {}
         self._tombstones: dict[Key, Tombstone] = {}
         # When to look at a session again: a lower bound of its end, which steps move on. Sessions
         # that are gone leave theirs behind.
@@ -93,14 +93,14 @@ class MemoryStore:
             record = self._records.get(key)
             if record is None:
                 return Outcome.GONE
-            if record.head.revision != base:
+            if record.meta.revision != base:
                 return Outcome.LOST
             self._remove(key)
             return Outcome.WRITTEN
 
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
-    ) -> list[tuple[Head, int]]:
+    ) -> list[tuple[SessionMeta, int]]:
         """Live sessions in order of id."""
         with self._lock:
             found = [
@@ -108,20 +108,20 @@ class MemoryStore:
                 for (owner, session_id), record in self._records.items()
                 if owner == tenant
                 and (after is None or session_id > after)
-                and (model is None or record.head.model == model)
-                and record.head.expires_at > now
+                and (model is None or record.meta.model == model)
+                and record.meta.expires_at > now
             ]
-        first = nsmallest(limit, found, key=lambda record: record.head.key[1])
-        return [(record.head, len(record.state)) for record in first]
+        first = nsmallest(limit, found, key=lambda record: record.meta.key[1])
+        return [(record.meta, len(record.state)) for record in first]
 
     async def expire(self, expired_before: float, buried_before: float) -> list[Key]:
         """Bury the expired, oldest tombstones first to go."""
         with self._lock:
             expired = self._take_expired(expired_before)
-            for head in expired:
-                if not head.ended:
-                    self._tombstones[head.key] = Tombstone(head.expires_at)
-                self._remove(head.key)
+            for meta in expired:
+                if not meta.ended:
+                    self._tombstones[meta.key] = Tombstone(meta.expires_at)
+                self._remove(meta.key)
             old = [
                 key for key, each in self._tombstones.items() if each.expired_at <= buried_before
             ]
@@ -129,7 +129,7 @@ class MemoryStore:
             old += list(self._tombstones)[: max(0, excess)]
             for key in old:
                 self._tombstones.pop(key, None)
-        return [head.key for head in expired if not head.ended]
+        return [meta.key for meta in expired if not meta.ended]
 
     async def ping(self) -> None:
         """It is always there."""
@@ -138,58 +138,58 @@ class MemoryStore:
         """Nothing to let go of."""
 
     def _outcome(self, write: Write) -> Outcome:
-        record = self._records.get(write.record.head.key)
+        record = self._records.get(write.record.meta.key)
         if record is None:
             return Outcome.WRITTEN if write.base is None else Outcome.GONE
-        return Outcome.WRITTEN if record.head.revision == write.base else Outcome.LOST
+        return Outcome.WRITTEN if record.meta.revision == write.base else Outcome.LOST
 
     def _write(self, write: Write) -> Outcome:
-        key = write.record.head.key
+        key = write.record.meta.key
         record = self._records.get(key)
         if record is not None:
-            if record.head.revision != write.base:
+            if record.meta.revision != write.base:
                 return Outcome.LOST
             self._nbytes -= _nbytes(record)
-            if write.record.head.ended:
+            if write.record.meta.ended:
                 # What is left of it goes sooner than the session would have.
-                self._look_again(key, write.record.head.expires_at)
+                self._look_again(key, write.record.meta.expires_at)
         elif write.base is not None:
             return Outcome.GONE
         else:
             self._tombstones.pop(key, None)
-            self._look_again(key, write.record.head.expires_at)
+            self._look_again(key, write.record.meta.expires_at)
         self._records[key] = write.record
         self._nbytes += _nbytes(write.record)
         if self._nbytes > self._max_bytes:
             self._shed(write.record)
         return Outcome.WRITTEN
 
-    def _shed(self, record: Record) -> None:
+    def _shed(self, record: SessionRecord) -> None:
         """There is no room for what a record keeps of earlier steps."""
         self._nbytes -= _nbytes(record)
-        # In place: a session in memory has this head as well, once it is told.
-        record.head.replies = shed_replies(record.head.replies)
+        # In place: a session in memory has this metadata as well, once it is told.
+        record.meta.replies = shed_replies(record.meta.replies)
         self._nbytes += _nbytes(record)
 
     def _look_again(self, key: Key, due: float) -> None:
         heappush(self._due, (due, key))
         if len(self._due) > 2 * len(self._records) + _MIN_DUE:
-            self._due = [(each.head.expires_at, key) for key, each in self._records.items()]
+            self._due = [(each.meta.expires_at, key) for key, each in self._records.items()]
             self._due.append((due, key))
             heapify(self._due)
 
-    def _take_expired(self, expired_before: float) -> list[Head]:
+    def _take_expired(self, expired_before: float) -> list[SessionMeta]:
         """Sessions that have expired, of those that are due."""
-        expired: dict[Key, Head] = {}
+        expired: dict[Key, SessionMeta] = {}
         while self._due and self._due[0][0] <= expired_before:
             _, key = heappop(self._due)
             record = self._records.get(key)
             if record is None:
                 continue
-            if record.head.expires_at <= expired_before:
-                expired[key] = record.head
+            if record.meta.expires_at <= expired_before:
+                expired[key] = record.meta
             else:
-                heappush(self._due, (record.head.expires_at, key))
+                heappush(self._due, (record.meta.expires_at, key))
         # One that was ended, or deleted and opened again, was due twice.
         return list(expired.values())
 
@@ -197,5 +197,5 @@ class MemoryStore:
         self._nbytes -= _nbytes(self._records.pop(key))
 
 
-def _nbytes(record: Record) -> int:
-    return len(record.state) + len(record.head.replies) + _RECORD_BYTES
+def _nbytes(record: SessionRecord) -> int:
+    return len(record.state) + len(record.meta.replies) + _RECORD_BYTES

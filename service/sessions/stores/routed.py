@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from heapq import merge
 
 from carousel.service.errors import StoreUnavailable
-from carousel.service.sessions.record import Head, Key, Record
+from carousel.service.sessions.session_record import Key, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import Damaged, Done, Found, Outcome, Store, Write
 from carousel.service.sessions.stores.memory import MemoryStore
 
@@ -39,7 +39,7 @@ class RoutedStore:
         has all of its sessions; where two have, an error of the durable one is the error of all
         rows: `unknown` is true of those in memory too, and costs them no more than being loaded.
         """
-        here = [self._memory.holds(each.record.head.key) for each in writes]
+        here = [self._memory.holds(each.record.meta.key) for each in writes]
         if not any(here):
             self._durable.commit(writes, done)
             return
@@ -68,13 +68,13 @@ class RoutedStore:
         """
         opened = [each for each in writes if atomic or each.base is None]
         here = [
-            each.record.head.model in self._models
+            each.record.meta.model in self._models
             if atomic or each.base is None
-            else self._memory.holds(each.record.head.key)
+            else self._memory.holds(each.record.meta.key)
             for each in writes
         ]
         assert not atomic or len(set(here)) <= 1, "two stores cannot write all or none"
-        async with self._alone(each.record.head.key for each in opened):
+        async with self._alone(each.record.meta.key for each in opened):
             # Memory first: it may be full, and then nothing is written.
             ours = await self._write(
                 self._memory, self._durable, _pick(writes, here, True), atomic=atomic
@@ -87,7 +87,7 @@ class RoutedStore:
     async def load(self, key: Key) -> Found:
         """The session, from whichever store has it; a session goes before a tombstone."""
         found = await self._memory.load(key)
-        if isinstance(found, Record):
+        if isinstance(found, SessionRecord):
             return found
         there = await self._durable.load(key)
         return found if there is None else there
@@ -99,7 +99,7 @@ class RoutedStore:
 
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
-    ) -> list[tuple[Head, int]]:
+    ) -> list[tuple[SessionMeta, int]]:
         """The first of both, in order of id."""
         ours = await self._memory.page(tenant, model, after, limit, now)
         theirs = await self._durable.page(tenant, model, after, limit, now)
@@ -156,10 +156,10 @@ class RoutedStore:
         An expired session of another model, whose id is opened anew, is deleted in the other store:
         should the write then fail, no tombstone tells that it had been there.
         """
-        key = write.record.head.key
+        key = write.record.meta.key
         if write.base is None:
             there = await other.load(key)
-            return Outcome.LOST if isinstance(there, Record | Damaged) else write
+            return Outcome.LOST if isinstance(there, SessionRecord | Damaged) else write
         in_other = self._memory.holds(key) is (other is self._memory)
         if not atomic or not in_other:
             return write

@@ -1,7 +1,8 @@
 """A record as bytes under checksums, as stores outside this process keep it.
 
-A sealed head stands on its own, and says how long its state is and what that sums to. Whatever was
-cut, flipped or exchanged is found when it is read: crc32 over everything, the revision included.
+Sealed metadata stands on its own, and says how long its state is and what that sums to. Whatever
+was cut, flipped or exchanged is found when it is read: crc32 over everything, the revision
+included.
 """
 
 from dataclasses import dataclass
@@ -9,15 +10,15 @@ from struct import Struct, error
 from sys import intern
 from zlib import crc32
 
-from carousel.service.sessions.record import Head, Origin, Record
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta, SessionRecord
 
 # Checksum of all that follows; checksum and bytes of the state; version, position, used_at; bytes
-# of the origin and of the replies, which follow in this order; flags.
-_HEAD = Struct("<IIIIqdIIB")
+# of the identity and of the replies, which follow in this order; flags.
+_META = Struct("<IIIIqdIIB")
 _CHECKED = 4
 _ENDED, _STARTED = 1, 2
 # created_at, ttl_s; bytes of tenant, id, model, state_id, which follow in this order.
-_ORIGIN = Struct("<ddHHHH")
+_IDENTITY = Struct("<ddHHHH")
 
 
 class Damage(Exception):
@@ -25,79 +26,79 @@ class Damage(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SealedHead:
-    """A head that was read and is sound; the state it belongs to may still not be."""
+class SealedMeta:
+    """Metadata that was read and is sound; the state it belongs to may still not be."""
 
-    head: Head
+    meta: SessionMeta
     state_bytes: int
     state_crc: int
 
 
-def seal(record: Record) -> bytes:
-    """The head, sealed; its revision and the state are stored beside it as they are."""
-    head, state = record.head, record.state
-    origin = head.origin
-    packed = origin.packed
+def seal(record: SessionRecord) -> bytes:
+    """The metadata, sealed; its revision and the state are stored beside it as they are."""
+    meta, state = record.meta, record.state
+    identity = meta.identity
+    packed = identity.packed
     if not packed:
-        packed = origin.packed = _pack_origin(origin)
-    fixed = _HEAD.pack(
+        packed = identity.packed = _pack_identity(identity)
+    fixed = _META.pack(
         0,
         crc32(state),
         len(state),
-        head.version,
-        head.position,
-        head.used_at,
+        meta.version,
+        meta.position,
+        meta.used_at,
         len(packed),
-        len(head.replies),
-        head.ended * _ENDED | head.started * _STARTED,
+        len(meta.replies),
+        meta.ended * _ENDED | meta.started * _STARTED,
     )
-    body = b"".join((fixed[_CHECKED:], packed, head.replies))
-    return crc32(body, crc32(head.revision)).to_bytes(_CHECKED, "little") + body
+    body = b"".join((fixed[_CHECKED:], packed, meta.replies))
+    return crc32(body, crc32(meta.revision)).to_bytes(_CHECKED, "little") + body
 
 
-def unseal_head(revision: bytes, data: bytes) -> SealedHead:
-    """A head; raises Damage."""
+def unseal_meta(revision: bytes, data: bytes) -> SealedMeta:
+    """The metadata; raises Damage."""
     view = memoryview(data)
-    if len(data) < _HEAD.size or crc32(view[_CHECKED:], crc32(revision)) != int.from_bytes(
+    if len(data) < _META.size or crc32(view[_CHECKED:], crc32(revision)) != int.from_bytes(
         data[:_CHECKED], "little"
     ):
-        raise Damage("the head's checksum differs")
+        raise Damage("the metadata's checksum differs")
     try:
-        fixed = _HEAD.unpack_from(data)
-        _, crc, nbytes, version, position, used_at, origin_size, replies_size, flags = fixed
-        start = _HEAD.size + origin_size
+        fixed = _META.unpack_from(data)
+        _, crc, nbytes, version, position, used_at, identity_size, replies_size, flags = fixed
+        start = _META.size + identity_size
         if len(data) != start + replies_size:
-            raise Damage("the head has another length than it says")
-        origin = _unpack_origin(data[_HEAD.size : start])
+            raise Damage("the metadata has another length than it says")
+        identity = _unpack_identity(data[_META.size : start])
     except (error, UnicodeDecodeError) as problem:
-        raise Damage("the head cannot be read") from problem
+        raise Damage("the metadata cannot be read") from problem
     ended, started = bool(flags & _ENDED), bool(flags & _STARTED)
-    head = Head(origin, version, revision, position, used_at, data[start:], ended, started)
-    return SealedHead(head, nbytes, crc)
+    meta = SessionMeta(identity, version, revision, position, used_at, data[start:], ended, started)
+    return SealedMeta(meta, nbytes, crc)
 
 
-def unseal(revision: bytes, data: bytes, state: bytes) -> Record:
+def unseal(revision: bytes, data: bytes, state: bytes) -> SessionRecord:
     """A record whole; raises Damage."""
-    sealed = unseal_head(revision, data)
+    sealed = unseal_meta(revision, data)
     if len(state) != sealed.state_bytes or crc32(state) != sealed.state_crc:
         raise Damage("the state's checksum differs")
-    return Record(sealed.head, state)
+    return SessionRecord(sealed.meta, state)
 
 
-def _pack_origin(origin: Origin) -> bytes:
-    texts = [each.encode() for each in (*origin.key, origin.model, origin.state_id)]
-    sizes = _ORIGIN.pack(origin.created_at, origin.ttl_s, *map(len, texts))
+def _pack_identity(identity: SessionIdentity) -> bytes:
+    texts = [each.encode() for each in (*identity.key, identity.model, identity.state_id)]
+    sizes = _IDENTITY.pack(identity.created_at, identity.ttl_s, *map(len, texts))
     return b"".join((sizes, *texts))
 
 
-def _unpack_origin(data: bytes) -> Origin:
-    created_at, ttl_s, *sizes = _ORIGIN.unpack_from(data)
+def _unpack_identity(data: bytes) -> SessionIdentity:
+    created_at, ttl_s, *sizes = _IDENTITY.unpack_from(data)
     texts: list[str] = []
-    offset = _ORIGIN.size
+    offset = _IDENTITY.size
     for size in sizes:
         texts.append(data[offset : offset + size].decode())
         offset += size
     tenant, session_id, model, state_id = texts
     # Nearly all sessions have the same few: kept once.
     tenant, model, state_id = map(intern, (tenant, model, state_id))
-    return Origin((tenant, session_id), model, state_id, created_at, ttl_s, packed=data)
+    return SessionIdentity((tenant, session_id), model, state_id, created_at, ttl_s, packed=data)

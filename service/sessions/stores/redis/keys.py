@@ -7,7 +7,7 @@
 `carousel:format`             the number of this format
 """
 
-from carousel.service.sessions.record import Key
+from carousel.service.sessions.session_record import Key
 
 FORMAT = 1
 

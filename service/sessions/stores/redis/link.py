@@ -41,7 +41,7 @@ class WrongType:
     """What is at a key where a value was expected: of another kind, and not of this store."""
 
 
-class Wire(Protocol):
+class LibraryConnection(Protocol):
     """As much of the library's connection as is used."""
 
     def connect(self) -> None: ...
@@ -62,7 +62,7 @@ class RedisLink:
         self.url = url
         self.answer_s = answer_s
         self._password = password
-        self._wire = _wire(url, password, answer_s)
+        self._connection = _connection(url, password, answer_s)
         self._connected = False
         # Whether the last exchange failed as a whole, and Redis with it.
         self.broken = False
@@ -77,13 +77,13 @@ class RedisLink:
     def connect(self) -> None:
         """Connect; raises what the library does."""
         self.close()
-        self._wire.connect()
+        self._connection.connect()
         self._connected = True
 
     def send(self, commands: Sequence[Command]) -> list[object]:
         """One round trip on the connection there is; raises what the library does."""
-        wire = self._wire
-        wire.send_packed_command(wire.pack_commands(commands), check_health=False)
+        connection = self._connection
+        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
         return [self._receive() for _ in commands]
 
     def check_format(self) -> None:
@@ -104,7 +104,7 @@ class RedisLink:
     def close(self) -> None:
         """Close the connection, if there is one."""
         self._connected = False
-        self._wire.disconnect()
+        self._connection.disconnect()
 
     def retire(self) -> None:
         """Send nothing more after the next failure; from any thread."""
@@ -166,7 +166,7 @@ class RedisLink:
 
     def _receive(self) -> object:
         try:
-            return self._wire.read_response()
+            return self._connection.read_response()
         except ResponseError as error:
             return error
 
@@ -181,7 +181,7 @@ class RedisLink:
     def _is_stale(self) -> bool:
         """Whether Redis has closed the connection, or has sent what nobody asked for."""
         try:
-            return self._wire.can_read(0)
+            return self._connection.can_read(0)
         except (RedisError, OSError):
             return True
 
@@ -209,11 +209,11 @@ class RedisLink:
         return StoreUnavailable("the session store does not answer")
 
 
-def _wire(url: str, password: str | None, answer_s: float) -> Wire:
+def _connection(url: str, password: str | None, answer_s: float) -> LibraryConnection:
     """A connection that is not yet made; raises UnknownOption, ValueError."""
     parse: Callable[[str], dict[str, Any]] = parse_url
     options = parse(url)
-    kind: Callable[..., Wire] = options.pop("connection_class", Connection)
+    kind: Callable[..., LibraryConnection] = options.pop("connection_class", Connection)
     known = {"host", "port", "path", "db", "username"}
     for name in options:
         # What else the library would take changes how often and in what form things are sent.

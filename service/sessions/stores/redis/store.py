@@ -9,21 +9,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from carousel.service.sessions.record import Head, Key
+from carousel.service.sessions.session_record import Key, SessionMeta
 from carousel.service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
+from carousel.service.sessions.stores.batch_worker import BatchWorker
 from carousel.service.sessions.stores.futures import tell
-from carousel.service.sessions.stores.lane import Lane
+from carousel.service.sessions.stores.read_job import ReadJob
 from carousel.service.sessions.stores.redis.keys import FORMAT, FORMAT_KEY
 from carousel.service.sessions.stores.redis.link import ANSWER_S, RedisLink
-from carousel.service.sessions.stores.redis.list import MOST, Listing
-from carousel.service.sessions.stores.redis.reader import Errand, Load, RedisReader
+from carousel.service.sessions.stores.redis.listing import MOST, Listing
+from carousel.service.sessions.stores.redis.reader import LoadJob, RedisReader
 from carousel.service.sessions.stores.redis.scripts import Call
-from carousel.service.sessions.stores.redis.start import check_server, make_links
+from carousel.service.sessions.stores.redis.startup import check_server, make_links
 from carousel.service.sessions.stores.redis.sweep import forget, sweep
 from carousel.service.sessions.stores.redis.writer import (
-    Change,
     RedisWriter,
-    Steps,
+    ScriptJob,
+    StepsJob,
     opening,
     removal,
 )
@@ -58,17 +59,19 @@ class RedisStore:
             reads.close()
             raise
         self._listing = Listing()
-        self._writing: Lane[Steps | Change] = Lane(
+        self._writing: BatchWorker[StepsJob | ScriptJob] = BatchWorker(
             "store writer", RedisWriter(writes, self.stats).handle
         )
-        self._reading: Lane[Load | Errand] = Lane("store reader", RedisReader(reads).handle)
+        self._reading: BatchWorker[LoadJob | ReadJob[RedisLink]] = BatchWorker(
+            "store reader", RedisReader(reads).handle
+        )
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._links[0].url} commits={self.stats.commits}>"
 
     def commit(self, writes: Sequence[Write], done: Done) -> None:
         """Write the rows of a batch in the next round trip."""
-        self._writing.put(Steps(writes, done))
+        self._writing.put(StepsJob(writes, done))
 
     async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
         """Write; raises StoreUnavailable."""
@@ -77,7 +80,7 @@ class RedisStore:
     def load(self, key: Key) -> "asyncio.Future[Found]":
         """The session; raises StoreUnavailable."""
         future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._reading.put(Load(key, future))
+        self._reading.put(LoadJob(key, future))
         return future
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
@@ -86,20 +89,20 @@ class RedisStore:
 
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
-    ) -> list[tuple[Head, int]]:
+    ) -> list[tuple[SessionMeta, int]]:
         """Live sessions in order of id; damaged ones are left out and logged."""
-        found: list[tuple[Head, int]] = []
+        found: list[tuple[SessionMeta, int]] = []
         at = after
         while len(found) < limit:
             # Of how many sessions one is of the model, nobody knows.
             wanted = limit - len(found) if model is None else MOST
-            heads, at = await self._ask(
+            metas, at = await self._ask(
                 partial(self._listing.read, tenant=tenant, after=at, limit=wanted)
             )
             found += [
-                (sealed.head, sealed.state_bytes)
-                for sealed in heads
-                if sealed.head.expires_at > now and model in (None, sealed.head.model)
+                (sealed.meta, sealed.state_bytes)
+                for sealed in metas
+                if sealed.meta.expires_at > now and model in (None, sealed.meta.model)
             ]
             if at is None:
                 break
@@ -136,10 +139,10 @@ class RedisStore:
 
     async def _change(self, make: Callable[[], Call], rows: int) -> list[Outcome]:
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._writing.put(Change(make, rows, lambda outcomes: tell([future], [outcomes])))
+        self._writing.put(ScriptJob(make, rows, lambda outcomes: tell([future], [outcomes])))
         return await future
 
     async def _ask(self, run: Callable[[RedisLink], T]) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._reading.put(Errand(run, future))
+        self._reading.put(ReadJob(run, future))
         return await future

@@ -1,7 +1,7 @@
 """Expiry in Redis: who is due, who has expired, and who is forgotten.
 
 A session's place in the set of those due is a time before which it does not expire, and no step
-touches it; only when that time has come is the true one read from the head. Several servers may
+touches it; only when that time has come is the true one read from the metadata. Several servers may
 sweep at once: the compare-and-set on the revision decides which of them buries a session.
 """
 
@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from carousel.service.errors import StoreUnavailable
-from carousel.service.sessions.record import Key
-from carousel.service.sessions.stores.redis.heads import FoundHead, read_heads
+from carousel.service.sessions.session_record import Key
 from carousel.service.sessions.stores.redis.keys import (
     BURIED_KEY,
     DUE_KEY,
@@ -21,13 +20,14 @@ from carousel.service.sessions.stores.redis.keys import (
     session_key,
 )
 from carousel.service.sessions.stores.redis.link import RedisLink
+from carousel.service.sessions.stores.redis.meta_reader import FoundMeta, read_metas
 from carousel.service.sessions.stores.redis.scripts import BURY, FORGET, Call
 from carousel.service.sessions.stores.redis.value import pack_tombstone
-from carousel.service.sessions.stores.sealed import SealedHead
+from carousel.service.sessions.stores.sealed import SealedMeta
 
 # Sessions that one script looks at: commits of steps wait for no longer than that.
 _ROWS = 128
-# When a session is due again whose head cannot be read; it stays until its owner deletes it.
+# When a session is due again whose metadata cannot be read; it stays until its owner deletes it.
 _DAMAGED_S = 86400.0
 
 
@@ -48,8 +48,8 @@ def sweep(link: RedisLink, expired_before: float) -> Swept:
     if not names:
         return Swept([], False)
     keys = [parse_member(name) for name in names]
-    heads = read_heads(link, keys)
-    letters = link.call([_burial(names, dues, keys, heads, expired_before)])[0]
+    metas = read_metas(link, keys)
+    letters = link.call([_burial(names, dues, keys, metas, expired_before)])[0]
     if isinstance(letters, StoreUnavailable):
         raise letters
     buried = [key for key, letter in zip(keys, letters, strict=True) if letter == ord("B")]
@@ -74,21 +74,21 @@ def _burial(
     names: Sequence[bytes],
     dues: Sequence[bytes],
     keys: Sequence[Key],
-    heads: Sequence[FoundHead],
+    metas: Sequence[FoundMeta],
     expired_before: float,
 ) -> Call:
     script_keys = [DUE_KEY, BURIED_KEY]
     arguments: list[bytes] = []
-    for name, due, key, found in zip(names, dues, keys, heads, strict=True):
+    for name, due, key, found in zip(names, dues, keys, metas, strict=True):
         base, expires_at = b"", expired_before + _DAMAGED_S
         next_due = expires_at
         tombstone = b""
-        if isinstance(found, SealedHead):
-            expires_at = next_due = found.head.expires_at
+        if isinstance(found, SealedMeta):
+            expires_at = next_due = found.meta.expires_at
             if expires_at <= expired_before:
-                base = found.head.revision
+                base = found.meta.revision
                 # What was ended did not expire: nothing is to tell of it.
-                tombstone = b"" if found.head.ended else pack_tombstone(expires_at)
+                tombstone = b"" if found.meta.ended else pack_tombstone(expires_at)
                 # Should somebody step it at this moment, the next sweep looks again.
                 next_due = math.nextafter(expired_before, math.inf)
         times = [repr(each).encode() for each in (expires_at, next_due)]

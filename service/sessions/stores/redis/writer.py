@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby, islice
 
 from carousel.service.errors import StoreUnavailable
-from carousel.service.sessions.record import Key
+from carousel.service.sessions.session_record import Key
 from carousel.service.sessions.stores.base import Done, Outcome, StoreStats, Write
 from carousel.service.sessions.stores.redis.keys import (
     BURIED_KEY,
@@ -35,8 +35,8 @@ _OUTCOMES = {
 
 
 @dataclass(slots=True, eq=False)
-class Steps:
-    """Rows of a batch; they share calls with the rows of other batches."""
+class StepsJob:
+    """Steps to be written; they share calls with the steps of other batches."""
 
     writes: Sequence[Write]
     done: Done
@@ -48,8 +48,8 @@ class Steps:
 
 
 @dataclass(slots=True, eq=False)
-class Change:
-    """Whatever else is written, in a call of its own, which `make` makes."""
+class ScriptJob:
+    """Whatever else is written, by a script in a call of its own, which `make` makes."""
 
     make: Callable[[], Call]
     rows: int
@@ -57,7 +57,7 @@ class Change:
 
 
 class RedisWriter:
-    """Owns the connection that writes. `handle` is a lane's."""
+    """Owns the connection that writes. `handle` is a BatchWorker's."""
 
     def __init__(self, link: RedisLink, stats: StoreStats) -> None:
         self._link = link
@@ -66,7 +66,7 @@ class RedisWriter:
     def __repr__(self) -> str:
         return f"<RedisWriter {self._link!r} {self._stats!r}>"
 
-    def handle(self, jobs: list[Steps | Change]) -> None:
+    def handle(self, jobs: list[StepsJob | ScriptJob]) -> None:
         """Send everything at once, then tell each job its outcomes or the failure of its rows."""
         began = time.perf_counter()
         try:
@@ -91,7 +91,7 @@ class RedisWriter:
                 outcomes += [_OUTCOMES[letter] for letter in letters]
         return outcomes
 
-    def _tell(self, job: Steps | Change, outcomes: list[Outcome | StoreUnavailable]) -> None:
+    def _tell(self, job: StepsJob | ScriptJob, outcomes: list[Outcome | StoreUnavailable]) -> None:
         known = [each for each in outcomes if isinstance(each, Outcome)]
         failed = next((each for each in outcomes if isinstance(each, StoreUnavailable)), None)
         if failed is not None:
@@ -110,11 +110,11 @@ def opening(writes: Sequence[Write], *, atomic: bool) -> Call:
     keys = [DUE_KEY, BURIED_KEY]
     arguments = [b"1" if atomic else b"0"]
     for write in writes:
-        head = write.record.head
-        due = repr(head.expires_at).encode()
-        keys += (session_key(head.key), ids_key(head.key[0]))
+        meta = write.record.meta
+        due = repr(meta.expires_at).encode()
+        keys += (session_key(meta.key), ids_key(meta.key[0]))
         arguments += (write.base or b"", pack(write.record), due)
-        arguments += (member(head.key), head.id.encode())
+        arguments += (member(meta.key), meta.id.encode())
     return OPEN.call(keys, arguments, len(writes))
 
 
@@ -124,21 +124,21 @@ def removal(key: Key, base: bytes) -> Call:
     return DELETE.call(keys, [base, member(key), key[1].encode()], 1)
 
 
-def _calls(jobs: Sequence[Steps | Change]) -> Iterator[Call]:
+def _calls(jobs: Sequence[StepsJob | ScriptJob]) -> Iterator[Call]:
     """The calls of all jobs in their order; batches that follow one another share theirs."""
-    for _, group in groupby(jobs, key=lambda job: isinstance(job, Steps)):
-        batches: list[Steps] = []
+    for _, group in groupby(jobs, key=lambda job: isinstance(job, StepsJob)):
+        batches: list[StepsJob] = []
         for job in group:
-            if isinstance(job, Steps):
+            if isinstance(job, StepsJob):
                 batches.append(job)
             else:
                 yield job.make()
         yield from _step_calls(batches)
 
 
-def _step_calls(batches: Sequence[Steps]) -> Iterator[Call]:
+def _step_calls(batches: Sequence[StepsJob]) -> Iterator[Call]:
     writes = chain.from_iterable(batch.writes for batch in batches)
-    for ended, some in groupby(writes, key=lambda write: write.record.head.ended):
+    for ended, some in groupby(writes, key=lambda write: write.record.meta.ended):
         if ended:
             # What is left of it goes sooner than the session would have: it is due anew.
             yield from (opening([write], atomic=False) for write in some)
@@ -154,7 +154,7 @@ def _live_calls(writes: Iterable[Write]) -> Iterator[Call]:
         # Whoever opens a session awaits `write`, which puts it on its tenant's list as well.
         assert write.base is not None
         value = pack(write.record)
-        keys.append(session_key(write.record.head.key))
+        keys.append(session_key(write.record.meta.key))
         arguments += (write.base, value)
         nbytes += len(value)
         if len(keys) == _CALL_ROWS or nbytes >= _CALL_BYTES:

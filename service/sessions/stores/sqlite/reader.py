@@ -1,50 +1,39 @@
 """What the SQLite store's reading thread does: all that is asked for, in one view of the file."""
 
-import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import apsw
 
 from carousel.service.errors import CarouselError
 from carousel.service.sessions.stores.futures import tell
+from carousel.service.sessions.stores.read_job import ReadJob
 from carousel.service.sessions.stores.sqlite.rows import SessionRows
 from carousel.service.sessions.stores.sqlite.writer import damaged, unavailable
 
 log = logging.getLogger("carousel.store")
 
 
-@dataclass(slots=True, eq=False)
-class Question:
-    """What is read: `run` on the reader's rows, and the future that is told."""
-
-    run: Callable[[SessionRows], object]
-    future: "asyncio.Future[Any]"
-
-
-class Reader:
-    """Owns the connection that reads. `handle` is a lane's."""
+class SqliteReader:
+    """Owns the connection that reads. `handle` is a BatchWorker's."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._rows = SessionRows(connection)
 
     def __repr__(self) -> str:
-        return f"<Reader {self._rows!r}>"
+        return f"<SqliteReader {self._rows!r}>"
 
-    def handle(self, questions: list[Question]) -> None:
+    def handle(self, jobs: list[ReadJob[SessionRows]]) -> None:
         """Answer everything, each alone, with one wake-up of the event loop."""
-        results = [self._answer(each) for each in questions]
-        tell([each.future for each in questions], results)
+        results = [self._answer(each) for each in jobs]
+        tell([each.future for each in jobs], results)
 
     def close(self) -> None:
         """Close the connection; after the last `handle`."""
         self._rows.connection.close()
 
-    def _answer(self, question: Question) -> object:
+    def _answer(self, job: ReadJob[SessionRows]) -> object:
         try:
-            return question.run(self._rows)
+            return job.run(self._rows)
         except CarouselError as error:
             return error
         except apsw.CorruptError as error:

@@ -13,9 +13,9 @@ from typing import cast
 import apsw
 
 from carousel.service.errors import StateCorrupt
-from carousel.service.sessions.record import Head, Key, Origin
+from carousel.service.sessions.session_record import Key, SessionIdentity, SessionMeta
 from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Tombstone, Write
-from carousel.service.sessions.stores.sealed import Damage, SealedHead, seal, unseal, unseal_head
+from carousel.service.sessions.stores.sealed import Damage, SealedMeta, seal, unseal, unseal_meta
 
 log = logging.getLogger("carousel.store")
 
@@ -64,7 +64,7 @@ class SessionRows:
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
         self._cursor = connection.cursor()
-        self._places: list[tuple[Origin, int]] = []
+        self._places: list[tuple[SessionIdentity, int]] = []
 
     def __repr__(self) -> str:
         return f"<SessionRows changes={self.connection.total_changes()}>"
@@ -77,8 +77,8 @@ class SessionRows:
 
     def keep_places(self) -> None:
         """The transaction counts: where its new rows are, is where they are found from now on."""
-        for origin, place in self._places:
-            origin.place = place
+        for identity, place in self._places:
+            identity.place = place
         self._places.clear()
 
     def put_all(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
@@ -99,31 +99,31 @@ class SessionRows:
             return [Outcome.WRITTEN] * len(writes)
         outcomes: list[Outcome] = []
         for write in writes:
-            head = write.record.head
-            is_there = self._cursor.execute(_REVISION, head.key).get == head.revision
-            outcomes.append(Outcome.WRITTEN if is_there else self._missed(head.key))
+            meta = write.record.meta
+            is_there = self._cursor.execute(_REVISION, meta.key).get == meta.revision
+            outcomes.append(Outcome.WRITTEN if is_there else self._missed(meta.key))
         return outcomes
 
     def put(self, write: Write) -> Outcome:
         """Write a row by compare-and-set."""
         record = write.record
-        head = record.head
-        origin = head.origin
+        meta = record.meta
+        identity = meta.identity
         if write.base is None:
-            return self._insert(head, seal(record), record.state)
-        if origin.place:
-            if head.ended:
+            return self._insert(meta, seal(record), record.state)
+        if identity.place:
+            if meta.ended:
                 # What is left of it goes sooner than the session would have.
-                self._cursor.execute(_END, (head.expires_at, *_step_values(write)))
+                self._cursor.execute(_END, (meta.expires_at, *_step_values(write)))
             else:
                 self._cursor.execute(_UPDATE, _step_values(write))
-            return Outcome.WRITTEN if self.connection.changes() else self._missed(head.key)
+            return Outcome.WRITTEN if self.connection.changes() else self._missed(meta.key)
         sealed = seal(record)
-        values = (head.model, head.expires_at, head.revision, sealed, record.state)
-        place = self._cursor.execute(_REPLACE, (*values, *head.key, write.base)).get
+        values = (meta.model, meta.expires_at, meta.revision, sealed, record.state)
+        place = self._cursor.execute(_REPLACE, (*values, *meta.key, write.base)).get
         if place is None:
-            return self._missed(head.key)
-        self._places.append((origin, place))
+            return self._missed(meta.key)
+        self._places.append((identity, place))
         return Outcome.WRITTEN
 
     def find(self, key: Key) -> Found:
@@ -137,15 +137,15 @@ class SessionRows:
                 return None if expired_at is None else Tombstone(expired_at)
         except apsw.CorruptError:
             return self._find_damaged(key)
-        place, revision, head, state, kind = row
+        place, revision, meta, state, kind = row
         try:
-            record = unseal(revision, head, state)
+            record = unseal(revision, meta, state)
         except Damage:
             return Damaged(revision)
         # A revision that became text reads the same, and equals none that a step could name.
-        if record.head.key != key or kind != "blob":
+        if record.meta.key != key or kind != "blob":
             return Damaged(revision)
-        record.head.origin.place = place
+        record.meta.identity.place = place
         return record
 
     def delete(self, key: Key, base: bytes) -> Outcome:
@@ -176,24 +176,24 @@ class SessionRows:
         rows = cast(list[tuple[int, bytes]], found.fetchall())
         return [(place, name.decode(errors="replace")) for place, name in rows]
 
-    def head(self, place: int) -> SealedHead | None:
-        """The head at a place; None if there is none any more. Raises Damage."""
+    def meta(self, place: int) -> SealedMeta | None:
+        """The metadata of the session at a place; None if there is none any more. Raises Damage."""
         try:
             row = self._cursor.execute(_HEAD, (place,)).get
         except apsw.CorruptError as error:
             raise Damage("SQLite cannot read it") from error
-        return None if row is None else unseal_head(*row)
+        return None if row is None else unseal_meta(*row)
 
     def due(self, after: tuple[float, int], until: float, limit: int) -> list[tuple[int, float]]:
         """Places of sessions that may have expired by `until`, and the times they were due."""
         found = self._cursor.execute(_DUE, (*after, until, limit)).fetchall()
         return cast(list[tuple[int, float]], found)
 
-    def bury(self, place: int, head: Head) -> None:
+    def bury(self, place: int, meta: SessionMeta) -> None:
         """Turn a session into a tombstone, or what is left of an ended one into nothing."""
         self._cursor.execute(_REMOVE, (place,))
-        if not head.ended:
-            self._cursor.execute(_BURY, (*head.key, head.expires_at))
+        if not meta.ended:
+            self._cursor.execute(_BURY, (*meta.key, meta.expires_at))
 
     def postpone(self, place: int, due: float) -> None:
         """Look at a session again when it is due."""
@@ -204,23 +204,23 @@ class SessionRows:
         self._cursor.execute(_FORGET, (buried_before, limit))
         return self.connection.changes()
 
-    def all_heads(self) -> Iterator[tuple[int, str, str]]:
+    def all_names(self) -> Iterator[tuple[int, str, str]]:
         """Place, tenant and id of every session, from the index of names."""
         yield from self.connection.execute(
             "SELECT id, tenant, name FROM session INDEXED BY session_by_name"
         )
 
-    def _insert(self, head: Head, sealed: bytes, state: bytes) -> Outcome:
-        values = (*head.key, head.model, head.expires_at, head.revision, sealed, state)
+    def _insert(self, meta: SessionMeta, sealed: bytes, state: bytes) -> Outcome:
+        values = (*meta.key, meta.model, meta.expires_at, meta.revision, sealed, state)
         self._cursor.execute(_INSERT, values)
         if not self.connection.changes():
             return Outcome.LOST
-        self._places.append((head.origin, self.connection.last_insert_rowid()))
-        self._cursor.execute(_UNBURY, head.key)
+        self._places.append((meta.identity, self.connection.last_insert_rowid()))
+        self._cursor.execute(_UNBURY, meta.key)
         return Outcome.WRITTEN
 
     def _foresee(self, write: Write) -> Outcome:
-        revision = self._cursor.execute(_REVISION, write.record.head.key).get
+        revision = self._cursor.execute(_REVISION, write.record.meta.key).get
         if revision is None:
             return Outcome.WRITTEN if write.base is None else Outcome.GONE
         return Outcome.WRITTEN if revision == write.base else Outcome.LOST
@@ -244,12 +244,12 @@ class SessionRows:
 
 def _is_plain_step(write: Write) -> bool:
     """Whether it changes a row whose place is known and nothing about when it is due."""
-    head = write.record.head
-    return write.base is not None and head.origin.place > 0 and not head.ended
+    meta = write.record.meta
+    return write.base is not None and meta.identity.place > 0 and not meta.ended
 
 
 def _step_values(write: Write) -> tuple[bytes, bytes, bytes, int, bytes | None]:
     """What `_UPDATE` is bound to."""
     record = write.record
-    head = record.head
-    return head.revision, seal(record), record.state, head.origin.place, write.base
+    meta = record.meta
+    return meta.revision, seal(record), record.state, meta.identity.place, write.base

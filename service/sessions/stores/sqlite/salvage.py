@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import apsw
 
-from carousel.service.sessions.record import Key, Record
+from carousel.service.sessions.session_record import Key, SessionRecord
 from carousel.service.sessions.stores.sealed import Damage, unseal
 from carousel.service.sessions.stores.sqlite.rows import SessionRows
 
@@ -47,7 +47,7 @@ class Lost:
 class Salvage(SessionRows):
     """Reads past damage, and writes what it read elsewhere."""
 
-    def sessions(self, *, sound: bool) -> Iterator[Record | Lost]:
+    def sessions(self, *, sound: bool) -> Iterator[SessionRecord | Lost]:
         """Every session. `sound`: SQLite finds no fault with the file, so that one walk through the
         table meets them all.
         """
@@ -78,20 +78,20 @@ class Salvage(SessionRows):
         for place, tenant, name in self.connection.execute(query):
             yield place, _key(tenant, name)
 
-    def _read(self, place: int, key: Key | None) -> Record | Lost:
+    def _read(self, place: int, key: Key | None) -> SessionRecord | Lost:
         try:
             row = self._cursor.execute(_ROW, (place,)).get
         except apsw.CorruptError:
             return Lost(key)
         if row is None or None in row:
             return Lost(key)
-        tenant, name, revision, head, state = row
+        tenant, name, revision, meta, state = row
         key = _key(tenant, name)
         try:
-            record = unseal(revision, head, state)
+            record = unseal(revision, meta, state)
         except Damage:
             return Lost(key)
-        return record if record.head.key == key else Lost(key)
+        return record if record.meta.key == key else Lost(key)
 
 
 def _key(tenant: bytes | None, name: bytes | None) -> Key | None:

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from carousel.service.errors import StateCorrupt
-from carousel.service.sessions.record import Head, Key
+from carousel.service.sessions.session_record import Key, SessionMeta
 from carousel.service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
+from carousel.service.sessions.stores.batch_worker import BatchWorker
 from carousel.service.sessions.stores.futures import tell
-from carousel.service.sessions.stores.lane import Lane
+from carousel.service.sessions.stores.read_job import ReadJob
 from carousel.service.sessions.stores.sealed import Damage
-from carousel.service.sessions.stores.sqlite.checkpoint import Checkpointer
+from carousel.service.sessions.stores.sqlite.checkpointer import Checkpointer
 from carousel.service.sessions.stores.sqlite.file import FORMAT, Durability, SqliteFile
-from carousel.service.sessions.stores.sqlite.reader import Question, Reader
+from carousel.service.sessions.stores.sqlite.reader import SqliteReader
 from carousel.service.sessions.stores.sqlite.rows import SessionRows
-from carousel.service.sessions.stores.sqlite.writer import Job, Writer
+from carousel.service.sessions.stores.sqlite.writer import SqliteWriter, WriteJob
 
 log = logging.getLogger("carousel.store")
 
@@ -49,12 +50,12 @@ class SqliteStore:
     def __init__(self, path: Path, *, durability: Durability = "process") -> None:
         self.stats = StoreStats()
         self._file = SqliteFile(path, durability)
-        self._reader = Reader(self._file.connect(_READER_KB))
-        self._writer = Writer(self._file.connect(), self.stats)
+        self._reader = SqliteReader(self._file.connect(_READER_KB))
+        self._writer = SqliteWriter(self._file.connect(), self.stats)
         self._checkpointer = Checkpointer(self._file.connect(), self._writer)
-        self._writing = Lane("store writer", self._writer.handle)
-        self._reading = Lane("store reader", self._reader.handle)
-        self._asked: list[Question] = []
+        self._writing = BatchWorker("store writer", self._writer.handle)
+        self._reading = BatchWorker("store reader", self._reader.handle)
+        self._asked: list[ReadJob[SessionRows]] = []
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self._file!r} commits={self.stats.commits}>"
@@ -62,7 +63,7 @@ class SqliteStore:
     def commit(self, writes: Sequence[Write], done: Done) -> None:
         """Write the rows of a batch in the next transaction."""
         settle = cast(Callable[[object], None], done)
-        self._writing.put(Job(partial(SessionRows.put_all, writes=writes), settle, writes))
+        self._writing.put(WriteJob(partial(SessionRows.put_all, writes=writes), settle, writes))
 
     async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
         """Write; raises StoreUnavailable."""
@@ -84,16 +85,16 @@ class SqliteStore:
 
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
-    ) -> list[tuple[Head, int]]:
+    ) -> list[tuple[SessionMeta, int]]:
         """Live sessions in order of id; damaged ones are left out and logged."""
-        found: list[tuple[Head, int]] = []
+        found: list[tuple[SessionMeta, int]] = []
         at = after or ""
         while len(found) < limit:
             wanted = limit - len(found)
-            heads, at = await self._ask(
-                partial(_heads, tenant=tenant, model=model, after=at, limit=wanted)
+            metas, at = await self._ask(
+                partial(_metas, tenant=tenant, model=model, after=at, limit=wanted)
             )
-            found += [each for each in heads if each[0].expires_at > now]
+            found += [each for each in metas if each[0].expires_at > now]
             if not at:
                 break
         return found
@@ -157,41 +158,41 @@ class SqliteStore:
             # One wake-up for all that is asked in this turn of the loop: woken by the first, the
             # reader would fight the loop for the interpreter.
             loop.call_soon(self._pass_on)
-        self._asked.append(Question(run, future))
+        self._asked.append(ReadJob(run, future))
         return future
 
     def _pass_on(self) -> None:
         asked, self._asked = self._asked, []
-        for question in asked:
-            self._reading.put(question)
+        for job in asked:
+            self._reading.put(job)
 
     def _change(
         self, run: Callable[[SessionRows], T], writes: Sequence[Write] = ()
     ) -> "asyncio.Future[T]":
         """Write something, in the next transaction."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writing.put(Job(run, lambda result: tell([future], [result]), writes))
+        self._writing.put(WriteJob(run, lambda result: tell([future], [result]), writes))
         return future
 
 
-def _heads(
+def _metas(
     rows: SessionRows, tenant: str, model: str | None, after: str, limit: int
-) -> tuple[list[tuple[Head, int]], str]:
-    """Heads and state bytes of the next sessions, and the id to go on after; "" at the end."""
-    heads: list[tuple[Head, int]] = []
+) -> tuple[list[tuple[SessionMeta, int]], str]:
+    """Metadata and state bytes of the next sessions, and the id to go on after; "" at the end."""
+    metas: list[tuple[SessionMeta, int]] = []
     names = rows.names(tenant, model, after, limit)
     for place, name in names:
         try:
-            sealed = rows.head(place)
+            sealed = rows.meta(place)
         except Damage:
             log.warning("session %r is damaged and left out of the list", name)
             continue
         # A damaged index may lead to somebody else's.
-        if sealed is not None and sealed.head.key == (tenant, name):
-            heads.append((sealed.head, sealed.state_bytes))
+        if sealed is not None and sealed.meta.key == (tenant, name):
+            metas.append((sealed.meta, sealed.state_bytes))
     # Nor may it lead in a circle.
     is_last = len(names) < limit or names[-1][1] <= after
-    return heads, "" if is_last else names[-1][1]
+    return metas, "" if is_last else names[-1][1]
 
 
 def _delete_damaged(rows: SessionRows, key: Key, base: bytes) -> Outcome:
@@ -214,18 +215,18 @@ def _bury(
     found = rows.due(after, expired_before, limit)
     for place, _ in found:
         try:
-            sealed = rows.head(place)
+            sealed = rows.meta(place)
         except Damage:
             # It stays, to be deleted by whoever owns it.
             continue
         if sealed is None:
             continue
-        if sealed.head.expires_at <= expired_before:
-            rows.bury(place, sealed.head)
-            if not sealed.head.ended:
-                buried.append(sealed.head.key)
+        if sealed.meta.expires_at <= expired_before:
+            rows.bury(place, sealed.meta)
+            if not sealed.meta.ended:
+                buried.append(sealed.meta.key)
         else:
-            rows.postpone(place, sealed.head.expires_at)
+            rows.postpone(place, sealed.meta.expires_at)
     if len(found) < limit:
         return buried, None
     place, due = found[-1]

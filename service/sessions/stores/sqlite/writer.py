@@ -29,8 +29,8 @@ _AWAY = (
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """What a thread of the store is asked: `run` on its rows, and `settle` with what came of it,
+class WriteJob:
+    """Something to be written: `run` is called with the rows, and `settle` with what came of it,
     the result or an error.
 
     `writes`, where it only writes: they are tried one by one if they fail together.
@@ -41,8 +41,10 @@ class Job:
     writes: Sequence[Write] = ()
 
 
-class Writer:
-    """Owns the connection that writes. `handle` is a lane's; the rest may be read anywhere."""
+class SqliteWriter:
+    """Owns the connection that writes. `handle` is a BatchWorker's; the rest may be read
+    anywhere.
+    """
 
     def __init__(self, connection: apsw.Connection, stats: StoreStats) -> None:
         self.failing = False
@@ -53,9 +55,9 @@ class Writer:
         self._rows = SessionRows(connection)
 
     def __repr__(self) -> str:
-        return f"<Writer failing={self.failing} {self._stats!r}>"
+        return f"<SqliteWriter failing={self.failing} {self._stats!r}>"
 
-    def handle(self, jobs: list[Job]) -> None:
+    def handle(self, jobs: list[WriteJob]) -> None:
         """One transaction; where SQLite finds damage, one for each row."""
         began = time.perf_counter()
         try:
@@ -78,7 +80,7 @@ class Writer:
         """Close the connection; after the last `handle`."""
         self.connection.close()
 
-    def _transact(self, jobs: list[Job]) -> list[object]:
+    def _transact(self, jobs: list[WriteJob]) -> list[object]:
         connection = self.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -93,7 +95,7 @@ class Writer:
         self.failing = False
         return results
 
-    def _alone(self, job: Job) -> object:
+    def _alone(self, job: WriteJob) -> object:
         """A job in a transaction of its own, and if need be each of its writes."""
         try:
             return self._transact([job])[0]
@@ -105,13 +107,13 @@ class Writer:
                 return damaged()
         outcomes: list[object] = []
         for write in job.writes:
-            alone = Job(partial(SessionRows.put, write=write), job.settle)
+            alone = WriteJob(partial(SessionRows.put, write=write), job.settle)
             try:
                 outcomes += self._transact([alone])
             except _AWAY as error:
                 return self._failed(error)
             except Exception as error:
-                log.error("session %r is damaged: %r", write.record.head.id, error)
+                log.error("session %r is damaged: %r", write.record.meta.id, error)
                 outcomes.append(Outcome.DAMAGED)
         return outcomes
 
@@ -123,7 +125,7 @@ class Writer:
         return unavailable(error)
 
 
-def settle(job: Job, result: object) -> None:
+def settle(job: WriteJob, result: object) -> None:
     """Tell whoever asked, and let nothing that happens there reach the thread."""
     try:
         job.settle(result)

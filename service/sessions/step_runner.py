@@ -8,13 +8,13 @@ from carousel.models.row import Array
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.request import NO_SLOT, Abandoned, Request
 from carousel.service.errors import ModelMismatch, PositionConflict, StateCorrupt, StoreUnavailable
-from carousel.service.sessions.answers import StepReply
-from carousel.service.sessions.commits import Ticket, WriteLost
-from carousel.service.sessions.lookup import Lookup
+from carousel.service.sessions.committer import Ticket, WriteLost
 from carousel.service.sessions.positions import find_repeat, position_after
-from carousel.service.sessions.record import Head
-from carousel.service.sessions.reply import Reply, digest
+from carousel.service.sessions.recorded_reply import RecordedReply, digest
+from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
+from carousel.service.sessions.session_cache import SessionCache
+from carousel.service.sessions.session_record import SessionMeta
 
 
 @dataclass(slots=True)
@@ -36,17 +36,17 @@ class Step:
 Done = Callable[[StepReply | BaseException], None]
 
 
-class Stepper:
+class StepRunner:
     """Runs steps. A session keeps its turn until the commit of its step is known."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
-        self._table = lookup.table
-        self._store = lookup.store
+    def __init__(self, cache: SessionCache) -> None:
+        self._cache = cache
+        self._resident = cache.resident
+        self._store = cache.store
         self._tasks: set[asyncio.Task[StepReply]] = set()
 
     def __repr__(self) -> str:
-        return f"<Stepper {self._lookup!r}>"
+        return f"<StepRunner {self._cache!r}>"
 
     async def step(self, session: Session, step: Step) -> StepReply:
         """Feed a session; the reply leaves when the new state is in the store.
@@ -75,12 +75,12 @@ class Stepper:
             else:
                 done(request.error or _reply(session, step, request))
 
-        self._table.wake(session)
+        self._resident.wake(session)
         try:
             request = self._request(session, step, finished)
             session.loaded.engine.enqueue(request)
         except BaseException:
-            self._lookup.leave(session)
+            self._cache.leave(session)
             raise
         return request
 
@@ -106,9 +106,9 @@ class Stepper:
             if lost:
                 await self._reload_lost(session)
             elif session.busy:
-                await self._lookup.enter(session, step.deadline)
+                await self._cache.enter(session, step.deadline)
             else:
-                self._table.wake(session)
+                self._resident.wake(session)
             if session.dropped or session.loaded.retired:
                 session = await self._find_again(session)
                 lost = False
@@ -122,10 +122,10 @@ class Stepper:
                     request = self._request(session, step)
                     future = session.loaded.engine.submit(request)
             except BaseException:
-                self._lookup.leave(session)
+                self._cache.leave(session)
                 raise
             if repeat is not None:
-                self._lookup.leave(session)
+                self._cache.leave(session)
                 return repeat
             # From here on the turn is `_finished`'s to pass on.
             try:
@@ -144,23 +144,23 @@ class Stepper:
     async def _reload_lost(self, session: Session) -> None:
         """What the store holds of a session, on the turn of a step whose write was lost."""
         try:
-            await self._lookup.reload(session)
+            await self._cache.reload(session)
         except BaseException:
             self._give_up(session)
             raise
 
     def _give_up(self, session: Session) -> None:
-        self._table.drop(session)
-        self._lookup.leave(session)
+        self._resident.drop(session)
+        self._cache.leave(session)
 
     async def _find_again(self, session: Session) -> Session:
         """Another session of the same key, after the one at hand was given up."""
         self._give_up(session)
-        return await self._lookup.find(*session.head.key)
+        return await self._cache.find(*session.meta.key)
 
     def _may_run(self, session: Session, step: Step) -> bool:
         """Whether a step runs without another look: its commit finds out if the cache was wrong."""
-        if step.position is not None and step.position != session.head.position:
+        if step.position is not None and step.position != session.meta.position:
             return False
         return step.commit or not self._store.shared
 
@@ -170,10 +170,10 @@ class Stepper:
         On a shared store only a run that will be committed may trust the cached session.
         """
         if not self._store.shared and not step.return_state:
-            reply = _find_repeat(session.head, step)
+            reply = _find_repeat(session.meta, step)
             return None if reply is None else _replay(reply, None)
-        record = await self._lookup.reload(session)
-        reply = _find_repeat(record.head, step)
+        record = await self._cache.reload(session)
+        reply = _find_repeat(record.meta, step)
         if reply is None:
             return None
         state = session.loaded.layout.unpack(record.state) if step.return_state else None
@@ -183,7 +183,7 @@ class Stepper:
         self, session: Session, step: Step, done: Callable[[Request], None] | None = None
     ) -> Request:
         longest = session.loaded.spec.max_position
-        position = position_after(session.head, step.num_steps, longest)
+        position = position_after(session.meta, step.num_steps, longest)
         return Request(
             step.inputs,
             step.num_steps,
@@ -207,9 +207,9 @@ class Stepper:
         if request.error is None and ticket.after is not None:
             if ticket.ends:
                 engine.release(request.target)
-                self._table.drop(session)
+                self._resident.drop(session)
             else:
-                session.head = ticket.after
+                session.meta = ticket.after
                 _move(session, request)
         else:
             if request.target != NO_SLOT:
@@ -220,10 +220,10 @@ class Stepper:
                     ticket.done(request)
                 return
             if isinstance(request.error, WriteLost | StoreUnavailable | StateCorrupt):
-                self._table.drop(session)
+                self._resident.drop(session)
             if isinstance(request.error, WriteLost):
                 request.error = Abandoned()
-        self._lookup.leave(session)
+        self._cache.leave(session)
         if ticket.done is not None:
             ticket.done(request)
 
@@ -264,9 +264,9 @@ def _is_lost(future: "asyncio.Future[Request]") -> bool:
     return future.done() and not future.cancelled() and isinstance(future.exception(), WriteLost)
 
 
-def _find_repeat(head: Head, step: Step) -> Reply | None:
+def _find_repeat(meta: SessionMeta, step: Step) -> RecordedReply | None:
     repeat = find_repeat(
-        head,
+        meta,
         step.position,
         lambda: digest(step.inputs),
         commit=step.commit,
@@ -275,8 +275,8 @@ def _find_repeat(head: Head, step: Step) -> Reply | None:
     if repeat is not None and step.ends:
         raise PositionConflict(
             f"the step from position {repeat.base} was done, and did not end the session, which "
-            f"stands at {head.position}",
-            position=head.position,
+            f"stands at {meta.position}",
+            position=meta.position,
         )
     return repeat
 
@@ -291,6 +291,6 @@ def _reply(session: Session, step: Step, request: Request) -> StepReply:
     return StepReply(outputs=request.outputs, position=ticket.position, state=state)
 
 
-def _replay(reply: Reply, state: Mapping[str, Array] | None) -> StepReply:
+def _replay(reply: RecordedReply, state: Mapping[str, Array] | None) -> StepReply:
     assert reply.outputs is not None
     return StepReply(outputs=reply.outputs, position=reply.position, state=state, replayed=True)

@@ -35,7 +35,7 @@ _MAX_PIECEWISE = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RecordedReply:
     """A recorded reply: the step from `base` to `position` with inputs of this digest.
 
     `outputs` is None when they were too large to keep; `nbytes` is their size.
@@ -102,16 +102,16 @@ def num_replies(replies: bytes) -> int:
     return replies[0] if replies else 0
 
 
-def unpack_replies(replies: bytes) -> tuple[Reply, ...]:
+def unpack_replies(replies: bytes) -> tuple[RecordedReply, ...]:
     """The replies, oldest first; their arrays are read-only views of `replies`."""
-    found: list[Reply] = []
+    found: list[RecordedReply] = []
     offset = _ALL.size
     for _ in range(num_replies(replies)):
         size, nbytes, base, position, key, num_outputs = _ENTRY.unpack_from(replies, offset)
         outputs = None
         if num_outputs != _NOT_KEPT:
             outputs = _unpack_outputs(replies, offset + _ENTRY.size, num_outputs)
-        found.append(Reply(base, position, key, outputs, nbytes))
+        found.append(RecordedReply(base, position, key, outputs, nbytes))
         offset += size
     return tuple(found)
 

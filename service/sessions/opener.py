@@ -4,18 +4,23 @@ from collections.abc import Callable, Sequence
 
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.errors import NotStreamable, StateCorrupt
-from carousel.service.sessions.commits import new_revision
-from carousel.service.sessions.lookup import Lookup
-from carousel.service.sessions.record import Head, Key, Origin, Record
+from carousel.service.sessions.committer import new_revision
+from carousel.service.sessions.session_cache import SessionCache
+from carousel.service.sessions.session_record import (
+    Key,
+    SessionIdentity,
+    SessionMeta,
+    SessionRecord,
+)
 from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Write
 
 
 class Opener:
     """Makes records and writes them where nothing stands in the way. Owned by the event loop."""
 
-    def __init__(self, lookup: Lookup, ttl_s: float, clock: Callable[[], float]) -> None:
-        self._lookup = lookup
-        self._store = lookup.store
+    def __init__(self, cache: SessionCache, ttl_s: float, clock: Callable[[], float]) -> None:
+        self._cache = cache
+        self._store = cache.store
         self._ttl_s = ttl_s
         self._clock = clock
 
@@ -24,14 +29,16 @@ class Opener:
 
     def record(
         self, key: Key, loaded: LoadedModel, row: bytes, position: int, ttl_s: float | None
-    ) -> Record:
+    ) -> SessionRecord:
         """A session as it is when it is opened; `ttl_s` None: the service's own."""
         now = self._clock()
         lives_s = ttl_s if ttl_s is not None else self._ttl_s
-        origin = Origin(key, loaded.name, loaded.state_id, now, lives_s)
-        return Record(Head(origin, loaded.version, new_revision(), position, now), row)
+        identity = SessionIdentity(key, loaded.name, loaded.state_id, now, lives_s)
+        return SessionRecord(
+            SessionMeta(identity, loaded.version, new_revision(), position, now), row
+        )
 
-    async def create(self, records: Sequence[Record]) -> list[Record]:
+    async def create(self, records: Sequence[SessionRecord]) -> list[SessionRecord]:
         """Write new sessions, all or none; returns the live ones that stand in their way.
 
         An expired session that was not swept yet stands in nobody's way: it is written over. Raises
@@ -45,9 +52,9 @@ class Opener:
                 found = await self._load(records)
                 taken = [each for each in found if self._is_live(each)]
                 if taken:
-                    return [self._lookup.require_live(each, "") for each in taken]
+                    return [self._cache.require_live(each, "") for each in taken]
             writes = [
-                Write(there.head.revision if isinstance(there, Record) else None, record)
+                Write(there.meta.revision if isinstance(there, SessionRecord) else None, record)
                 for there, record in zip(found, records, strict=True)
             ]
             outcomes = await self._store.write(writes, atomic=True)
@@ -56,15 +63,15 @@ class Opener:
             if all(outcome is Outcome.WRITTEN for outcome in outcomes):
                 return []
 
-    async def _load(self, records: Sequence[Record]) -> list[Found]:
-        return [await self._store.load(each.head.key) for each in records]
+    async def _load(self, records: Sequence[SessionRecord]) -> list[Found]:
+        return [await self._store.load(each.meta.key) for each in records]
 
     def _is_live(self, found: Found) -> bool:
         if isinstance(found, Damaged):
             return True
-        if not isinstance(found, Record) or found.head.ended:
+        if not isinstance(found, SessionRecord) or found.meta.ended:
             return False
-        return found.head.expires_at > self._clock()
+        return found.meta.expires_at > self._clock()
 
 
 def require_streamable(loaded: LoadedModel) -> None:

@@ -1,7 +1,8 @@
-"""What a store keeps of a session: its head, with the replies of its last steps, and its state.
+"""What a store keeps of a session: its metadata, with the replies of its last steps, and its state.
 
-Heads and records are made once a step and never changed once they are written; a store that is full
-may shed replies as it writes. They are not `frozen`: that makes them several times as dear to make.
+Metadata and records are made once a step and never changed once they are written; a store that is
+full may shed replies as it writes. They are not `frozen`: that makes them several times as dear to
+make.
 """
 
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ ENDED_S = 600.0
 
 
 @dataclass(slots=True)
-class Origin:
-    """What was settled when the session was opened, shared by all its heads.
+class SessionIdentity:
+    """What was settled when the session was opened, shared by all that is kept of it since.
 
     `place` and `packed` are the store's: where it keeps the session, and this as bytes.
     """
@@ -30,15 +31,15 @@ class Origin:
 
 
 @dataclass(slots=True)
-class Head:
+class SessionMeta:
     """A session but for its state. Times are seconds since the epoch, `revision` is 16 random
-    bytes, `replies` are packed (reply.py).
+    bytes, `replies` are packed (recorded_reply.py).
 
     `ended`: its last step closed it. What is left answers that step again, and is no session to
     anybody else. `started`: its last step is the one that began a sequence (sequences.py).
     """
 
-    origin: Origin
+    identity: SessionIdentity
     version: int
     revision: bytes
     position: int
@@ -50,32 +51,32 @@ class Head:
     @property
     def key(self) -> Key:
         """Whose session, and its id."""
-        return self.origin.key
+        return self.identity.key
 
     @property
     def id(self) -> str:
         """The session's id."""
-        return self.origin.key[1]
+        return self.identity.key[1]
 
     @property
     def model(self) -> str:
         """The model's name."""
-        return self.origin.model
+        return self.identity.model
 
     @property
     def state_id(self) -> str:
         """Which weights the state fits."""
-        return self.origin.state_id
+        return self.identity.state_id
 
     @property
     def expires_at(self) -> float:
         """When the session ends unless it is used again, or what is left of an ended one does."""
-        return self.used_at + (ENDED_S if self.ended else self.origin.ttl_s)
+        return self.used_at + (ENDED_S if self.ended else self.identity.ttl_s)
 
 
 @dataclass(slots=True)
-class Record:
-    """A session whole: head and state, the state as one row (models/row.py)."""
+class SessionRecord:
+    """A session whole: metadata and state, the state as one row (models/row.py)."""
 
-    head: Head
+    meta: SessionMeta
     state: bytes

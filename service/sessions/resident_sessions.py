@@ -8,8 +8,8 @@ from collections import OrderedDict
 
 from carousel.service.engine.engine import Engine
 from carousel.service.engine.request import NO_SLOT
-from carousel.service.sessions.record import Key
 from carousel.service.sessions.session import Session
+from carousel.service.sessions.session_record import Key
 
 _MAX_LOOSE = 1024
 # Small replies are in what the pools reckon for a session. One of a whole sequence may have a
@@ -18,7 +18,7 @@ _HEAVY_BYTES = 8192
 MAX_HEAVY_BYTES = 64 << 20
 
 
-class SessionTable:
+class ResidentSessions:
     """Finds sessions by key; idle ones are given up least recently used first, when slots run
     out.
     """
@@ -33,7 +33,7 @@ class SessionTable:
         self._heavy_bytes = 0
 
     def __repr__(self) -> str:
-        return f"<SessionTable sessions={len(self._sessions)} loose={len(self._loose)}>"
+        return f"<ResidentSessions sessions={len(self._sessions)} loose={len(self._loose)}>"
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -44,8 +44,8 @@ class SessionTable:
 
     def add(self, session: Session) -> None:
         """Take in a session that was loaded, idle and without a slot."""
-        assert session.head.key not in self._sessions
-        self._sessions[session.head.key] = session
+        assert session.meta.key not in self._sessions
+        self._sessions[session.meta.key] = session
         self._weigh(session)
         self._loosen(session)
 
@@ -84,7 +84,7 @@ class SessionTable:
         if session.dropped:
             return
         session.dropped = True
-        self._sessions.pop(session.head.key, None)
+        self._sessions.pop(session.meta.key, None)
         self._heavy_bytes -= self._heavy.pop(session, 0)
         self._loose.pop(session, None)
         engine = session.loaded.engine
@@ -105,7 +105,7 @@ class SessionTable:
         for idle in (self._loose, *self._resting.values()):
             while idle:
                 session = next(iter(idle))
-                if session.head.used_at > used_before:
+                if session.meta.used_at > used_before:
                     break
                 if limit == 0:
                     return True
@@ -120,7 +120,7 @@ class SessionTable:
 
     def _weigh(self, session: Session) -> None:
         """Note an idle session with large replies; those used longest ago leave for it."""
-        size = len(session.head.replies)
+        size = len(session.meta.replies)
         if size <= _HEAVY_BYTES:
             return
         # A single one is never too much.
@@ -141,7 +141,7 @@ class SessionTable:
             return False
         session, _ = resting.popitem(last=False)
         session.dropped = True
-        self._sessions.pop(session.head.key, None)
+        self._sessions.pop(session.meta.key, None)
         self._heavy_bytes -= self._heavy.pop(session, 0)
         # Not `release`: the engine that asks takes the slot itself.
         engine.slots.give(session.slot)

@@ -17,22 +17,22 @@ from carousel.service.errors import (
     StateCorrupt,
     StoreUnavailable,
 )
-from carousel.service.sessions.record import Head, Key, Record
+from carousel.service.sessions.resident_sessions import ResidentSessions
 from carousel.service.sessions.session import Session
+from carousel.service.sessions.session_record import Key, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import Damaged, Found, Store, Tombstone
-from carousel.service.sessions.table import SessionTable
 
 
 @dataclass(slots=True)
-class Held:
+class HeldSession:
     """A session whose turn the caller has, and its record as the store has it."""
 
     session: Session
-    record: Record
+    record: SessionRecord
 
 
-class Lookup:
-    """Finds sessions in the table or the store, and says whose turn it is. Owned by the event loop.
+class SessionCache:
+    """Finds sessions in memory or in the store, and says whose turn it is. Owned by the event loop.
 
     `clock`: seconds since the epoch. `max_waiting`: how many requests may wait for their turn.
     """
@@ -40,7 +40,7 @@ class Lookup:
     def __init__(
         self, store: Store, catalog: Catalog, clock: Callable[[], float], *, max_waiting: int
     ) -> None:
-        self.table = SessionTable()
+        self.resident = ResidentSessions()
         self.store = store
         self.catalog = catalog
         self.clock = clock
@@ -49,14 +49,14 @@ class Lookup:
         self._loads: dict[Key, asyncio.Future[Found]] = {}
 
     def __repr__(self) -> str:
-        return f"<Lookup {self.table!r} waiting={self._num_waiting}>"
+        return f"<SessionCache {self.resident!r} waiting={self._num_waiting}>"
 
     def peek(self, tenant: str, session_id: str) -> Session | None:
         """The session if it is in memory and may be used; `find` decides about all others."""
-        session = self.table.get((tenant, session_id))
+        session = self.resident.get((tenant, session_id))
         if session is None or session.busy:
             return session
-        if session.loaded.retired or session.head.expires_at <= self.clock():
+        if session.loaded.retired or session.meta.expires_at <= self.clock():
             return None
         return session
 
@@ -115,42 +115,42 @@ class Lookup:
         session = self.peek(*key)
         if session is not None:
             return session
-        stale = self.table.get(key)
+        stale = self.resident.get(key)
         if stale is not None:
-            self.table.drop(stale)
+            self.resident.drop(stale)
         live = self.require_live(record, key[1])
-        session = Session(live.head, self._fitting(live), live.state)
-        self.table.add(session)
+        session = Session(live.meta, self._fitting(live), live.state)
+        self.resident.add(session)
         return session
 
-    def require_live(self, record: Found, session_id: str) -> Record:
+    def require_live(self, record: Found, session_id: str) -> SessionRecord:
         """The record itself; raises SessionExpired, SessionNotFound or StateCorrupt where there is
         none to use.
         """
         if record is None:
             raise SessionNotFound(f"there is no session {session_id!r}")
-        if isinstance(record, Record) and record.head.ended:
+        if isinstance(record, SessionRecord) and record.meta.ended:
             raise SessionNotFound(f"there is no session {session_id!r}: its last step ended it")
         if isinstance(record, Damaged):
             raise StateCorrupt(
                 f"what the store holds of session {session_id!r} is damaged",
                 hint="delete the session and open it again; its id is free then",
             )
-        if isinstance(record, Tombstone) or record.head.expires_at <= self.clock():
+        if isinstance(record, Tombstone) or record.meta.expires_at <= self.clock():
             raise SessionExpired(
                 f"session {session_id!r} was idle for longer than its time to live",
                 hint="open it again; its id is free",
             )
         return record
 
-    def successor(self, head: Head) -> LoadedModel:
+    def successor(self, meta: SessionMeta) -> LoadedModel:
         """The model that a stored session goes on with; raises ModelMismatch if none fits its
         state.
         """
-        loaded = self.catalog.successor(head.model, head.version, head.state_id)
+        loaded = self.catalog.successor(meta.model, meta.version, meta.state_id)
         if loaded is None:
             raise ModelMismatch(
-                f"the session's state belongs to {head.model}/{head.version}, which is not served "
+                f"the session's state belongs to {meta.model}/{meta.version}, which is not served "
                 "any more, and no other version has the same weights"
             )
         return loaded
@@ -162,7 +162,7 @@ class Lookup:
         Whoever comes back from here calls `leave`, also when the session was dropped meanwhile.
         """
         if not session.busy:
-            self.table.wake(session)
+            self.resident.wake(session)
             return
         if self._num_waiting >= self._max_waiting:
             raise QueueFull(f"{self._max_waiting} requests wait for their session already")
@@ -174,54 +174,54 @@ class Lookup:
 
     def leave(self, session: Session) -> None:
         """Pass the turn on."""
-        self.table.rest(session)
+        self.resident.rest(session)
 
     async def claim(self, session: Session, deadline: float) -> Session:
         """The turn on a key: on the session that is in memory or, where there is none, on
         `session`, which then stands for the key. Raises and obliges as `enter`.
         """
         while True:
-            known = self.table.get(session.head.key)
+            known = self.resident.get(session.meta.key)
             if known is None:
-                self.table.add(session)
-                self.table.wake(session)
+                self.resident.add(session)
+                self.resident.wake(session)
                 return session
             await self.enter(known, deadline)
             if not known.dropped:
                 return known
             self.leave(known)
 
-    async def reload(self, session: Session) -> Record:
+    async def reload(self, session: Session) -> SessionRecord:
         """The record as the store has it, read on the session's own turn, and the session set to
         it.
 
         Raises SessionNotFound, SessionExpired, ModelMismatch; the session is dropped then.
         """
-        record = await self.store.load(session.head.key)
+        record = await self.store.load(session.meta.key)
         try:
             live = self.require_live(record, session.id)
-            if live.head.revision != session.head.revision:
+            if live.meta.revision != session.meta.revision:
                 self.adopt(session, live)
         except CarouselError:
-            self.table.drop(session)
+            self.resident.drop(session)
             raise
         return live
 
-    def adopt(self, session: Session, record: Record) -> None:
+    def adopt(self, session: Session, record: SessionRecord) -> None:
         """What the store holds becomes the session's own; it may be of another model. Raises
         ModelMismatch or StateCorrupt.
         """
         loaded = self._fitting(record)
-        self.table.free_slot(session)
+        self.resident.free_slot(session)
         session.loaded = loaded
-        session.head = record.head
+        session.meta = record.meta
         session.row = record.state
 
-    def _fitting(self, record: Record) -> LoadedModel:
+    def _fitting(self, record: SessionRecord) -> LoadedModel:
         """The model that a record goes on with; raises ModelMismatch or StateCorrupt."""
-        loaded = self.successor(record.head)
+        loaded = self.successor(record.meta)
         if len(record.state) != loaded.layout.nbytes:
-            session_id = record.head.id
+            session_id = record.meta.id
             raise StateCorrupt(f"the stored state of session {session_id!r} has the wrong size")
         return loaded
 
@@ -231,7 +231,9 @@ class Lookup:
             return held.session
 
     @asynccontextmanager
-    async def hold(self, tenant: str, session_id: str, deadline: float) -> AsyncIterator[Held]:
+    async def hold(
+        self, tenant: str, session_id: str, deadline: float
+    ) -> AsyncIterator[HeldSession]:
         """The turn on a session for calls other than steps; all of them judge by the store's
         record.
         """
@@ -242,7 +244,7 @@ class Lookup:
                 break
             self.leave(session)
         try:
-            yield Held(session, await self.reload(session))
+            yield HeldSession(session, await self.reload(session))
         finally:
             self.leave(session)
 

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from carousel.models.row import Array
 from carousel.service.errors import PositionConflict, ReplyNotKept
-from carousel.service.sessions.reply import Reply, add_reply, digest, num_replies, unpack_replies
+from carousel.service.sessions.recorded_reply import (
+    RecordedReply,
+    add_reply,
+    digest,
+    num_replies,
+    unpack_replies,
+)
 from tests.rig import LAYOUT, Rig, play, sums
 
 KB = 1 << 10
@@ -18,7 +24,7 @@ def _output(nbytes: int) -> dict[str, Array]:
     return {"y": np.zeros(nbytes, np.uint8)}
 
 
-def _keep(sizes: list[int]) -> tuple[Reply, ...]:
+def _keep(sizes: list[int]) -> tuple[RecordedReply, ...]:
     """The replies that are kept after steps whose outputs had these sizes."""
     replies = b""
     for base, size in enumerate(sizes):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from carousel.models.row import Array
-from carousel.service.sessions.reply import digest
+from carousel.service.sessions.recorded_reply import digest
 
 
 @pytest.mark.parametrize("size", [0, 1, 500, 505, 506, 512, 3000, 8000, 9000])
@@ -48,7 +48,7 @@ def test_it_is_a_whole_hash_of_16_bytes() -> None:
 
 def _labels(array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> list[bytes]:
     """What stands before the values, as it is stored with an output of the same kind."""
-    from carousel.service.sessions.reply import add_reply
+    from carousel.service.sessions.recorded_reply import add_reply
 
     packed = add_reply(b"", 0, 1, {}, {"x": array})
     data = array.tobytes()

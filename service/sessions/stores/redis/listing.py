@@ -3,16 +3,16 @@
 import logging
 from typing import cast
 
-from carousel.service.sessions.record import Key
+from carousel.service.sessions.session_record import Key
 from carousel.service.sessions.stores.base import Damaged
-from carousel.service.sessions.stores.redis.heads import read_heads
 from carousel.service.sessions.stores.redis.keys import ids_key
 from carousel.service.sessions.stores.redis.link import RedisLink
-from carousel.service.sessions.stores.sealed import SealedHead
+from carousel.service.sessions.stores.redis.meta_reader import read_metas
+from carousel.service.sessions.stores.sealed import SealedMeta
 
 log = logging.getLogger("carousel.store")
 
-# Heads that are read in one round trip, at least and at most.
+# Sessions whose metadata is read in one round trip, at least and at most.
 _FEWEST = 16
 MOST = 256
 # How many damaged sessions are remembered, so that each is logged once.
@@ -30,21 +30,21 @@ class Listing:
 
     def read(
         self, link: RedisLink, tenant: str, after: str | None, limit: int
-    ) -> tuple[list[SealedHead], str | None]:
-        """About `limit` heads of sessions that follow `after`; the id to go on after, None at the
-        end.
+    ) -> tuple[list[SealedMeta], str | None]:
+        """The metadata of about `limit` sessions that follow `after`; the id to go on after, None
+        at the end.
         """
         count = min(max(limit, _FEWEST), MOST)
         start = b"-" if after is None else b"(" + after.encode()
         reply = link.ask(b"ZRANGEBYLEX", ids_key(tenant), start, b"+", b"LIMIT", 0, count)
         keys = [(tenant, name.decode()) for name in cast(list[bytes], reply)]
-        heads: list[SealedHead] = []
-        for key, found in zip(keys, read_heads(link, keys), strict=True):
-            if isinstance(found, SealedHead):
-                heads.append(found)
+        metas: list[SealedMeta] = []
+        for key, found in zip(keys, read_metas(link, keys), strict=True):
+            if isinstance(found, SealedMeta):
+                metas.append(found)
             elif isinstance(found, Damaged):
                 self._log(key)
-        return heads, keys[-1][1] if len(keys) == count else None
+        return metas, keys[-1][1] if len(keys) == count else None
 
     def _log(self, key: Key) -> None:
         if key not in self._logged and len(self._logged) < _LOGGED:

@@ -11,10 +11,10 @@ log = logging.getLogger("carousel.store")
 Job = TypeVar("Job")
 
 
-class Lane(Generic[Job]):
+class BatchWorker(Generic[Job]):
     """Hands lists of jobs to `handle`, one list at a time, in the order they were put.
 
-    What comes in while one list is handled makes the next. `handle` runs on the lane's own thread
+    What comes in while one list is handled makes the next. `handle` runs on the worker's own thread
     and tells each job's owner itself, also of failures: it must not raise.
     """
 
@@ -26,7 +26,7 @@ class Lane(Generic[Job]):
         self._thread.start()
 
     def __repr__(self) -> str:
-        return f"<Lane {self.name} waiting={self._jobs.qsize()}>"
+        return f"<BatchWorker {self.name} waiting={self._jobs.qsize()}>"
 
     def put(self, job: Job) -> None:
         """Queue a job; from any thread, and it never waits."""

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from carousel.service.errors import SessionExists, SessionNotFound
-from carousel.service.sessions.answers import StepReply
+from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.sequences import sequence_key
-from carousel.service.sessions.stepper import Step
+from carousel.service.sessions.step_runner import Step
 from tests.fakes import PATIENCE_S, FaultyStore
 from tests.rig import Rig, play, sequence, settle, sums
 
@@ -142,7 +142,7 @@ def test_all_who_want_a_session_get_the_same_one() -> None:
             await opened(rig)
             session = rig.sessions.peek("", "a")
             assert session is not None
-            rig.sessions._lookup.table.drop(session)
+            rig.sessions._cache.resident.drop(session)
             rig.store.loads.clear()
             asking = [asyncio.ensure_future(rig.sessions.find("", "a")) for _ in range(5)]
             fetched: list[object] = []

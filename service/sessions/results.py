@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from carousel.models.row import Array
 from carousel.service.engine.loaded_model import LoadedModel
-from carousel.service.sessions.record import Head
+from carousel.service.sessions.session_record import SessionMeta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,8 @@ class Fork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """Where a stream begins: the session, its head with the recorded replies, and its model."""
+    """Where a stream begins: the session, its metadata with the recorded replies, and its model."""
 
     info: SessionInfo
-    head: Head
+    meta: SessionMeta
     loaded: LoadedModel

@@ -10,7 +10,7 @@ import threading
 
 import apsw
 
-from carousel.service.sessions.stores.sqlite.writer import Writer
+from carousel.service.sessions.stores.sqlite.writer import SqliteWriter
 
 log = logging.getLogger("carousel.store")
 
@@ -26,7 +26,7 @@ _RETRY_S = 1.0
 class Checkpointer:
     """A thread with a connection of its own, woken when the writer's log has grown long."""
 
-    def __init__(self, connection: apsw.Connection, writer: Writer) -> None:
+    def __init__(self, connection: apsw.Connection, writer: SqliteWriter) -> None:
         self._connection = connection
         self._writer = writer
         self._log_pages = 0

@@ -12,7 +12,7 @@ log = logging.getLogger("carousel.store")
 AWAY_S = 3.0
 
 
-class Health:
+class StoreHealth:
     """A store is away once it has not answered for `AWAY_S`; one answer, and it is back.
 
     `clock`: seconds that only go up. `pause_s` lies between two questions, and each may take

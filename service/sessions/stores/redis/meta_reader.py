@@ -1,23 +1,23 @@
-"""Reads the heads of sessions without their states, which may be long."""
+"""Reads the metadata of sessions without their states, which may be long."""
 
 from collections.abc import Sequence
 
-from carousel.service.sessions.record import Key
+from carousel.service.sessions.session_record import Key
 from carousel.service.sessions.stores.base import Damaged, Tombstone
 from carousel.service.sessions.stores.redis.keys import session_key
 from carousel.service.sessions.stores.redis.link import Command, RedisLink, WrongType
-from carousel.service.sessions.stores.redis.value import head_end, unpack_head
-from carousel.service.sessions.stores.sealed import SealedHead
+from carousel.service.sessions.stores.redis.value import meta_end, unpack_meta
+from carousel.service.sessions.stores.sealed import SealedMeta
 
-FoundHead = SealedHead | Tombstone | Damaged | None
+FoundMeta = SealedMeta | Tombstone | Damaged | None
 
-# A head without recorded outputs and a few small ones fit; longer ones are asked for again.
+# Metadata with no recorded outputs or a few small ones fits; what is longer is asked for again.
 _FIRST_BYTES = 1024
 
 
-def read_heads(link: RedisLink, keys: Sequence[Key]) -> list[FoundHead]:
+def read_metas(link: RedisLink, keys: Sequence[Key]) -> list[FoundMeta]:
     """What is at each key; raises StoreUnavailable."""
-    found: list[FoundHead] = [None] * len(keys)
+    found: list[FoundMeta] = [None] * len(keys)
     wanted = dict.fromkeys(range(len(keys)), _FIRST_BYTES)
     while wanted:
         starts = link.read([_read(keys[i], size) for i, size in wanted.items()])
@@ -25,11 +25,11 @@ def read_heads(link: RedisLink, keys: Sequence[Key]) -> list[FoundHead]:
         for (i, size), start in zip(wanted.items(), starts, strict=True):
             if isinstance(start, WrongType):
                 found[i] = Damaged(b"")
-            elif start and len(start) == size < head_end(start):
+            elif start and len(start) == size < meta_end(start):
                 # What is shorter than was asked for is all there is.
-                longer[i] = head_end(start)
+                longer[i] = meta_end(start)
             elif start:
-                found[i] = unpack_head(keys[i], start)
+                found[i] = unpack_meta(keys[i], start)
         wanted = longer
     return found
 

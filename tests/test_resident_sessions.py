@@ -2,9 +2,9 @@
 
 import asyncio
 
-from carousel.service.sessions.record import Head, Origin
+from carousel.service.sessions.resident_sessions import MAX_HEAVY_BYTES, ResidentSessions
 from carousel.service.sessions.session import Session
-from carousel.service.sessions.table import MAX_HEAVY_BYTES, SessionTable
+from carousel.service.sessions.session_record import SessionIdentity, SessionMeta
 from tests.rig import Rig, play, sequence, sums, witness_engine, witness_model
 
 
@@ -81,13 +81,13 @@ def test_the_sessions_of_a_retired_model_leave_its_pool() -> None:
 
 def test_large_replies_do_not_pile_up_in_memory() -> None:
     """Of idle sessions whose replies are large, those stay that were used last, up to a limit."""
-    table, loaded = SessionTable(), witness_model(witness_engine())
+    table, loaded = ResidentSessions(), witness_model(witness_engine())
     replies = bytes(1 << 20)
     many = 2 * MAX_HEAVY_BYTES // len(replies)
     for number in range(many):
-        origin = Origin(("", f"s{number}"), "witness", "w", 0.0, 3600.0)
-        head = Head(origin, 1, b"r" * 16, 1, 0.0, replies)
-        table.add(Session(head, loaded, bytes(8)))
+        identity = SessionIdentity(("", f"s{number}"), "witness", "w", 0.0, 3600.0)
+        meta = SessionMeta(identity, 1, b"r" * 16, 1, 0.0, replies)
+        table.add(Session(meta, loaded, bytes(8)))
         used = table.get(("", "s0"))
         assert used is not None
         table.wake(used)
@@ -110,6 +110,6 @@ def test_a_model_that_is_retired_during_a_step_is_let_go() -> None:
             rig.backend.go()
             assert sums(await step) == [1]
             assert rig.sessions.num_in_memory == 0
-            assert rig.engine not in rig.sessions._lookup.table._resting
+            assert rig.engine not in rig.sessions._cache.resident._resting
 
     play(scenario)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from carousel.service.engine.engine import Deliver
 from carousel.service.engine.request import Request
 from carousel.service.errors import StateCorrupt, StoreUnavailable
-from carousel.service.sessions.record import Head, Record
-from carousel.service.sessions.reply import add_reply
+from carousel.service.sessions.recorded_reply import add_reply
 from carousel.service.sessions.session import Session
+from carousel.service.sessions.session_record import SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import Outcome, Store, Write
 
 _REVISION_BYTES = 16
@@ -22,14 +22,14 @@ class WriteLost(Exception):
 @dataclass(slots=True)
 class Ticket:
     """What a step carries through the engine: its session, the position it leads to, whom to tell
-    (where nobody awaits it), whether it ends the session, and once it ran, the head to be.
+    (where nobody awaits it), whether it ends the session, and once it ran, the metadata to be.
     """
 
     session: Session
     position: int
     done: Callable[[Request], None] | None = None
     ends: bool = False
-    after: Head | None = None
+    after: SessionMeta | None = None
 
 
 def new_revision() -> bytes:
@@ -67,11 +67,11 @@ class Committer:
         ticket = request.ticket
         assert isinstance(ticket, Ticket)
         assert request.state_out is not None
-        before = ticket.session.head
+        before = ticket.session.meta
         # Of an ended session nothing but its last step is ever answered again.
         replies = b"" if ticket.ends else before.replies
-        after = Head(
-            before.origin,
+        after = SessionMeta(
+            before.identity,
             ticket.session.loaded.version,
             revision,
             ticket.position,
@@ -80,7 +80,7 @@ class Committer:
             ticket.ends,
         )
         ticket.after = after
-        return Write(before.revision, Record(after, request.state_out))
+        return Write(before.revision, SessionRecord(after, request.state_out))
 
 
 def _mark(requests: Sequence[Request], outcomes: Sequence[Outcome] | StoreUnavailable) -> None:

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from carousel.service.sessions.health import AWAY_S, Health
+from carousel.service.sessions.store_health import AWAY_S, StoreHealth
 from tests.fakes import Clock, FaultyStore
 from tests.inside import Service, serve
 from tests.rig import play, until
@@ -42,7 +42,7 @@ def test_one_blip_changes_nothing(said: pytest.LogCaptureFixture) -> None:
 
     async def scenario() -> None:
         store, clock = FaultyStore(), Clock()
-        watch = Health(store, clock)
+        watch = StoreHealth(store, clock)
         for _ in range(3):
             store.away = True
             await watch.check()
@@ -62,7 +62,7 @@ def test_away_and_back_are_told_once(said: pytest.LogCaptureFixture) -> None:
 
     async def scenario() -> None:
         store, clock = FaultyStore(), Clock()
-        watch = Health(store, clock)
+        watch = StoreHealth(store, clock)
         for _ in range(2):
             store.away = True
             for _ in range(9):
@@ -86,7 +86,7 @@ def test_a_store_that_does_not_answer_is_away(
 
     async def scenario() -> None:
         store, clock = Pinged(), Clock()
-        watch = Health(store, clock, patience_s=0.01)
+        watch = StoreHealth(store, clock, patience_s=0.01)
         setattr(store, harm, True)
         await watch.check()
         clock.now += AWAY_S
@@ -105,7 +105,7 @@ def test_it_is_asked_again_and_again() -> None:
 
     async def scenario() -> None:
         store = Pinged()
-        watch = Health(store, Clock(), pause_s=0.0, patience_s=0.001)
+        watch = StoreHealth(store, Clock(), pause_s=0.0, patience_s=0.001)
         watching = asyncio.ensure_future(watch.watch())
         for harm in ("away", "broken", "hangs"):
             setattr(store, harm, True)
