@@ -99,11 +99,9 @@ class NumpyPool:
         return good
 
     def scatter(self, slots: Sequence[int], rows: ByteRows) -> None:
-        """Write rows (B, N) into `slots`."""
         self._rows[slots] = rows
 
     def write(self, slot: int, row: bytes) -> None:
-        """Write one row."""
         self._rows[slot] = np.frombuffer(row, np.uint8)
 
     def to_host(self, rows: ByteRows, indexes: Sequence[int]) -> list[bytes]:

@@ -106,7 +106,6 @@ class TorchPool:
 
     @tells_device_loss
     def scatter(self, slots: Sequence[int], rows: torch.Tensor) -> None:
-        """Write rows (B, N) into `slots`."""
         self._rows.index_copy_(0, self._indexes(slots), rows)
 
     @tells_device_loss

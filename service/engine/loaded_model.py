@@ -65,22 +65,18 @@ class LoadedModel:
 
     @property
     def name(self) -> str:
-        """The model's name."""
         return self.artifact.name
 
     @property
     def version(self) -> int:
-        """The version that this is."""
         return self.artifact.version
 
     @property
     def manifest(self) -> Manifest:
-        """The artifact's manifest."""
         return self.artifact.manifest
 
     @property
     def spec(self) -> ModelSpec:
-        """The model's spec."""
         return self.artifact.manifest.spec
 
     @property

@@ -22,7 +22,6 @@ class Slots:
 
     @property
     def is_full(self) -> bool:
-        """Whether every slot is in use."""
         return self.num_taken == self.num_slots
 
     def take(self) -> int | None:

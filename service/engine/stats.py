@@ -14,7 +14,6 @@ class EngineStats:
     failures: int = 0
 
     def ran(self, num_rows: int, num_steps: int, elapsed_s: float) -> None:
-        """Count one batch."""
         self.batches += 1
         self.rows += num_rows
         self.steps += num_steps

@@ -98,7 +98,6 @@ def shed_replies(replies: bytes) -> bytes:
 
 
 def num_replies(replies: bytes) -> int:
-    """How many replies are packed here."""
     return replies[0] if replies else 0
 
 

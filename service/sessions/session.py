@@ -36,7 +36,6 @@ class Session:
 
     @property
     def id(self) -> str:
-        """The session's id."""
         return self.meta.id
 
     @property

@@ -50,17 +50,14 @@ class SessionMeta:
 
     @property
     def key(self) -> Key:
-        """Whose session, and its id."""
         return self.identity.key
 
     @property
     def id(self) -> str:
-        """The session's id."""
         return self.identity.key[1]
 
     @property
     def model(self) -> str:
-        """The model's name."""
         return self.identity.model
 
     @property

@@ -75,7 +75,6 @@ class Sessions:
 
     @property
     def num_in_memory(self) -> int:
-        """Sessions that are in memory now."""
         return len(self._cache.resident)
 
     def attach(self, engine: Engine) -> None:

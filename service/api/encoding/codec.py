@@ -32,7 +32,6 @@ class Codecs:
         return f"<Codecs {len(self._codecs)}>"
 
     def of(self, loaded: LoadedModel) -> Codec:
-        """The codec of a model."""
         codec = self._codecs.get(loaded)
         return self._make(loaded) if codec is None else codec
 

@@ -12,7 +12,6 @@ from carousel.service.api.http.answer import Answer
 def json_response(
     value: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An answer in JSON."""
     return Response(orjson.dumps(value), status, headers, "application/json")
 
 

@@ -30,7 +30,6 @@ class Traffic:
         return f"<Traffic answers={self.answers.total()}>"
 
     def count(self, route: str, status: int, elapsed_s: float) -> None:
-        """One answer more."""
         self.answers[route, status] += 1
         durations = self.durations.get(route)
         if durations is None:

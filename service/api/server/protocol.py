@@ -40,7 +40,6 @@ class Protocol(HttpToolsProtocol):
         self._answered_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connected."""
         coalescing = CoalescingTransport(transport)
         self.write_now = coalescing.write_now
         super().connection_made(coalescing)
@@ -74,7 +73,6 @@ class Protocol(HttpToolsProtocol):
                 self.send_400_response("The headers are too long.")
 
     def on_message_begin(self) -> None:
-        """A head begins."""
         self.head_since = time.monotonic()
         self._head_bytes = 0
         self.url = b""
@@ -82,7 +80,6 @@ class Protocol(HttpToolsProtocol):
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
         if self.parser.should_upgrade():
             return  # `_upgrade` decides
         if self._may_be_direct():
@@ -91,7 +88,6 @@ class Protocol(HttpToolsProtocol):
             self._make_cycle()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of a body."""
         self.head_since = None
         if self._held_body is None:
             super().on_body(body)
@@ -99,7 +95,6 @@ class Protocol(HttpToolsProtocol):
             self._held_body += body
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
         if self.parser.should_upgrade():
             return
         self.head_since = None

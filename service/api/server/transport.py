@@ -50,19 +50,15 @@ class CoalescingTransport(asyncio.Transport):
         self._transport.abort()
 
     def pause_reading(self) -> None:
-        """Hold the client back."""
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read on."""
         self._transport.resume_reading()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand the connection to another protocol."""
         self._transport.set_protocol(protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The protocol that the connection belongs to."""
         return self._transport.get_protocol()
 
     def get_write_buffer_size(self) -> int:

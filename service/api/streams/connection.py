@@ -90,7 +90,6 @@ class StreamConnection(asyncio.Protocol):
         self.data_received(rest)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of frames."""
         now = time.monotonic()
         message = self._splitter.whole(data, now)
         if message is not None:

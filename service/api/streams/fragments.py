@@ -45,6 +45,5 @@ class Fragments:
         return Frame(data, self._is_text, time.monotonic())
 
     def clear(self) -> None:
-        """Forget the message."""
         self._data = bytearray()
         self._num_frames = 0

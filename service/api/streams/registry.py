@@ -20,7 +20,6 @@ class StreamRegistry:
 
     @property
     def streams(self) -> Mapping[Key, Stream]:
-        """The streams that are open, by session."""
         return self._streams
 
     async def take_over(self, key: Key, stream: Stream) -> None:

@@ -31,8 +31,7 @@ from carousel.service.sessions.step_runner import Step
 class Link(Protocol):
     """The connection under a stream."""
 
-    def send(self, data: bytes, *, is_text: bool) -> None:
-        """Send one message."""
+    def send(self, data: bytes, *, is_text: bool) -> None: ...
 
     def close(self, code: Close, reason: str) -> None:
         """End the connection, after what was sent."""

@@ -127,7 +127,6 @@ async def delete(
 
 
 def body_media(request: Request) -> Media:
-    """The encoding of a request's body."""
     content_type = request.headers.get("content-type")
     return media_of(None if content_type is None else content_type.encode("latin-1"))
 

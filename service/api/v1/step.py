@@ -47,7 +47,6 @@ class StepRoute:
         return f"<StepRoute {self._sessions!r}>"
 
     async def __call__(self, exchange: Exchange) -> Answer:
-        """Answer one step."""
         session_id = exchange.parts[3]
         session = self._sessions.peek(exchange.tenant, session_id)
         if session is None:

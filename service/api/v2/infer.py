@@ -50,7 +50,6 @@ class OipInferRoute:
         return f"<OipInferRoute {self._catalog!r} {self._sequences!r}>"
 
     async def __call__(self, exchange: Exchange) -> Answer:
-        """Answer one request."""
         loaded = self._catalog.get(exchange.parts[3], _version(exchange))
         request = read_request(exchange)
         params = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])

@@ -204,7 +204,6 @@ class OipCodecs:
         return f"<OipCodecs {len(self._codecs)}>"
 
     def of(self, loaded: LoadedModel) -> OipCodec:
-        """The codec of a model."""
         codec = self._codecs.get(loaded)
         return self._make(loaded) if codec is None else codec
 

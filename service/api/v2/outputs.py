@@ -48,7 +48,6 @@ class OutputTensor(AnswerTensor):
         self._has_batch = output.batch_axis is not None
 
     def whole(self, rows: Sequence[RowResult]) -> Array:
-        """As AnswerTensor."""
         first = rows[0].outputs[self.name]
         if len(rows) > 1:
             parts = [row.outputs[self.name] for row in rows]
@@ -74,7 +73,6 @@ class StateOutput(AnswerTensor):
         self._sizes = tuple(sizes)
 
     def whole(self, rows: Sequence[RowResult]) -> Array:
-        """As AnswerTensor."""
         parts: list[Array] = []
         for row in rows:
             assert row.state is not None

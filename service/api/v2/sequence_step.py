@@ -25,7 +25,6 @@ class SequenceStep:
     step: Step
 
     def answer(self, reply: StepReply, *, restarted: bool = False) -> Answer:
-        """The answer to the step."""
         rows = [RowResult(reply.outputs, reply.state)]
         parameters = self.params.shown(reply, restarted=restarted)
         return respond(self.codec, self.request, self.choice, rows, parameters)

@@ -56,7 +56,6 @@ class StoreStats:
     failures: int = 0
 
     def committed(self, rows: int, seconds: float) -> None:
-        """Count a commit."""
         self.commits += 1
         self.rows += rows
         self.seconds += seconds

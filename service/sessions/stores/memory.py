@@ -81,14 +81,12 @@ class MemoryStore:
             return [self._write(write) for write in writes]
 
     def load(self, key: Key) -> "asyncio.Future[Found]":
-        """The session or its tombstone."""
         found: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         with self._lock:
             found.set_result(self._records.get(key) or self._tombstones.get(key))
         return found
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
-        """Delete by revision."""
         with self._lock:
             record = self._records.get(key)
             if record is None:
@@ -101,7 +99,6 @@ class MemoryStore:
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
     ) -> list[tuple[SessionMeta, int]]:
-        """Live sessions in order of id."""
         with self._lock:
             found = [
                 record

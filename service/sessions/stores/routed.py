@@ -93,7 +93,6 @@ class RoutedStore:
         return found if there is None else there
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
-        """Delete it where it is."""
         store: Store = self._memory if self._memory.holds(key) else self._durable
         return await store.delete(key, base)
 
@@ -117,7 +116,6 @@ class RoutedStore:
         await self._durable.ping()
 
     async def close(self) -> None:
-        """Close both."""
         await self._durable.close()
         await self._memory.close()
 

@@ -102,7 +102,6 @@ class RedisLink:
             )
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
         self._connected = False
         self._connection.disconnect()
 

@@ -74,17 +74,14 @@ class RedisStore:
         self._writing.put(StepsJob(writes, done))
 
     async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
-        """Write; raises StoreUnavailable."""
         return await self._change(partial(opening, writes, atomic=atomic), len(writes))
 
     def load(self, key: Key) -> "asyncio.Future[Found]":
-        """The session; raises StoreUnavailable."""
         future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         self._reading.put(LoadJob(key, future))
         return future
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
-        """Delete by revision."""
         return (await self._change(partial(removal, key, base), 1))[0]
 
     async def page(

@@ -149,7 +149,6 @@ class SessionRows:
         return record
 
     def delete(self, key: Key, base: bytes) -> Outcome:
-        """Delete by revision."""
         self._cursor.execute(_DELETE, (*key, base))
         return Outcome.WRITTEN if self.connection.changes() else self._missed(key)
 

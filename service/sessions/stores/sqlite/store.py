@@ -66,7 +66,6 @@ class SqliteStore:
         self._writing.put(WriteJob(partial(SessionRows.put_all, writes=writes), settle, writes))
 
     async def write(self, writes: Sequence[Write], *, atomic: bool = False) -> list[Outcome]:
-        """Write; raises StoreUnavailable."""
         return await self._change(
             partial(SessionRows.put_all, writes=writes, atomic=atomic),
             writes if len(writes) == 1 else (),
@@ -77,7 +76,6 @@ class SqliteStore:
         return self._ask(partial(SessionRows.find, key=key))
 
     async def delete(self, key: Key, base: bytes) -> Outcome:
-        """Delete by revision."""
         try:
             return await self._change(lambda rows: rows.delete(key, base))
         except StateCorrupt:
@@ -151,7 +149,6 @@ class SqliteStore:
         self._file.close()
 
     def _ask(self, run: Callable[[SessionRows], T]) -> "asyncio.Future[T]":
-        """Read something."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if not self._asked:
