@@ -1,5 +1,38 @@
-"""The position rules: may a step run, is it a repeat, or is it refused.
-Pure.
+"""The position rules: may a step run, is it a repeat, or is it refused. Pure.
+
+A session at position s keeps the replies of its last steps, each with the position that the step
+began at. What becomes of a step is the first line that fits, from the top:
+
+    the step names                              and then
+    ------------------------------------------  ---------------------------------------------------
+    no position                                 it runs, from s
+    s                                           it runs
+    a position that no kept reply began at      PositionConflict: wrong, too far on, or too long ago
+    p, and does not commit                      PositionConflict: what is only looked at is never
+                                                kept, and so never a repeat
+    p, with other inputs than were recorded     PositionConflict: another step was done there
+    p, whose outputs were too large to keep     ReplyNotKept
+    p, and wants the state, which is kept       ReplyNotKept
+    after the very last step alone
+    p, and ends the session                     PositionConflict: it was done, and ended nothing
+    p                                           the recorded reply comes again, and nothing moves
+
+A step of T time steps that runs leads to s + T, which no model with a longest sequence lets go
+beyond it (SequenceTooLong). A step that does not commit runs likewise and leaves the session at s.
+
+A stream that begins anew says which position its client saw last, and is sent what came after it:
+
+    the client saw                              and then
+    ------------------------------------------  ---------------------------------------------------
+    nothing that it names                       nothing comes again
+    s                                           nothing comes again
+    more than s                                 PositionConflict
+    a position that no kept reply began at      ReplyNotKept
+    p, and of the replies since then one was    ReplyNotKept
+    too large to keep
+    p                                           the replies of all steps since then, oldest first
+
+A session that has ended is judged in sequences.py: its very last step alone comes again.
 """
 
 from collections.abc import Callable
@@ -16,6 +49,7 @@ def find_repeat(
     *,
     commit: bool,
     return_state: bool,
+    ends: bool = False,
 ) -> RecordedReply | None:
     """None when a step that names `position` may run; the recorded reply when it was done already.
 
@@ -25,7 +59,6 @@ def find_repeat(
     if position is None or position == meta.position:
         return None
     reply = _recorded(meta, position)
-    # A step that is only looked at is never recorded, and so never a repeat.
     if reply is None or not commit or reply.digest != digest():
         raise PositionConflict(
             f"the step names position {position}; the session stands at {meta.position}",
@@ -39,6 +72,12 @@ def find_repeat(
     if return_state and reply.position != meta.position:
         raise ReplyNotKept(
             "the step was done; the state after it is kept for the very last step only",
+            position=meta.position,
+        )
+    if ends:
+        raise PositionConflict(
+            f"the step from position {reply.base} was done, and did not end the session, which "
+            f"stands at {meta.position}",
             position=meta.position,
         )
     return reply

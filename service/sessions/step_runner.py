@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from carousel.models.row import Array
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.request import NO_SLOT, Abandoned, Request
-from carousel.service.errors import ModelMismatch, PositionConflict, StateCorrupt, StoreUnavailable
+from carousel.service.errors import ModelMismatch, StateCorrupt, StoreUnavailable
 from carousel.service.sessions.committer import Ticket, WriteLost
 from carousel.service.sessions.positions import find_repeat, position_after
 from carousel.service.sessions.recorded_reply import RecordedReply, digest
@@ -158,17 +158,26 @@ class StepRunner:
         self._give_up(session)
         return await self._cache.find(*session.meta.key)
 
+    # By what a step is judged (positions.py): the session in memory, or the store's record of it,
+    # which is read on the session's turn.
+    #
+    #     the store  the step                                   is judged by
+    #     ---------  -----------------------------------------  --------------------------------
+    #     either     commits, and names s or no position        memory: it runs, and its commit
+    #                                                           finds out whether s was right
+    #     our own    commits not, and names s or no position    memory: nobody else writes
+    #     our own    names another, and wants no state          memory
+    #     our own    names another, and wants the state         the store, which alone has it
+    #     shared     is any other                               the store: a cached session is no
+    #                                                           ground for a refusal or a replay
     def _may_run(self, session: Session, step: Step) -> bool:
-        """Whether a step runs without another look: its commit finds out if the cache was wrong."""
+        """Whether a step runs without another look."""
         if step.position is not None and step.position != session.meta.position:
             return False
         return step.commit or not self._store.shared
 
     async def _judge(self, session: Session, step: Step) -> StepReply | None:
-        """None if the step may run, the recorded reply if it is a repeat; raises if it is refused.
-
-        On a shared store only a run that will be committed may trust the cached session.
-        """
+        """None if the step may run, the recorded reply if it is a repeat; raises if refused."""
         if not self._store.shared and not step.return_state:
             reply = _find_repeat(session.meta, step)
             return None if reply is None else _replay(reply, None)
@@ -265,20 +274,14 @@ def _is_lost(future: "asyncio.Future[Request]") -> bool:
 
 
 def _find_repeat(meta: SessionMeta, step: Step) -> RecordedReply | None:
-    repeat = find_repeat(
+    return find_repeat(
         meta,
         step.position,
         lambda: digest(step.inputs),
         commit=step.commit,
         return_state=step.return_state,
+        ends=step.ends,
     )
-    if repeat is not None and step.ends:
-        raise PositionConflict(
-            f"the step from position {repeat.base} was done, and did not end the session, which "
-            f"stands at {meta.position}",
-            position=meta.position,
-        )
-    return repeat
 
 
 def _reply(session: Session, step: Step, request: Request) -> StepReply:

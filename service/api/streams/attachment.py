@@ -7,9 +7,10 @@ from contextlib import suppress
 
 from carousel.service.api.streams.call import Call, read_call, with_key
 from carousel.service.api.streams.closing import DONE
+from carousel.service.api.streams.link import Link
 from carousel.service.api.streams.message import greeting, write_error, write_reply
 from carousel.service.api.streams.registry import StreamRegistry
-from carousel.service.api.streams.stream import Link, Stream
+from carousel.service.api.streams.stream import Stream
 from carousel.service.errors import CarouselError, InvalidRequest, PositionConflict, ReplyNotKept
 from carousel.service.sessions.positions import replies_after
 from carousel.service.sessions.results import Resume

@@ -6,11 +6,12 @@ their run go without a task, as over HTTP.
 
 import asyncio
 import time
-from typing import Protocol
+from enum import Enum
 
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.streams.closing import Close, close_for, ends_stream
 from carousel.service.api.streams.frame_queue import FrameQueue
+from carousel.service.api.streams.link import Link
 from carousel.service.api.streams.message import (
     Frame,
     Sync,
@@ -28,16 +29,44 @@ from carousel.service.sessions.session import Session
 from carousel.service.sessions.step_runner import Step
 
 
-class Link(Protocol):
-    """The connection under a stream."""
+# What a stream does, whole. A frame "runs" from `_begin` to `_finish`; all others wait. Every frame
+# that was accepted is answered once, or forgotten, and the service's end waits for that.
+#
+#   in       a frame  what happens                     what is done                          then
+#   -------  -------  -------------------------------  ------------------------------------  -------
+#   OPEN     none     a frame comes, the client reads  it begins, after those that wait      OPEN
+#   OPEN     none     a frame comes, it does not       it waits                              OPEN
+#   OPEN     none     the client reads again           what has waited longest begins        OPEN
+#   OPEN     runs     a frame comes                    it waits; if too much does, the       OPEN
+#                                                      client is held back
+#   OPEN     runs     its step is done                 the reply is sent; the next begins    OPEN
+#   OPEN     runs     its step is refused              the error is sent; the next begins    OPEN
+#   OPEN     runs     it is, for its session is gone   the error is sent; a close            ENDED
+#   OPEN     none     `give_up`: another took over     a close, TAKEN_OVER                   ENDED
+#   OPEN     runs     `give_up`                        what waits is forgotten               LEAVING
+#   LEAVING  runs     its step is done or refused      that is sent; a close, TAKEN_OVER     ENDED
+#   OPEN,    either   `end`: from this side            what waits is forgotten; a close      ENDED
+#   LEAVING
+#   any      either   `lost`: the client has gone      what waits is forgotten; what runs    ENDED
+#                                                      is committed, unless it went without
+#                                                      a task and the engine has not come
+#                                                      to it
+#   LEAVING, either   a frame comes                    nothing: it is not accepted
+#   ENDED
+#   ENDED    runs     its step is done or refused      nothing is sent; what was committed
+#                                                      stays so
+#
+# Once the service refuses requests, a frame that comes is not accepted, whatever the stream is in.
+# There is no LEAVING without a frame that runs.
+#
+# A refusal holds: what comes behind it was sent by a client that did not know of it, and is refused
+# with the same error, until a frame names a position, be it in a step or alone (Sync).
+class State(Enum):
+    """Whether a stream takes frames, and whether it may still speak."""
 
-    def send(self, data: bytes, *, is_text: bool) -> None: ...
-
-    def close(self, code: Close, reason: str) -> None:
-        """End the connection, after what was sent."""
-
-    def hold_back(self, held: bool) -> None:
-        """Stop reading what the client sends, or read on."""
+    OPEN = "open"
+    LEAVING = "leaving"
+    ENDED = "ended"
 
 
 class Stream:
@@ -61,18 +90,18 @@ class Stream:
         self._task: asyncio.Task[None] | None = None
         self._refusal: CarouselError | None = None
         self._can_send = True
-        self._leaving = False
-        self._ended = False
+        self._state = State.OPEN
         # Those who wait until no step runs.
         self._settled: asyncio.Event | None = None
 
     def __repr__(self) -> str:
-        state = "ended" if self._ended else "busy" if self._frame else "idle"
+        is_open = self._state is State.OPEN
+        state = ("busy" if self._frame else "idle") if is_open else self._state.value
         return f"<Stream {self.session_id} {state} at {self.reached} waiting={len(self._waiting)}>"
 
     def receive(self, frame: Frame) -> None:
         """Take a frame; what comes once the service refuses requests is not accepted."""
-        if self._leaving or self._ended or self._services.lifecycle.is_refusing:
+        if self._state is not State.OPEN or self._services.lifecycle.is_refusing:
             return
         self._services.lifecycle.accept()
         if self._frame is None and self._can_send and not self._waiting:
@@ -90,22 +119,23 @@ class Stream:
 
     async def give_up(self) -> None:
         """Another stream takes the session over: end, once the running step is committed."""
-        self._leaving = True
         self._drop_waiting()
+        if self._state is State.OPEN:
+            self._state = State.LEAVING
         if self._frame is None:
             self._leave()
         await self.settled()
 
     def end(self, code: Close, reason: str) -> None:
         """Close from this side."""
-        if not self._ended:
-            self._ended = True
+        if not self._is_over:
+            self._state = State.ENDED
             self._drop_waiting()
             self._link.close(code, reason)
 
     def lost(self) -> None:
         """The client has gone; a step that runs is committed, one that waits is not begun."""
-        self._ended = True
+        self._state = State.ENDED
         self._drop_waiting()
         if self._request is not None:
             self._request.abandoned = True
@@ -117,8 +147,12 @@ class Stream:
                 self._settled = asyncio.Event()
             await self._settled.wait()
 
+    @property
+    def _is_over(self) -> bool:
+        return self._state is State.ENDED
+
     def _go_on(self) -> None:
-        while self._waiting and self._frame is None and self._can_send and not self._ended:
+        while self._waiting and self._frame is None and self._can_send and not self._is_over:
             self._begin(self._waiting.take())
 
     def _begin(self, frame: Frame) -> None:
@@ -230,7 +264,7 @@ class Stream:
         frame = self._frame
         assert frame is not None
         try:
-            if not self._ended:
+            if not self._is_over:
                 self._link.send(data, is_text=is_text)
             self._services.traffic.count(self._route, status, time.monotonic() - frame.arrived)
         finally:
@@ -244,7 +278,7 @@ class Stream:
         if self._settled is not None:
             self._settled.set()
             self._settled = None
-            if self._leaving:
+            if self._state is State.LEAVING:
                 self._leave()
         if self._waiting:
             # Not at once: from `_go_on` this would call itself once for each frame that waits.
