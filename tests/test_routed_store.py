@@ -41,7 +41,7 @@ class Pair:
         return " and ".join(found)
 
     async def open(self, *records: SessionRecord) -> list[Outcome]:
-        """Open sessions as `Opener` does it."""
+        """Open sessions as `SessionOpener` does it."""
         return await self.store.write([Write(None, each) for each in records], atomic=True)
 
 

@@ -19,11 +19,11 @@ from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.start_state import start_row
 from carousel.service.errors import ReplyNotKept, SessionExpired, SessionNotFound, StateCorrupt
 from carousel.service.sessions.committer import new_revision
-from carousel.service.sessions.opener import Opener, require_streamable
 from carousel.service.sessions.recorded_reply import add_reply, digest, unpack_replies
 from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.session_cache import SessionCache
+from carousel.service.sessions.session_opener import SessionOpener, require_streamable
 from carousel.service.sessions.session_record import Key, SessionRecord
 from carousel.service.sessions.settled import settled
 from carousel.service.sessions.step_runner import Step, StepRunner
@@ -102,7 +102,7 @@ class _First:
 class Sequences:
     """Steps of sequences. Owned by the event loop. A step between start and end is a session's."""
 
-    def __init__(self, cache: SessionCache, opener: Opener, step_runner: StepRunner) -> None:
+    def __init__(self, cache: SessionCache, opener: SessionOpener, step_runner: StepRunner) -> None:
         self._cache = cache
         self._resident = cache.resident
         self._store = cache.store

@@ -18,10 +18,10 @@ from carousel.service.errors import (
 )
 from carousel.service.sessions.committer import Committer
 from carousel.service.sessions.etag import etag
-from carousel.service.sessions.opener import Opener, require_streamable
 from carousel.service.sessions.results import Fork, Resume, SessionInfo, SessionPage, StateRead
 from carousel.service.sessions.sequences import Sequences
 from carousel.service.sessions.session_cache import HeldSession, SessionCache
+from carousel.service.sessions.session_opener import SessionOpener, require_streamable
 from carousel.service.sessions.session_record import SessionMeta
 from carousel.service.sessions.session_writer import SessionWriter
 from carousel.service.sessions.step_runner import StepRunner
@@ -58,7 +58,7 @@ class Sessions:
         self._deadline_s = deadline_s
         self._clock = clock
         self._cache = SessionCache(store, catalog, clock, max_waiting=max_waiting)
-        self._opener = Opener(self._cache, ttl_s, clock)
+        self._opener = SessionOpener(self._cache, ttl_s, clock)
         self._writer = SessionWriter(self._cache, clock)
         self._committer = Committer(store, clock)
         self.peek = self._cache.peek

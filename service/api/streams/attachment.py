@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from carousel.service.api.streams.call import Call, read_call, with_key
+from carousel.service.api.streams.client_link import ClientLink
 from carousel.service.api.streams.closing import DONE
-from carousel.service.api.streams.link import Link
 from carousel.service.api.streams.message import greeting, write_error, write_reply
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.stream import Stream
@@ -19,7 +19,7 @@ from carousel.service.sessions.results import Resume
 class Attachment:
     """Of one connection: `open` it to a stream, and `end` it once the connection is gone."""
 
-    def __init__(self, registry: StreamRegistry, link: Link) -> None:
+    def __init__(self, registry: StreamRegistry, link: ClientLink) -> None:
         self._registry = registry
         self._services = registry.services
         self._link = link

@@ -1,7 +1,7 @@
 """A conversation with one session: frames in, replies out, one at a time and in order.
 
-It knows nothing of sockets: `Link` is what it speaks through. Steps with nothing to wait for but
-their run go without a task, as over HTTP.
+It knows nothing of sockets: `ClientLink` is what it speaks through. Steps with nothing to wait for
+but their run go without a task, as over HTTP.
 """
 
 import asyncio
@@ -9,9 +9,9 @@ import time
 from enum import Enum
 
 from carousel.service.api.http.problem import unexpected
+from carousel.service.api.streams.client_link import ClientLink
 from carousel.service.api.streams.closing import Close, close_for, ends_stream
 from carousel.service.api.streams.frame_queue import FrameQueue
-from carousel.service.api.streams.link import Link
 from carousel.service.api.streams.message import (
     Frame,
     Sync,
@@ -75,7 +75,7 @@ class Stream:
     """
 
     def __init__(
-        self, services: StreamServices, link: Link, tenant: str, session_id: str, route: str
+        self, services: StreamServices, link: ClientLink, tenant: str, session_id: str, route: str
     ) -> None:
         self.tenant = tenant
         self.session_id = session_id

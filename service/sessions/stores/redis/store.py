@@ -16,9 +16,9 @@ from carousel.service.sessions.stores.futures import tell
 from carousel.service.sessions.stores.read_job import ReadJob
 from carousel.service.sessions.stores.redis.keys import FORMAT, FORMAT_KEY
 from carousel.service.sessions.stores.redis.link import ANSWER_S, RedisLink
-from carousel.service.sessions.stores.redis.listing import MOST, Listing
 from carousel.service.sessions.stores.redis.reader import LoadJob, RedisReader
 from carousel.service.sessions.stores.redis.scripts import Call
+from carousel.service.sessions.stores.redis.session_lister import MOST, SessionLister
 from carousel.service.sessions.stores.redis.startup import check_server, make_links
 from carousel.service.sessions.stores.redis.sweep import forget, sweep
 from carousel.service.sessions.stores.redis.writer import (
@@ -58,7 +58,7 @@ class RedisStore:
         except BaseException:
             reads.close()
             raise
-        self._listing = Listing()
+        self._lister = SessionLister()
         self._writing: BatchWorker[StepsJob | ScriptJob] = BatchWorker(
             "store writer", RedisWriter(writes, self.stats).handle
         )
@@ -94,7 +94,7 @@ class RedisStore:
             # Of how many sessions one is of the model, nobody knows.
             wanted = limit - len(found) if model is None else MOST
             metas, at = await self._ask(
-                partial(self._listing.read, tenant=tenant, after=at, limit=wanted)
+                partial(self._lister.read, tenant=tenant, after=at, limit=wanted)
             )
             found += [
                 (sealed.meta, sealed.state_bytes)

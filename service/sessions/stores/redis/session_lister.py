@@ -19,14 +19,14 @@ MOST = 256
 _LOGGED = 1000
 
 
-class Listing:
+class SessionLister:
     """Used by the thread that reads."""
 
     def __init__(self) -> None:
         self._logged: set[Key] = set()
 
     def __repr__(self) -> str:
-        return f"<Listing damaged={len(self._logged)}>"
+        return f"<SessionLister damaged={len(self._logged)}>"
 
     def read(
         self, link: RedisLink, tenant: str, after: str | None, limit: int

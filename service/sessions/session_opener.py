@@ -15,7 +15,7 @@ from carousel.service.sessions.session_record import (
 from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Write
 
 
-class Opener:
+class SessionOpener:
     """Makes records and writes them where nothing stands in the way. Owned by the event loop."""
 
     def __init__(self, cache: SessionCache, ttl_s: float, clock: Callable[[], float]) -> None:
@@ -25,7 +25,7 @@ class Opener:
         self._clock = clock
 
     def __repr__(self) -> str:
-        return f"<Opener {self._store!r}>"
+        return f"<SessionOpener {self._store!r}>"
 
     def record(
         self, key: Key, loaded: LoadedModel, row: bytes, position: int, ttl_s: float | None

@@ -5,7 +5,7 @@ from typing import Protocol
 from carousel.service.api.streams.closing import Close
 
 
-class Link(Protocol):
+class ClientLink(Protocol):
     """The connection under a stream."""
 
     def send(self, data: bytes, *, is_text: bool) -> None: ...
