@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from carousel.service.api.http.authenticator import TENANT
-from carousel.service.sessions.record import Record
+from carousel.service.sessions.session_record import SessionRecord
 from carousel.service.sessions.stores.base import Write
 from tests.fakes import PATIENCE_S
 from tests.rig import settle, until
