@@ -7,8 +7,11 @@ CAROUSEL_MODEL_REPOSITORY ?= model-repository
 export CAROUSEL_MODEL_REPOSITORY
 
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
-CODE := carousel/__init__.py models export service client tests benchmarks
+# Which build of PyTorch is installed: cpu where nothing is said; cu126 and the like for a GPU, auto,
+# or pip for the one that pip takes. A build that is named has a stamp of its own, and so is
+# installed over another one.
+STAMP := $(VENV)/.installed$(TORCH_BACKEND:%=-%)
+CODE := carousel/__init__.py install_torch.py models export service client tests benchmarks
 # setuptools builds the package itself and stands outside its dependencies, so it is named here.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constraints.txt
 
@@ -22,7 +25,7 @@ PROBE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP)  ## make .venv and install the pinned dependencies
+setup: $(STAMP)  ## make .venv and install the pinned dependencies (TORCH_BACKEND=cu126: for a GPU)
 
 $(STAMP): pyproject.toml constraints.txt
 	@set -e; found=; \
@@ -36,19 +39,23 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "or name it: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.11" >&2; \
 	  exit 1; \
 	fi; \
-	if [ ! -x $(BIN)/python ]; then \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	  echo "==> making $(VENV) with $$("$$found" --version)"; \
 	  "$$found" -m venv $(VENV); \
 	fi; \
+	rm -f $(VENV)/.installed*; \
 	echo "==> installing pinned dependencies, PyTorch among them (a minute or two)"; \
 	$(PIP) setuptools; \
+	$(BIN)/python install_torch.py $(TORCH_BACKEND); \
 	$(PIP) --no-build-isolation -e '.[torch,dev]'; \
-	touch $@
+	torch=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))'); \
+	echo "==> installed, with PyTorch $$torch"; \
+	touch $(VENV)/.installed $@
 
 models: setup  ## train and export the reference models that the model repository lacks
 	@$(BIN)/carousel-export --zoo all --if-missing --model-repository $(CAROUSEL_MODEL_REPOSITORY)
 
-serve: models  ## set up, train and export the reference models, serve them on 127.0.0.1:8000
+serve: models  ## set up, train and export the reference models, serve them on 127.0.0.1 (PORT=8000)
 	@exec $(BIN)/carousel-serve --host $(HOST) --port $(PORT)
 
 test: setup  ## set up, run the whole test suite
