@@ -2,8 +2,9 @@
 #   cpu     serves ONNX programs, without torch    docker build --target cpu -t carousel .
 #   gpu     serves TorchScript programs on CUDA    docker build --target gpu -t carousel-gpu .
 #   export  trains and exports                     docker build --target export -t carousel-export .
-# pip's own variables reach the builds as arguments: with PIP_EXTRA_INDEX_URL or PIP_INDEX_URL naming
-# PyTorch's CPU packages the export image stays small (README, "Containers").
+# pip's own variables reach the builds as arguments, and so does TORCH_BACKEND, which names a build of
+# PyTorch as it does for `make setup` (install_torch.py says how): where nothing is said, export gets
+# the CPU build, without CUDA's gigabytes, and gpu the one that pip takes.
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim-bookworm AS base
@@ -44,11 +45,26 @@ COPY constraints.txt ./
 COPY --from=lists /build/service.txt ./
 RUN pip install -c constraints.txt -r service.txt
 
+# uv is of use for PyTorch alone, and no image keeps it.
 FROM service-packages AS torch-packages
 ARG PIP_INDEX_URL=
 ARG PIP_EXTRA_INDEX_URL=
+ARG TORCH_BACKEND=
+COPY install_torch.py ./
 COPY --from=lists /build/torch.txt ./
-RUN pip install -c constraints.txt -r torch.txt
+RUN python install_torch.py $TORCH_BACKEND \
+    && pip install -c constraints.txt -r torch.txt \
+    && pip uninstall --yes uv
+
+FROM service-packages AS cuda-packages
+ARG PIP_INDEX_URL=
+ARG PIP_EXTRA_INDEX_URL=
+ARG TORCH_BACKEND=pip
+COPY install_torch.py ./
+COPY --from=lists /build/torch.txt ./
+RUN python install_torch.py $TORCH_BACKEND \
+    && pip install -c constraints.txt -r torch.txt \
+    && pip uninstall --yes uv
 
 # What all three images share: a user without rights, and a folder for models.
 FROM base AS runtime
@@ -84,7 +100,7 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["pyt
 ENTRYPOINT ["carousel-serve"]
 
 FROM serve AS gpu
-COPY --from=torch-packages /opt/carousel /opt/carousel
+COPY --from=cuda-packages /opt/carousel /opt/carousel
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels pip install --no-deps /wheels/*.whl
 ENV CAROUSEL_DEVICE=cuda \
     NVIDIA_VISIBLE_DEVICES=all \

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,62 +14,17 @@ import pytest
 import yaml
 
 from carousel.service.settings import Settings, load_settings, unknown_variables
+from tests.dockerfile import STAGES, lineage, rests, variables
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ("cpu", "gpu", "export")
 SERVERS = ("cpu", "gpu")
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One `FROM ... AS name` of the Dockerfile; instructions in order, as (word, rest)."""
-
-    name: str
-    base: str
-    instructions: tuple[tuple[str, str], ...]
-
-    def rests(self, word: str) -> list[str]:
-        """What stands behind each `word`."""
-        return [rest for each, rest in self.instructions if each == word]
-
-
-def _stages() -> dict[str, Stage]:
-    text = (ROOT / "Dockerfile").read_text()
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    joined = re.sub(r"\\\n", " ", "\n".join(lines))
-    found: dict[str, Stage] = {}
-    for line in filter(str.strip, joined.splitlines()):
-        word, rest = line.strip().split(None, 1)
-        if word == "FROM":
-            base, name = re.fullmatch(r"(\S+) AS (\S+)", rest).groups()  # type: ignore[union-attr]
-            found[name] = Stage(name, base, ())
-        elif found:
-            last = found[name]
-            found[name] = Stage(name, last.base, (*last.instructions, (word, rest)))
-    return found
-
-
-STAGES = _stages()
-
-
-def _lineage(name: str) -> list[Stage]:
-    """The stage and those it is built on, the oldest first."""
-    stage = STAGES[name]
-    return [*(_lineage(stage.base) if stage.base in STAGES else []), stage]
-
-
-def _all(image: str, word: str) -> list[str]:
-    return [rest for stage in _lineage(image) for rest in stage.rests(word)]
-
-
-def _variables(image: str) -> dict[str, str]:
-    return dict(pair.split("=", 1) for rest in _all(image, "ENV") for pair in rest.split())
-
-
 @pytest.mark.parametrize("image", IMAGES)
 def test_image_runs_as_a_fixed_user_without_rights(image: str) -> None:
     """The last USER is a numeric id that is not root, and nothing is installed after it."""
-    words = [(word, rest) for stage in _lineage(image) for word, rest in stage.instructions]
+    words = [(word, rest) for stage in lineage(image) for word, rest in stage.instructions]
     assert [rest for word, rest in words if word == "USER"] == ["10001:10001"]
     assert words.index(("USER", "10001:10001")) > max(
         at for at, (word, _) in enumerate(words) if word in ("RUN", "COPY")
@@ -80,29 +34,29 @@ def test_image_runs_as_a_fixed_user_without_rights(image: str) -> None:
 @pytest.mark.parametrize("image", IMAGES)
 def test_image_starts_its_command_itself(image: str) -> None:
     """Exec form: signals reach the program, which SIGTERM drains."""
-    (entry,) = _all(image, "ENTRYPOINT")
+    (entry,) = rests(image, "ENTRYPOINT")
     assert json.loads(entry) == ["carousel-export" if image == "export" else "carousel-serve"]
-    assert _all(image, "STOPSIGNAL") == ["SIGTERM"]
-    assert _variables(image)["PYTHONDONTWRITEBYTECODE"] == "1"
+    assert rests(image, "STOPSIGNAL") == ["SIGTERM"]
+    assert variables(image)["PYTHONDONTWRITEBYTECODE"] == "1"
 
 
 @pytest.mark.parametrize("image", SERVERS)
 def test_healthcheck_needs_no_curl(image: str) -> None:
     """The image's own Python asks /readyz, on the port that is set."""
-    (check,) = _all(image, "HEALTHCHECK")
+    (check,) = rests(image, "HEALTHCHECK")
     program, flag, code = json.loads(check[check.index("[") :])
     assert (program, flag) == ("python", "-c")
     assert "/readyz" in code
     ast.parse(code)
-    assert _all(image, "EXPOSE") == [_variables(image)["CAROUSEL_PORT"]]
+    assert rests(image, "EXPOSE") == [variables(image)["CAROUSEL_PORT"]]
 
 
 @pytest.mark.parametrize("image", SERVERS)
 def test_image_alone_refuses_to_be_open(image: str) -> None:
     """It listens on all addresses and has no key and no leave to do without one."""
-    variables = _variables(image)
-    assert variables["CAROUSEL_HOST"] == "0.0.0.0"
-    assert not {"CAROUSEL_INSECURE", "CAROUSEL_API_KEY"} & variables.keys()
+    environment = variables(image)
+    assert environment["CAROUSEL_HOST"] == "0.0.0.0"
+    assert not {"CAROUSEL_INSECURE", "CAROUSEL_API_KEY"} & environment.keys()
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -110,24 +64,24 @@ def test_sessions_are_kept_on_a_volume(image: str) -> None:
     """Where sessions are written by default is a volume that the image's user owns alone; the
     exporter has none.
     """
-    volumes = _all(image, "VOLUME")
+    volumes = rests(image, "VOLUME")
     if image not in SERVERS:
         assert volumes == ["/models"]
         return
-    settings = load_settings(["--insecure"], _variables(image))
+    settings = load_settings(["--insecure"], variables(image))
     assert (settings.store, settings.data_dir) == ("sqlite", Path("/data"))
     assert volumes == ["/models", "/data"]
-    (made,) = [rest for rest in _all(image, "RUN") if rest.endswith(" /data")]
+    (made,) = [rest for rest in rests(image, "RUN") if rest.endswith(" /data")]
     assert {"--owner=10001", "--group=10001", "--mode=0700"} <= set(made.split())
     # What is changed below a volume after its line is lost.
-    words = [(word, rest) for stage in _lineage(image) for word, rest in stage.instructions]
+    words = [(word, rest) for stage in lineage(image) for word, rest in stage.instructions]
     assert words.index(("RUN", made)) < words.index(("VOLUME", "/data"))
 
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_image_sets_variables_that_exist(image: str) -> None:
     """Every CAROUSEL_ variable of an image is a setting."""
-    assert unknown_variables(_variables(image)) == []
+    assert unknown_variables(variables(image)) == []
 
 
 def test_everything_installed_is_pinned() -> None:
@@ -136,6 +90,34 @@ def test_everything_installed_is_pinned() -> None:
     installs = [run for run in runs if "pip install" in run]
     assert installs
     assert all("-c constraints.txt" in run or "--no-deps" in run for run in installs)
+
+
+@pytest.mark.parametrize(("stage", "build"), [("torch-packages", ""), ("cuda-packages", "pip")])
+def test_pytorch_is_chosen_as_in_a_set_up(stage: str, build: str) -> None:
+    """Where nothing is said export gets the CPU build and gpu pip's; uv stays in neither."""
+    assert f"TORCH_BACKEND={build}" in STAGES[stage].rests("ARG")
+    (run,) = STAGES[stage].rests("RUN")
+    first, second, last = (" ".join(each.split()) for each in run.split("&&"))
+    assert first == "python install_torch.py $TORCH_BACKEND"
+    assert second.startswith("pip install -c constraints.txt -r torch.txt")
+    assert last == "pip uninstall --yes uv"
+
+
+@pytest.mark.parametrize(
+    ("image", "packages"),
+    [("cpu", "service-packages"), ("gpu", "cuda-packages"), ("export", "torch-packages")],
+)
+def test_image_takes_the_packages_that_are_its_own(image: str, packages: str) -> None:
+    """Each image has one environment, from one stage."""
+    (copied,) = rests(image, "COPY")
+    assert copied.split()[0] == f"--from={packages}"
+
+
+def test_compose_passes_what_chooses_packages_on() -> None:
+    """Of all services the builds have the same arguments, and none has a value of its own."""
+    names = {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "TORCH_BACKEND"}
+    for service in LOCAL.values():
+        assert service["build"]["args"] == {name: f"${{{name}:-}}" for name in names}
 
 
 def test_every_dependency_has_a_pin() -> None:
@@ -161,13 +143,13 @@ def test_cpu_image_has_no_torch(tmp_path: Path) -> None:
     assert any(name.startswith("onnxruntime") for name in service)
     assert "torch" in (tmp_path / "torch.txt").read_text()
     assert [rest for rest in STAGES["cpu"].rests("COPY") if "torch" in rest] == []
-    assert "-r torch.txt" not in " ".join(_all("service-packages", "RUN"))
+    assert "-r torch.txt" not in " ".join(rests("service-packages", "RUN"))
 
 
-@pytest.mark.parametrize("stage", ["service-packages", "torch-packages"])
+@pytest.mark.parametrize("stage", ["service-packages", "torch-packages", "cuda-packages"])
 def test_code_does_not_invalidate_dependencies(stage: str) -> None:
     """The stages that install packages see lists of names, and none of the code."""
-    sources = {word for rest in _all(stage, "COPY") for word in rest.split()}
+    sources = {word for rest in rests(stage, "COPY") for word in rest.split()}
     assert not sources & {"carousel", "models", "export", "service", ".", "pyproject.toml"}
 
 
@@ -255,7 +237,7 @@ def test_compose_keeps_sessions(services: dict[str, Any]) -> None:
     """
     assert services["carousel"]["volumes"] == ["models:/models:ro", "sessions:/data"]
     assert services["models"]["volumes"] == ["models:/models"]
-    assert _variables("cpu")["CAROUSEL_DATA_DIR"] == "/data"
+    assert variables("cpu")["CAROUSEL_DATA_DIR"] == "/data"
     assert {"CAROUSEL_STORE", "CAROUSEL_DATA_DIR"} & services["carousel"]["environment"].keys() == (
         set()
     )
