@@ -4,6 +4,7 @@ uvicorn's own handling would close the listening socket first and never answer 5
 """
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ log = logging.getLogger("carousel.server")
 _HEAD_TIMEOUT_S = 30.0
 _BACKLOG = 2048
 _TICKS_A_SECOND = 10
+_MAX_PORT = 65535
 
 
 class Server(uvicorn.Server):
@@ -115,7 +117,14 @@ def listen(host: str, port: int) -> socket.socket:
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise SettingError(PREFIX + "PORT", f"{host}:{port}: {error.strerror}") from None
+        problem = str(error.strerror)
+        if error.errno == errno.EADDRINUSE:
+            other = port + 1 if port < _MAX_PORT else port - 1
+            problem = (
+                "something else listens there; expected a free port, as in "
+                f"--port {other} (or make serve PORT={other}), or 0 for any"
+            )
+        raise SettingError(PREFIX + "PORT", f"{host}:{port}: {problem}") from None
     return sock
 
 
