@@ -1,6 +1,7 @@
 """`carousel-export`: what it takes, what it says, how it leaves."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from carousel.export.__main__ import main
 from carousel.models.repository import Repository
 from carousel.models.zoo.catalog import REFERENCES
+from carousel.service.settings import Settings
 from tests.export_heads import Tagger
 
 MODEL = """
@@ -137,6 +139,18 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "--input tokens:int64=5,15" in said
     assert all(name in said for name in REFERENCES)
+
+
+@pytest.mark.parametrize("command", [[], ["import"], ["check"]])
+def test_help_names_the_folder_that_is_served(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an example writes or checks is where carousel-serve and make serve look."""
+    with pytest.raises(SystemExit):
+        main([*command, "--help"])
+    named = re.findall(r"[a-z-]*model[a-z]*-repository(?=[\s/])", capsys.readouterr().out)
+    folders = {each for each in named if not each.startswith("--")}
+    assert folders == {str(Settings().model_repository)}
 
 
 def test_a_reference_model_is_exported_once_when_missing(workplace: Path) -> None:

@@ -26,11 +26,11 @@ _IMPORT, _CHECK, _INSPECT = "import", "check", "inspect"
 
 _EXAMPLES = """\
 examples:
-  carousel-export --zoo all --model-repository models-repository
+  carousel-export --zoo all --model-repository model-repository
   carousel-export forecast.model:build --name forecaster --weights best.pt \\
-      --input x=5,15,10 --model-repository models-repository
+      --input x=5,15,10 --model-repository model-repository
   carousel-export tagger:Tagger --name tagger --input tokens:int64=5,15 \\
-      --model-repository models-repository
+      --model-repository model-repository
   carousel-export import --help        a model that was exported elsewhere, ONNX or TorchScript
   carousel-export inspect TARGET ...   what an export or an import would find; nothing is written
   carousel-export inspect TARGET ... --svg FILE   the same, and a picture of it
