@@ -83,7 +83,7 @@ field: setup  ## export modules of public libraries, write docs/field.md (20 min
 	@$(BIN)/python -m benchmarks.field $(FIELD)
 
 chaos: setup  ## kill -9 under load, a thousand times (45 minutes; stop it, and it goes on the next time)
-	@$(BIN)/python -m tests.chaos --store sqlite --kills 1000 --steps 10000000 --state chaos-results
+	@$(BIN)/python -m tests.harness.chaos --store sqlite --kills 1000 --steps 10000000 --state chaos-results
 
 pins: setup  ## write constraints.txt from what is installed
 	@{ sed '/^[^#]/d' constraints.txt; \

@@ -1,8 +1,8 @@
 """Every setting of the service in one table: the fields of `Settings`.
 
 A field is a flag of `carousel-serve` (`max_steps` is `--max-steps`) and an environment variable
-(`CAROUSEL_MAX_STEPS`); a flag wins over the environment, and that over the default. The README's
-table is held against the same fields.
+(`CAROUSEL_MAX_STEPS`); a flag wins over the environment, and that over the default. The table in
+docs/settings.md is held against the same fields.
 """
 
 import difflib
@@ -30,7 +30,7 @@ _MODEL_STORE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=memory")
 
 
 def _setting(default: _T, meaning: str, group: str = "", bounds: Bounds = Bounds()) -> _T:  # noqa: B008, frozen
-    """A field of Settings; `group` opens a group of `--help` and of the README's table."""
+    """A field of Settings; `group` opens a group of `--help` and of the table in the docs."""
     metadata = {"meaning": meaning, "group": group, "bounds": bounds}
     return field(default=default, metadata=metadata, repr=not bounds.secret)
 

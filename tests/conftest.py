@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client import MODEL, Client
-from tests.live import Live
+from tests.harness.client import MODEL, Client
+from tests.harness.live import Live
 
 if TYPE_CHECKING:
-    from tests.served import Served
+    from tests.harness.served import Served
 
 
 @pytest.fixture(scope="session")
 def served() -> "dict[str, Served]":
     """The modules themselves, by name: where expected values come from."""
     # torch takes a second to import, and most tests do without.
-    from tests.served import served_models
+    from tests.harness.served import served_models
 
     return served_models()
 

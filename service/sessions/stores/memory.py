@@ -19,7 +19,7 @@ from carousel.service.sessions.stores.base import (
 )
 
 # What Python's objects take beside the bytes of a state and of recorded replies: 630 to 690 a
-# session, which tests/test_memory_store.py measures again.
+# session, which tests/service/sessions/stores/test_memory.py measures again.
 _RECORD_BYTES = 650
 _MAX_TOMBSTONES = 100_000
 _MIN_DUE = 1000

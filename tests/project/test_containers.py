@@ -1,0 +1,292 @@
+"""What the images and the compose files promise, read from the files: no engine is needed."""
+
+import ast
+import itertools
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from carousel.service.settings import Settings, load_settings, unknown_variables
+from tests.project.dockerfile import STAGES, lineage, rests, variables
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ("cpu", "gpu", "export")
+SERVERS = ("cpu", "gpu")
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_image_runs_as_a_fixed_user_without_rights(image: str) -> None:
+    """The last USER is a numeric id that is not root, and nothing is installed after it."""
+    words = [(word, rest) for stage in lineage(image) for word, rest in stage.instructions]
+    assert [rest for word, rest in words if word == "USER"] == ["10001:10001"]
+    assert words.index(("USER", "10001:10001")) > max(
+        at for at, (word, _) in enumerate(words) if word in ("RUN", "COPY")
+    )
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_image_starts_its_command_itself(image: str) -> None:
+    """Exec form: signals reach the program, which SIGTERM drains."""
+    (entry,) = rests(image, "ENTRYPOINT")
+    assert json.loads(entry) == ["carousel-export" if image == "export" else "carousel-serve"]
+    assert rests(image, "STOPSIGNAL") == ["SIGTERM"]
+    assert variables(image)["PYTHONDONTWRITEBYTECODE"] == "1"
+
+
+@pytest.mark.parametrize("image", SERVERS)
+def test_healthcheck_needs_no_curl(image: str) -> None:
+    """The image's own Python asks /readyz, on the port that is set."""
+    (check,) = rests(image, "HEALTHCHECK")
+    program, flag, code = json.loads(check[check.index("[") :])
+    assert (program, flag) == ("python", "-c")
+    assert "/readyz" in code
+    ast.parse(code)
+    assert rests(image, "EXPOSE") == [variables(image)["CAROUSEL_PORT"]]
+
+
+@pytest.mark.parametrize("image", SERVERS)
+def test_image_alone_refuses_to_be_open(image: str) -> None:
+    """It listens on all addresses and has no key and no leave to do without one."""
+    environment = variables(image)
+    assert environment["CAROUSEL_HOST"] == "0.0.0.0"
+    assert not {"CAROUSEL_INSECURE", "CAROUSEL_API_KEY"} & environment.keys()
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_sessions_are_kept_on_a_volume(image: str) -> None:
+    """Where sessions are written by default is a volume that the image's user owns alone; the
+    exporter has none.
+    """
+    volumes = rests(image, "VOLUME")
+    if image not in SERVERS:
+        assert volumes == ["/models"]
+        return
+    settings = load_settings(["--insecure"], variables(image))
+    assert (settings.store, settings.data_dir) == ("sqlite", Path("/data"))
+    assert volumes == ["/models", "/data"]
+    (made,) = [rest for rest in rests(image, "RUN") if rest.endswith(" /data")]
+    assert {"--owner=10001", "--group=10001", "--mode=0700"} <= set(made.split())
+    # What is changed below a volume after its line is lost.
+    words = [(word, rest) for stage in lineage(image) for word, rest in stage.instructions]
+    assert words.index(("RUN", made)) < words.index(("VOLUME", "/data"))
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_image_sets_variables_that_exist(image: str) -> None:
+    """Every CAROUSEL_ variable of an image is a setting."""
+    assert unknown_variables(variables(image)) == []
+
+
+def test_everything_installed_is_pinned() -> None:
+    """Each pip install obeys constraints.txt or installs the wheel alone."""
+    runs = [rest for stage in STAGES.values() for rest in stage.rests("RUN")]
+    installs = [run for run in runs if "pip install" in run]
+    assert installs
+    assert all("-c constraints.txt" in run or "--no-deps" in run for run in installs)
+
+
+@pytest.mark.parametrize(("stage", "build"), [("torch-packages", ""), ("cuda-packages", "pip")])
+def test_pytorch_is_chosen_as_in_a_set_up(stage: str, build: str) -> None:
+    """Where nothing is said export gets the CPU build and gpu pip's; uv stays in neither."""
+    assert f"TORCH_BACKEND={build}" in STAGES[stage].rests("ARG")
+    (run,) = STAGES[stage].rests("RUN")
+    first, second, last = (" ".join(each.split()) for each in run.split("&&"))
+    assert first == "python install_torch.py $TORCH_BACKEND"
+    assert second.startswith("pip install -c constraints.txt -r torch.txt")
+    assert last == "pip uninstall --yes uv"
+
+
+@pytest.mark.parametrize(
+    ("image", "packages"),
+    [("cpu", "service-packages"), ("gpu", "cuda-packages"), ("export", "torch-packages")],
+)
+def test_image_takes_the_packages_that_are_its_own(image: str, packages: str) -> None:
+    """Each image has one environment, from one stage."""
+    (copied,) = rests(image, "COPY")
+    assert copied.split()[0] == f"--from={packages}"
+
+
+def test_compose_passes_what_chooses_packages_on() -> None:
+    """Of all services the builds have the same arguments, and none has a value of its own."""
+    names = {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "TORCH_BACKEND"}
+    for service in LOCAL.values():
+        assert service["build"]["args"] == {name: f"${{{name}:-}}" for name in names}
+
+
+def test_every_dependency_has_a_pin() -> None:
+    """constraints.txt names every package that pyproject.toml asks for, at one version in range."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", pin) for pin in pins)
+    pinned = {_normal(name): version for name, version in (pin.split("==") for pin in pins)}
+    for each in _wanted():
+        assert pinned[_normal(each.name)] in each.specifier, each
+
+
+@pytest.mark.parametrize(("name", "next_release"), [("uvicorn", "0.55.0"), ("websockets", "18.0")])
+def test_what_is_used_from_within_has_a_bound(name: str, next_release: str) -> None:
+    """A release that may change what is subclassed or looked into is not taken by itself."""
+    (wanted,) = (each for each in _wanted() if each.name == name)
+    assert next_release not in wanted.specifier
+
+
+def _wanted() -> list[Requirement]:
+    """What pyproject.toml asks for, with all extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    return [
+        Requirement(each)
+        for each in (*project["dependencies"], *itertools.chain.from_iterable(extras))
+    ]
+
+
+def test_cpu_image_has_no_torch(tmp_path: Path) -> None:
+    """Its packages are pyproject's dependencies alone; the Dockerfile's own step says so."""
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    _, flag, code = json.loads(STAGES["lists"].rests("RUN")[0])
+    subprocess.run([sys.executable, flag, code], cwd=tmp_path, check=True, timeout=30)
+    service = (tmp_path / "service.txt").read_text().split()
+    assert not any(name.startswith(("torch", "onnx>")) for name in service)
+    assert any(name.startswith("onnxruntime") for name in service)
+    assert "torch" in (tmp_path / "torch.txt").read_text()
+    assert [rest for rest in STAGES["cpu"].rests("COPY") if "torch" in rest] == []
+    assert "-r torch.txt" not in " ".join(rests("service-packages", "RUN"))
+
+
+@pytest.mark.parametrize("stage", ["service-packages", "torch-packages", "cuda-packages"])
+def test_code_does_not_invalidate_dependencies(stage: str) -> None:
+    """The stages that install packages see lists of names, and none of the code."""
+    sources = {word for rest in rests(stage, "COPY") for word in rest.split()}
+    assert not sources & {"carousel", "models", "export", "service", ".", "pyproject.toml"}
+
+
+def test_build_context_holds_what_is_copied() -> None:
+    """.dockerignore lets in the paths that the Dockerfile copies, and nothing else."""
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+    allowed = {line[1:] for line in ignore if line.startswith("!")}
+    copied = {
+        source
+        for stage in STAGES.values()
+        for rest in stage.rests("COPY")
+        if "--from" not in rest
+        for source in rest.split()[:-1]
+    }
+    assert copied == allowed
+    assert all((ROOT / source).exists() for source in copied)
+    assert "*" in ignore
+
+
+class _Loader(yaml.SafeLoader):
+    """Compose's own tag: `!override` replaces a list where merging would join it."""
+
+
+class _Override(list[Any]):
+    pass
+
+
+def _construct_override(loader: yaml.SafeLoader, node: yaml.Node) -> _Override:
+    assert isinstance(node, yaml.SequenceNode)
+    return _Override(loader.construct_sequence(node))
+
+
+_Loader.add_constructor("!override", _construct_override)
+
+
+def _compose(*files: str) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for file in files:
+        document = yaml.load((ROOT / file).read_text(), _Loader)
+        merged = _merge(merged, document)
+    return merged
+
+
+def _merge(below: Any, above: Any) -> Any:
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {key: _merge(below.get(key), value) for key, value in above.items()}
+    if isinstance(below, list) and isinstance(above, list) and not isinstance(above, _Override):
+        return below + above
+    return above
+
+
+LOCAL = _compose("docker-compose.yml")["services"]
+PUBLIC = _compose("docker-compose.yml", "docker-compose.public.yml")["services"]
+
+
+@pytest.mark.parametrize("name", ["models", "carousel"])
+def test_compose_takes_rights_and_bounds_use(name: str) -> None:
+    """Read-only root, no capabilities, no new privileges; cores, memory and processes limited."""
+    service = LOCAL[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert {"cpus", "mem_limit", "pids_limit"} <= service.keys()
+    assert [mount.split(":")[0] for mount in service["tmpfs"]] == ["/tmp"]
+    assert "privileged" not in service
+
+
+def test_compose_fills_the_volume_before_it_serves() -> None:
+    """The one-shot service writes the models' volume; the service waits for it and only reads."""
+    assert LOCAL["models"]["build"]["target"] == "export"
+    assert LOCAL["models"]["command"][:3] == ["--zoo", "all", "--if-missing"]
+    assert LOCAL["models"]["restart"] == "no"
+    assert LOCAL["models"]["volumes"] == ["models:/models"]
+    assert "models:/models:ro" in LOCAL["carousel"]["volumes"]
+    assert LOCAL["carousel"]["build"]["target"] == "cpu"
+    assert LOCAL["carousel"]["depends_on"] == {
+        "models": {"condition": "service_completed_successfully"}
+    }
+
+
+@pytest.mark.parametrize("services", [LOCAL, PUBLIC])
+def test_compose_keeps_sessions(services: dict[str, Any]) -> None:
+    """A named volume, writable on a read-only root, holds what the image writes; the service has
+    no other.
+    """
+    assert services["carousel"]["volumes"] == ["models:/models:ro", "sessions:/data"]
+    assert services["models"]["volumes"] == ["models:/models"]
+    assert variables("cpu")["CAROUSEL_DATA_DIR"] == "/data"
+    assert {"CAROUSEL_STORE", "CAROUSEL_DATA_DIR"} & services["carousel"]["environment"].keys() == (
+        set()
+    )
+    assert _compose("docker-compose.yml")["volumes"].keys() == {"models", "sessions"}
+
+
+def test_compose_is_local_without_a_key() -> None:
+    """Without a key the port is published on 127.0.0.1 alone."""
+    assert LOCAL["carousel"]["environment"] == {"CAROUSEL_INSECURE": "on"}
+    assert LOCAL["carousel"]["ports"] == ["127.0.0.1:8000:8000"]
+
+
+def test_public_compose_demands_a_key() -> None:
+    """On all addresses only with a key: unset or empty, compose itself refuses."""
+    environment = PUBLIC["carousel"]["environment"]
+    assert PUBLIC["carousel"]["ports"] == ["8000:8000"]
+    assert environment["CAROUSEL_INSECURE"] == "off"
+    assert environment["CAROUSEL_API_KEY"].startswith("${CAROUSEL_API_KEY:?")
+    assert unknown_variables(environment) == []
+
+
+def test_compose_waits_for_the_drain() -> None:
+    """A stop leaves more time than accepted requests may take."""
+    grace = int(LOCAL["carousel"]["stop_grace_period"].removesuffix("s"))
+    assert grace > Settings().drain_delay_s + Settings().drain_timeout_s
+
+
+def test_compose_healthcheck_needs_no_curl() -> None:
+    """The container's Python asks /readyz."""
+    kind, program, flag, code = LOCAL["carousel"]["healthcheck"]["test"]
+    assert (kind, program, flag) == ("CMD", "python", "-c")
+    assert "/readyz" in code
+    ast.parse(code)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
