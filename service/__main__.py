@@ -12,8 +12,9 @@ from carousel.service.api.ops.greeting import greet
 from carousel.service.api.server.server import Server, listen
 from carousel.service.app import App, create_app
 from carousel.service.errors import SettingError
+from carousel.service.load_settings import load_settings, unknown_variables
 from carousel.service.logs import configure_logs
-from carousel.service.settings import Settings, load_settings, unknown_variables
+from carousel.service.settings import Settings
 
 log = logging.getLogger("carousel.service")
 

@@ -149,7 +149,7 @@ class App:
             metrics=self._make_metrics(),
             max_ttl_s=settings.max_ttl_s,
         )
-        authenticator = Authenticator(settings.api_key, settings.host_names)
+        authenticator = Authenticator(settings.api_key, settings.host_names, settings.origins)
         self.budget = MemoryBudget(settings.max_held_bytes)
         self.streams = StreamRegistry(
             StreamServices(
@@ -182,6 +182,7 @@ class App:
             traffic=self.traffic,
             deadline_s=settings.deadline_s,
             streams=self.streams,
+            origins=settings.origins,
         )
 
     def _make_bodies(self) -> Bodies:

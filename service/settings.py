@@ -5,26 +5,22 @@ A field is a flag of `carousel-serve` (`max_steps` is `--max-steps`) and an envi
 docs/settings.md is held against the same fields.
 """
 
-import difflib
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from carousel.service.errors import SettingError
-from carousel.service.flags import make_parser
-from carousel.service.option import PREFIX, Bounds, Option, Value
+from carousel.service.option import Bounds, Option
 from carousel.service.store_address import parse_address
 
 MIN_KEY_CHARACTERS = 16
 
 _T = TypeVar("_T")
 
-# What Kubernetes puts into every container's environment for a Service that is named `carousel`.
-_SERVICE_LINK = re.compile(PREFIX + r"(SERVICE_(HOST|PORT\w*)|PORT_[0-9]+_\w+)")
-_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp)://.*")
+
+_ORIGIN = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#,*@\s]+")
 
 _MODEL_STORE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=memory")
 
@@ -43,6 +39,15 @@ def _memory_models(text: str) -> frozenset[str]:
     if wrong:
         raise ValueError(f"{wrong[0]!r} is not NAME=memory, with the name of a model")
     return frozenset(match[1] for match in found.values() if match is not None)
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    """The origins that `cors_origins` names; raises ValueError."""
+    found = tuple(each.strip() for each in text.split(",") if each.strip())
+    for each in found:
+        if each != "*" and _ORIGIN.fullmatch(each) is None:
+            raise ValueError(f"{each!r} is no origin, as https://app.example.com:8443 is one")
+    return found
 
 
 _ABOVE_ZERO = Bounds(low=1)
@@ -65,7 +70,15 @@ class Settings:
     api_key_file: str = _setting("", "file that holds the key, as containers mount secrets")
     insecure: bool = _setting(False, "listen beyond loopback without an API key")
     allowed_hosts: str = _setting(
-        "", "further host names, by comma, that clients may call the service by without a key"
+        "",
+        "further host names, by comma, that clients may call the service by without a key; "
+        "*.SUFFIX for all below one, * for any",
+    )
+    cors_origins: str = _setting(
+        "",
+        "pages of other sites, by comma, that browsers may call the service from: "
+        "https://HOST[:PORT], or * where a key is set",
+        bounds=Bounds(check=_origins),
     )
     keep_alive_s: float = _setting(
         75.0, "idle connections are closed after this", bounds=Bounds(low=1, high=_DAY_S)
@@ -182,6 +195,11 @@ class Settings:
         return tuple(each.strip() for each in self.allowed_hosts.split(",") if each.strip())
 
     @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of `cors_origins`."""
+        return _origins(self.cors_origins)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
         try:
@@ -202,93 +220,4 @@ def options() -> Iterator[Option]:
             meaning=each.metadata["meaning"],
             group=group,
             bounds=each.metadata["bounds"],
-        )
-
-
-def load_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """The settings that flags and environment give; raises SettingError, naming the one at fault.
-
-    `--help`, `--version` and unknown flags end the process, as argparse does it.
-    """
-    flags = vars(make_parser(options()).parse_args(arguments))
-    values: dict[str, Value] = {}
-    for each in options():
-        given = flags.get(each.name)
-        variable = environ.get(each.variable)
-        if given is not None:
-            given = ",".join(given) if each.bounds.repeated else given
-            values[each.name] = given if each.kind is bool else each.parse(given, each.flag)
-        elif variable is not None and not _SERVICE_LINK_VALUE.fullmatch(variable):
-            values[each.name] = each.parse(variable, each.variable)
-    _take_key(values)
-    _take_password(values)
-    settings = Settings(**values)  # type: ignore[arg-type]  # typed by each field's kind
-    _check(settings)
-    return settings
-
-
-def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """A line for each variable that begins like a setting and is none: most likely a slip."""
-    known = [each.variable for each in options()]
-    # carousel-sessions is told by it where the service is.
-    known.append(PREFIX + "URL")
-    lines: list[str] = []
-    for name in sorted(environ):
-        if not name.startswith(PREFIX) or name in known or _SERVICE_LINK.fullmatch(name):
-            continue
-        near = difflib.get_close_matches(name, known, n=1)
-        lines.append(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
-    return lines
-
-
-def _take_file(values: dict[str, Value], name: str) -> str:
-    """Read a secret from its file, if it is said to be in one; the name of where it came from."""
-    source, file = PREFIX + name.upper(), values.get(name + "_file")
-    if not file:
-        return source
-    if name in values:
-        raise SettingError(source, f"set together with {source}_FILE: keep one of them")
-    source += "_FILE"
-    try:
-        values[name] = Path(str(file)).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise SettingError(source, f"{file} cannot be read as text") from None
-    return source
-
-
-def _take_key(values: dict[str, Value]) -> None:
-    source = _take_file(values, "api_key")
-    key = str(values.get("api_key", "x" * MIN_KEY_CHARACTERS))
-    if len(key) < MIN_KEY_CHARACTERS or not all("!" <= letter <= "~" for letter in key):
-        raise SettingError(
-            source,
-            f"a key is {MIN_KEY_CHARACTERS} or more visible ASCII characters; "
-            "python -c 'import secrets; print(secrets.token_urlsafe(32))' makes one",
-        )
-
-
-def _take_password(values: dict[str, Value]) -> None:
-    """The password from its file or out of the address, which is logged."""
-    source = _take_file(values, "redis_password")
-    if source.endswith("_FILE") and not values["redis_password"]:
-        raise SettingError(source, f"{values['redis_password_file']} holds no password")
-    address = parse_address(str(values["store"])) if "store" in values else None
-    if address is not None and address.password:
-        if values.get("redis_password"):
-            raise SettingError(source, f"set besides one in {PREFIX}STORE: keep one of them")
-        values["redis_password"] = address.password
-        values["store"] = str(address)
-
-
-def _check(settings: Settings) -> None:
-    if not settings.is_loopback and not settings.api_key and not settings.insecure:
-        raise SettingError(
-            PREFIX + "HOST",
-            f"{settings.host} can be reached from other machines, and there is no API key: "
-            f"set {PREFIX}API_KEY, or say --insecure if something else guards the service",
-        )
-    if settings.ttl_s > settings.max_ttl_s:
-        raise SettingError(
-            PREFIX + "TTL_S",
-            f"{settings.ttl_s:g} is above {PREFIX}MAX_TTL_S, {settings.max_ttl_s:g}",
         )

@@ -24,7 +24,14 @@ ROUTES = [route for each in _MODULES for route in each.router.routes if isinstan
 
 def create_control(dependencies: Dependencies) -> FastAPI:
     """The application; its schema is made elsewhere (openapi/schema.py), data plane and all."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        # Generated clients call their functions so.
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.state.dependencies = dependencies
     for module in _MODULES:
         app.include_router(module.router)

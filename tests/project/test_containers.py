@@ -14,7 +14,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from carousel.service.settings import Settings, load_settings, unknown_variables
+from carousel.service.load_settings import load_settings, unknown_variables
+from carousel.service.settings import Settings
 from tests.project.dockerfile import STAGES, lineage, rests, variables
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from carousel.service.errors import SettingError
-from carousel.service.settings import Settings, load_settings, options, unknown_variables
+from carousel.service.load_settings import load_settings, unknown_variables
+from carousel.service.settings import Settings, options
 from tests.harness.live import clean_env, run_to_end
 
 KEY = "0123456789abcdef"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from carousel.service.errors import SettingError
-from carousel.service.settings import load_settings
+from carousel.service.load_settings import load_settings
 from carousel.service.store_address import StoreAddress, parse_address
 
 # Not a word of any message.

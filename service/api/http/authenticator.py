@@ -26,12 +26,19 @@ class Authenticator:
 
     Without one, a page in somebody's browser could reach a service on the same machine: by a name
     of its own that resolves to 127.0.0.1 (the Host tells), or from another origin (the Origin
-    tells).
+    tells). `allowed_hosts` are further names, `*.suffix` for all below one, `*` for any; `origins`
+    are pages that may ask, as browsers write them.
     """
 
-    def __init__(self, key: str, allowed_hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self, key: str, allowed_hosts: Collection[str] = (), origins: Collection[str] = ()
+    ) -> None:
         self._expected = b"Bearer " + key.encode("ascii") if key else b""
-        self._allowed = frozenset(each.lower() for each in allowed_hosts)
+        allowed = [each.lower() for each in allowed_hosts]
+        self._any_host = "*" in allowed
+        self._allowed = frozenset(allowed)
+        self._suffixes = (*_PRIVATE, *(each[1:] for each in allowed if each.startswith("*.")))
+        self._origins = frozenset(each.lower().encode("latin-1") for each in origins)
         self._known: dict[bytes, bool] = {}
 
     def __repr__(self) -> str:
@@ -64,13 +71,16 @@ class Authenticator:
             if len(self._known) < _MAX_KNOWN:
                 self._known[host] = known
         if not known:
+            name = _name(host)
             raise Forbidden(
-                f"Host: {_name(host)!r} given, a name that others may own",
-                hint="set an API key, or name the host in CAROUSEL_ALLOWED_HOSTS",
+                f"Host: {name!r} given, a name that is not answered without an API key",
+                hint=f"set CAROUSEL_ALLOWED_HOSTS={name} for the service, or an API key",
             )
 
     def _judge(self, name: str) -> bool:
-        if name in self._allowed or "." not in name or name.endswith(_PRIVATE):
+        if self._any_host or name in self._allowed or "." not in name:
+            return True
+        if name.endswith(self._suffixes):
             return True
         try:
             ipaddress.ip_address(name)
@@ -80,10 +90,12 @@ class Authenticator:
 
     def _check_origin(self, headers: Mapping[bytes, bytes]) -> None:
         origin, host = headers[b"origin"], headers.get(b"host", b"")
-        if origin.partition(b"://")[2].lower() != host.lower():
+        own = origin.partition(b"://")[2].lower() == host.lower()
+        if not own and origin.lower() not in self._origins:
+            text = origin.decode("latin-1")
             raise Forbidden(
-                f"Origin: {origin.decode('latin-1')!r} given, a page of another site",
-                hint="set an API key; the service then answers whoever sends it",
+                f"Origin: {text!r} given, a page of another site",
+                hint=f"set CAROUSEL_CORS_ORIGINS={text} for the service",
             )
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from carousel.service.api.encoding.media import Media, media_of
@@ -62,6 +62,15 @@ class Exchange:
         if not self.query:
             return defaults
         return defaults | read_flags(self.query, defaults)
+
+    def add_flags(self, document: dict[str, Any], **defaults: bool) -> None:
+        """Let boolean query parameters be members of a JSON body, which has them too. Pages and
+        generated clients send what is usual along, so what is unusual counts, wherever it is said.
+        """
+        for name, value in self.flags(**defaults).items():
+            # What is no boolean stays as it is, and is refused as the body's.
+            if value is not defaults[name] and type(document.get(name, value)) is bool:
+                document[name] = value
 
 
 def read_position(text: bytes) -> int:

@@ -62,8 +62,8 @@ def _step() -> Node:
         + _RAW_INPUT,
         "parameters": [
             *path_parameters("session_id"),
-            _flag("return_state", default=False, meaning="In binary: answer the state too."),
-            _flag("commit", default=True, meaning="In binary: false moves nothing."),
+            _flag("return_state", "Answer the state too. In JSON also a member of the body."),
+            _flag("commit", "False moves nothing. In JSON also a member of the body."),
             _POSITION,
             _TIMEOUT,
         ],
@@ -117,10 +117,10 @@ def _infer() -> Node:
 
 
 def _query() -> list[Node]:
-    flag = _flag("return_state", default=False, meaning="In binary: answer the final state too.")
-    return [flag, _TIMEOUT]
+    meaning = "Answer the final state too. In JSON also a member of the body."
+    return [_flag("return_state", meaning), _TIMEOUT]
 
 
-def _flag(name: str, *, default: bool, meaning: str) -> Node:
-    schema = {"type": "boolean", "default": default}
-    return {"name": name, "in": "query", "description": meaning, "schema": schema}
+def _flag(name: str, meaning: str) -> Node:
+    # Without its default, which pages and generated clients would send beside the body's own.
+    return {"name": name, "in": "query", "description": meaning, "schema": {"type": "boolean"}}

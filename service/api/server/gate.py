@@ -13,6 +13,7 @@ from typing import Any
 from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header
 from carousel.service.api.http.authenticator import OPEN_FOLDER, OPEN_PATHS, Authenticator
 from carousel.service.api.http.body import Bodies, Disconnected
+from carousel.service.api.http.cors import create_cors
 from carousel.service.api.http.disconnect_watcher import DisconnectWatcher, Receive
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
@@ -73,6 +74,7 @@ class Gate:
         traffic: Traffic,
         deadline_s: float,
         streams: StreamRegistry | None = None,
+        origins: Sequence[str] = (),
     ) -> None:
         # Where WebSockets are taken; the connection asks for it.
         self.streams = streams
@@ -88,6 +90,8 @@ class Gate:
         self._traffic = traffic
         self._deadline_s = deadline_s
         self._watcher = DisconnectWatcher()
+        # Preflights are answered by it, and what pages of these origins ask goes through it.
+        self._cors = create_cors(self._handle, origins) if origins else None
 
     def __repr__(self) -> str:
         return f"<Gate {self._lifecycle!r} {self._traffic!r}>"
@@ -95,6 +99,9 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI, HTTP only."""
         assert scope["type"] == "http", scope["type"]
+        await (self._handle if self._cors is None else self._cors)(scope, receive, send)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts = scope["path"].split("/")
         match = self._find(parts)
         if match is None:
@@ -133,6 +140,8 @@ class Gate:
             send(answer)
 
         fields = dict(headers)
+        if self._cors is not None and b"origin" in fields:
+            return None
         try:
             tenant = self._authenticator.admit(fields)
             exchange = Exchange(tenant, parts, b"", fields, body, self._deadline_s)

@@ -94,8 +94,8 @@ def _read_json(exchange: Exchange, loaded: LoadedModel, codec: Codec) -> Work:
     body = exchange.body
     bools = may_hold_bools(body)
     document = parse(body)
+    exchange.add_flags(document, return_state=False)
     check_members(document, _FIELDS)
-    exchange.flags()
     sequences = [
         codec.inputs.read_json(value, f"sequences[{index}]", bools=bools)
         for index, value in enumerate(take_list(document, "sequences"))

@@ -19,7 +19,7 @@ async def list_models(deps: Deps) -> Response:
 
 
 @router.get("/{model}", response_model=ModelInfo, summary="Show a model's highest version")
-async def show_current(deps: Deps, model: str) -> Response:
+async def get_model(deps: Deps, model: str) -> Response:
     """Its tensors, whether it can be streamed, and how exact it is."""
     return _show(deps, deps.catalog.get(model))
 
@@ -27,7 +27,7 @@ async def show_current(deps: Deps, model: str) -> Response:
 @router.get(
     "/{model}/versions/{version}", response_model=ModelInfo, summary="Show a version of a model"
 )
-async def show_version(deps: Deps, model: str, version: str) -> Response:
+async def get_model_version(deps: Deps, model: str, version: str) -> Response:
     """As for the highest version."""
     return _show(deps, deps.catalog.get(model, read_version(version)))
 

@@ -68,7 +68,7 @@ async def list_sessions(
 
 
 @router.get("/{session_id}", response_model=SessionView, summary="Show a session")
-async def show(deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline) -> Response:
+async def get_session(deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline) -> Response:
     """Where it stands and until when it lives."""
     info = await deps.sessions.info(tenant, session_id, deadline=deadline)
     return json_response(show_session(info))
@@ -77,7 +77,7 @@ async def show(deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline) 
 @router.post(
     "/{session_id}/fork", status_code=201, response_model=ForkView, summary="Copy a session"
 )
-async def fork(
+async def fork_session(
     request: Request, deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline
 ) -> Response:
     """State and position go into new sessions, all or none; recorded replies stay behind."""
@@ -100,7 +100,7 @@ async def fork(
 
 
 @router.post("/{session_id}/reset", response_model=SessionView, summary="Start a session anew")
-async def reset(
+async def reset_session(
     request: Request,
     deps: Deps,
     tenant: Tenant,
@@ -118,7 +118,7 @@ async def reset(
 
 
 @router.delete("/{session_id}", status_code=204, summary="End a session")
-async def delete(
+async def delete_session(
     deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline, if_match: IfMatch = None
 ) -> Response:
     """Its state is gone, and its id may be opened again."""

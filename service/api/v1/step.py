@@ -163,10 +163,10 @@ def read_step(document: dict[str, Any], codec: Codec, deadline: float, *, bools:
 
 def _read_json(exchange: Exchange, codec: Codec) -> Step:
     body = exchange.body
-    step = read_step(parse(body), codec, exchange.deadline(), bools=may_hold_bools(body))
+    document = parse(body)
     if exchange.query:
-        # In JSON they are members of the body; one that was passed over would move the state.
-        exchange.flags()
+        exchange.add_flags(document, return_state=False, commit=True)
+    step = read_step(document, codec, exchange.deadline(), bools=may_hold_bools(body))
     position = exchange.position()
     if position is not None:
         if step.position not in (None, position):

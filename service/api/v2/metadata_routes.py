@@ -22,7 +22,7 @@ _LOST = "`model_unavailable`: its device is lost"
 
 @router.get("/", include_in_schema=False)
 @router.get("", response_model=OipServer, summary="What this server is")
-async def server() -> Response:
+async def oip_server() -> Response:
     """Its name, version, and the extensions of the protocol that it has."""
     return json_response(server_metadata(release()))
 
@@ -33,7 +33,7 @@ async def server() -> Response:
     responses={_UNAVAILABLE: {"model": OipLive, "description": "A device is lost"}},
     summary="Whether the process is of use",
 )
-async def live(deps: Deps) -> Response:
+async def oip_live(deps: Deps) -> Response:
     """As /livez."""
     told = await livez(deps)
     return _probe({"live": told.status_code == _OK}, told)
@@ -45,7 +45,7 @@ async def live(deps: Deps) -> Response:
     responses={_UNAVAILABLE: {"model": OipReady, "description": "Not now"}},
     summary="Whether to send requests here",
 )
-async def ready(deps: Deps) -> Response:
+async def oip_ready(deps: Deps) -> Response:
     """As /readyz."""
     alive, told = await livez(deps), await readyz(deps)
     shown = {"live": alive.status_code == _OK, "ready": told.status_code == _OK}
@@ -53,7 +53,7 @@ async def ready(deps: Deps) -> Response:
 
 
 @router.get("/models/{model}", response_model=OipModel, summary="A model's tensors")
-async def show_current(deps: Deps, model: str) -> Response:
+async def oip_model(deps: Deps, model: str) -> Response:
     """Of its highest version: names, datatypes and shapes, as requests have them."""
     return _show(deps, deps.catalog.get(model))
 
@@ -63,7 +63,7 @@ async def show_current(deps: Deps, model: str) -> Response:
     response_model=OipModel,
     summary="The tensors of a model's version",
 )
-async def show_version(deps: Deps, model: str, version: str) -> Response:
+async def oip_model_version(deps: Deps, model: str, version: str) -> Response:
     """As for the highest version."""
     return _show(deps, deps.catalog.get(model, read_version(version)))
 
@@ -74,7 +74,7 @@ async def show_version(deps: Deps, model: str, version: str) -> Response:
     responses={_UNAVAILABLE: {"model": OipModelReady, "description": _LOST}},
     summary="Whether a model can be asked",
 )
-async def current_ready(deps: Deps, model: str) -> Response:
+async def oip_model_ready(deps: Deps, model: str) -> Response:
     """Its highest version."""
     return _ready(deps.catalog.get(model))
 
@@ -85,7 +85,7 @@ async def current_ready(deps: Deps, model: str) -> Response:
     responses={_UNAVAILABLE: {"model": OipModelReady, "description": _LOST}},
     summary="Whether a model's version can be asked",
 )
-async def version_ready(deps: Deps, model: str, version: str) -> Response:
+async def oip_model_version_ready(deps: Deps, model: str, version: str) -> Response:
     """As for the highest version."""
     return _ready(deps.catalog.get(model, read_version(version)))
 

@@ -1,10 +1,13 @@
 """Who may ask: the key in front of every route, and pages of strangers kept out without one."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from carousel.service.api.control import ROUTES
 from carousel.service.api.http.authenticator import OPEN_FOLDER, OPEN_PATHS, Authenticator
@@ -111,6 +114,90 @@ def test_allowed_hosts() -> None:
     )
     with pytest.raises(Unauthorized):
         Authenticator(KEY).admit({b"host": b"localhost"})
+
+
+def test_hosts_by_their_suffix_and_any_host() -> None:
+    """`*.suffix` is what stands below a name, not the name itself nor one that ends alike."""
+    below = Authenticator("", ["*.team-a", "*.svc.example"])
+    for host in ("model.team-a", "MODEL.team-a:8000", "a.b.svc.example"):
+        assert below.admit({b"host": host.encode()})
+    for host in ("modelteam-a.com", "x.eteam-a", "svc.example", "a.svc.example.com"):
+        with pytest.raises(Forbidden):
+            below.admit({b"host": host.encode()})
+    assert Authenticator("", ["*"]).admit({b"host": b"other.example.com"})
+
+
+def test_what_a_refused_host_is_told_to_set_is_what_lets_it_in() -> None:
+    """The setting and the value."""
+    with pytest.raises(Forbidden) as refused:
+        Authenticator("").admit({b"host": b"model.team-a:8000"})
+    found = re.search("CAROUSEL_ALLOWED_HOSTS=([^ ]+) ", refused.value.hint or "")
+    assert found is not None
+    assert Authenticator("", [found[1]]).admit({b"host": b"model.team-a:8000"})
+
+
+def test_what_a_refused_page_is_told_to_set_is_what_lets_it_in() -> None:
+    """The setting and the value."""
+    headers = {b"host": b"localhost:8000", b"origin": b"https://App.example.com:8443"}
+    with pytest.raises(Forbidden) as refused:
+        Authenticator("").admit(headers)
+    found = re.search("CAROUSEL_CORS_ORIGINS=([^ ]+) ", refused.value.hint or "")
+    assert found is not None
+    assert Authenticator("", origins=[found[1]]).admit(headers)
+
+
+PAGE = "https://app.example.com"
+
+
+@pytest.mark.parametrize("key", ["", KEY])
+def test_pages_that_are_allowed_read_answers_and_errors(repository: Path, key: str) -> None:
+    """With a key and without: the browser's question before, the answer, errors; no other page."""
+    env = {"CAROUSEL_CORS_ORIGINS": f"{PAGE}, http://127.0.0.1:3000"}
+    env |= {"CAROUSEL_API_KEY": key} if key else {}
+    with Live(repository, env=env) as service:
+        path = f"/v1/models/{MODEL}/infer"
+        asks = {
+            "Origin": PAGE,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type,carousel-position",
+        }
+        before = service.client.options(path, headers=asks)
+        assert before.status_code == 200
+        assert before.headers["access-control-allow-origin"] == PAGE
+        assert "carousel-position" in before.headers["access-control-allow-headers"].lower()
+        other = {**asks, "Origin": "https://evil.example.com"}
+        assert service.client.options(path, headers=other).status_code == 400
+        own = {"Origin": PAGE} | ({"Authorization": f"Bearer {key}"} if key else {})
+        body = {"sequences": [[[0.5] * 10]]}
+        for answer in (
+            service.client.post(path, json=body, headers=own),
+            service.client.post(path, json={}, headers=own),
+            service.client.get("/v1/models", headers=own),
+            service.client.get("/v1/sessions/none", headers=own),
+        ):
+            assert answer.status_code in (200, 404, 422)
+            assert answer.headers["access-control-allow-origin"] == PAGE
+        opened = service.client.post("/v1/sessions", json={"model": MODEL}, headers=own)
+        step = opened.headers["location"] + "/steps"
+        for position in range(3):
+            json = {"inputs": [[0.5] * 10], "position": position}
+            answer = service.client.post(step, json=json, headers=own)
+            assert answer.status_code == 200
+            assert answer.headers["access-control-allow-origin"] == PAGE
+        evil = {**own, "Origin": "https://evil.example.com"}
+        answer = service.client.get("/v1/models", headers=evil)
+        assert answer.status_code == (200 if key else 403)
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_streams_of_pages_that_are_allowed(repository: Path) -> None:
+    """A WebSocket asks no question before; its Origin is judged as any other."""
+    with Live(repository, env={"CAROUSEL_CORS_ORIGINS": PAGE}) as service:
+        url = service.url.replace("http://", "ws://") + f"/v1/models/{MODEL}/stream"
+        with connect(url, origin=Origin(PAGE)) as stream:
+            assert "session_id" in str(stream.recv(timeout=30))
+        with connect(url, origin=Origin("https://evil.example.com")) as stream:
+            assert "CAROUSEL_CORS_ORIGINS=https://evil.example.com" in str(stream.recv(timeout=30))
 
 
 def test_one_connection_after_refusals(guarded: Live) -> None:

@@ -140,3 +140,18 @@ def _rank(entry: tuple[str, str, Any]) -> int:
 
 def _tree(kind: type[errors.CarouselError]) -> list[type[errors.CarouselError]]:
     return [kind, *(each for child in kind.__subclasses__() for each in _tree(child))]
+
+
+def test_operations_have_names_of_their_own(schema: Any) -> None:
+    """Short ones, as functions of generated clients are called by them."""
+    names = [operation["operationId"] for _, _, operation in operations(schema)]
+    assert len(set(names)) == len(names)
+    assert all(name.isidentifier() and len(name) < 30 for name in names)
+
+
+def test_fields_with_a_default_may_be_left_out(schema: Any) -> None:
+    """In every body, of requests and of answers."""
+    for name, model in schema["components"]["schemas"].items():
+        required = set(model.get("required", ()))
+        defaults = {key for key, each in model.get("properties", {}).items() if "default" in each}
+        assert not required & defaults, name
