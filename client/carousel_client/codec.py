@@ -57,6 +57,8 @@ class Codec:
         self._input = next(iter(self._inputs.values())) if single else None
         self._input_has_time = bool(self._timed)
         self._output = model.outputs[0] if len(model.outputs) == 1 else None
+        # Says what the bytes are, so that a model which takes other ones refuses them.
+        self.raw_media = f"{RAW}; dtype={model.inputs[0].dtype.name}" if single else RAW
         # Whether a step may go as bytes both ways.
         self.is_raw = single and self._output is not None
 
@@ -69,7 +71,7 @@ class Codec:
             arrays = self.cast(inputs)
             return Encoded(write_tensors(arrays), SAFETENSORS, self.num_steps(arrays))
         array = self._input.cast(inputs, "inputs")
-        return Encoded(array.tobytes(), RAW, len(array) if self._input_has_time else 1)
+        return Encoded(array.tobytes(), self.raw_media, len(array) if self._input_has_time else 1)
 
     def cast(self, inputs: Inputs) -> dict[str, Array]:
         """The inputs by name, each in the wire's dtype and shape."""

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from carousel_client.codec import RAW, SAFETENSORS, Codec, Inputs, Outputs
+from carousel_client.codec import SAFETENSORS, Codec, Inputs, Outputs
 from carousel_client.document import expecting
 from carousel_client.endpoint import Endpoint
 from carousel_client.errors import (
@@ -66,7 +66,7 @@ class SessionCalls:
         self._url = endpoint.at("v1", "sessions", session_id)
         self._steps_url = httpx.URL(f"{self._url}/steps")
         self._raw_headers = endpoint.headers.copy()
-        self._raw_headers["Content-Type"] = RAW
+        self._raw_headers["Content-Type"] = codec.raw_media
         if not codec.is_raw:
             self._raw_headers["Accept"] = SAFETENSORS
 
@@ -79,7 +79,7 @@ class SessionCalls:
         if self.is_unsure:
             yield from self.info()
         headers = self._raw_headers.copy()
-        if sent.media is not RAW:
+        if sent.media is not self.codec.raw_media:
             headers["Content-Type"] = sent.media
         headers[_POSITION] = str(self.position)
         url = self._steps_url

@@ -116,7 +116,7 @@ def test_a_model_without_time_is_fed_frame_by_frame() -> None:
     )
     codec = Codec(read_model(framed))
     sent = codec.encode(np.zeros((4, 5), np.float32))
-    assert (sent.media, sent.num_steps, len(sent.content)) == (RAW, 4, 80)
+    assert (sent.media, sent.num_steps, len(sent.content)) == (f"{RAW}; dtype=float32", 4, 80)
     assert codec.decode_raw(bytes(32)).shape == (4, 2)
     assert read_model(framed | {"states": []}).inputs[0].shape == (5,)
 

@@ -6,6 +6,8 @@ from typing import Any
 from carousel.models.row import Array
 from carousel.models.spec import ModelSpec
 from carousel.service.api.encoding.explain import Shape, kind_of
+from carousel.service.api.encoding.media import Declared, Media
+from carousel.service.api.encoding.npy import read_npy
 from carousel.service.api.encoding.tensor import Tensor
 from carousel.service.api.encoding.tensorfile import Entry
 from carousel.service.errors import (
@@ -98,15 +100,41 @@ class Inputs:
             where,
         )
 
-    def read_bytes(self, body: bytes) -> InputSequence:
-        """The inputs of a raw body: the one input of the model."""
+    def read_bytes(self, body: bytes, declared: Declared | None = None) -> InputSequence:
+        """The inputs of a raw body: the one input of the model. What is `declared` of it is held
+        against the model: 8-byte floats have the bytes of twice as many 4-byte ones.
+        """
+        name, tensor = self._only(Media.RAW)
+        if declared is not None:
+            tensor.check_kind(declared.dtype, declared.shape, "the body")
+        array = tensor.read_bytes(body, "the body")
+        if declared is not None and declared.shape not in (None, array.shape):
+            raise ShapeMismatch(
+                f"the body: {list(array.shape)} given, and the content type says "
+                f"{list(declared.shape or ())}"
+            )
+        return self._checked(name, tensor, array)
+
+    def read_npy(self, body: bytes) -> InputSequence:
+        """The inputs of a NumPy file: the one input of the model."""
+        name, tensor = self._only(Media.NPY)
+        array = read_npy(body)
+        data = tensor.read_tensor(array.tobytes(), array.dtype.name, array.shape, "the body")
+        return self._checked(name, tensor, data)
+
+    def check_dtype(self, dtype: str, where: str) -> None:
+        """Raises ShapeMismatch where raw bytes are said to be of another dtype."""
+        self._only(Media.RAW)[1].check_kind(dtype, None, where)
+
+    def _only(self, media: Media) -> tuple[str, Tensor]:
         if self._single is None:
             raise UnsupportedMediaType(
-                f"Content-Type: application/octet-stream given, for a model of {self._names()}",
+                f"Content-Type: {media.value} given, for a model of {self._names()}",
                 hint="several inputs go as application/x-safetensors or as JSON",
             )
-        name, tensor = self._single
-        array = tensor.read_bytes(body, "the body")
+        return self._single
+
+    def _checked(self, name: str, tensor: Tensor, array: Array) -> InputSequence:
         sequence = InputSequence({name: array}, len(array) if tensor.has_time else 1)
         return self._rules.check(sequence, "the body")
 

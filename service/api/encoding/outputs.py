@@ -6,6 +6,7 @@ from carousel.models.row import Array
 from carousel.models.spec import ModelSpec
 from carousel.service.api.encoding.arrays import array_json, arrays_json
 from carousel.service.api.encoding.media import Media, media_for
+from carousel.service.api.encoding.npy import write_npy
 from carousel.service.api.encoding.states import PREFIX
 from carousel.service.api.encoding.tensorfile import write_tensors
 from carousel.service.errors import NotAcceptable
@@ -26,9 +27,9 @@ class Outputs:
 
         Raises NotAcceptable where it would be raw bytes and hold more than one tensor.
         """
-        usual = Media.SAFETENSORS if with_state and given is Media.RAW else given
+        usual = Media.SAFETENSORS if with_state and given.is_single else given
         media = media_for(accept, usual)
-        if media is Media.RAW:
+        if media.is_single:
             self.require_single(with_state=with_state)
         return media
 
@@ -37,7 +38,7 @@ class Outputs:
         if with_state or self._single is None:
             tensors = [*self._names, *(["state"] if with_state else [])]
             raise NotAcceptable(
-                f"raw bytes hold one tensor; the answer has {', '.join(tensors)}",
+                f"raw bytes and NumPy files hold one tensor; the answer has {', '.join(tensors)}",
                 hint=f"send Accept: {Media.SAFETENSORS.value}",
             )
 
@@ -49,6 +50,11 @@ class Outputs:
         """The bytes of the one output, little-endian, row-major."""
         assert self._single is not None
         return outputs[self._single].tobytes()
+
+    def npy(self, outputs: Mapping[str, Array]) -> bytes:
+        """The one output as a NumPy file."""
+        assert self._single is not None
+        return write_npy(outputs[self._single])
 
     def tensors(self, outputs: Mapping[str, Array], state: Mapping[str, Array] | None) -> bytes:
         """Outputs by name and states as `state.<name>`, as safetensors."""

@@ -7,7 +7,7 @@ its format. It does take booleans, so they are asked for apart.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, starmap
 from typing import Any
 
@@ -86,14 +86,20 @@ class Tensor:
         self._check_values(array, where)
         return array
 
-    def read_tensor(self, data: bytes, dtype: str, sizes: list[int], where: str) -> Array:
+    def read_tensor(self, data: bytes, dtype: str, sizes: Sequence[int], where: str) -> Array:
         """The array of bytes that say their own dtype and shape."""
-        if dtype != self.shape.dtype:
+        self.check_kind(dtype, sizes, where)
+        return self.read_bytes(data, where)
+
+    def check_kind(self, dtype: str | None, sizes: Sequence[int] | None, where: str) -> None:
+        """Raises ShapeMismatch where bytes are said to be of another dtype or shape."""
+        if dtype is not None and dtype != self.shape.dtype:
             raise ShapeMismatch(f"{where}: {dtype} given; expected {self.shape}")
+        if sizes is None:
+            return
         start = 1 if self.has_time else 0
         if len(sizes) != len(self.shape.axes) or tuple(sizes[start:]) != self._fixed:
-            raise ShapeMismatch(f"{where}: the shape {sizes} given; expected {self.shape}")
-        return self.read_bytes(data, where)
+            raise ShapeMismatch(f"{where}: the shape {list(sizes)} given; expected {self.shape}")
 
     def _pack(self, value: Any) -> bytes:
         """The bytes of nested lists that are exactly right in shape and type; raises otherwise."""

@@ -44,6 +44,8 @@ class Attachment:
         self._stream = stream
         await self._registry.take_over((tenant, session_id), stream)
         resume = await services.sessions.resume(tenant, session_id)
+        if call.dtype is not None:
+            services.codecs.of(resume.loaded).inputs.check_dtype(call.dtype, "dtype")
         stream.reached = resume.info.position
         self._link.send(greeting(resume.info), is_text=True)
         self._catch_up(resume, call)

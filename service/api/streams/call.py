@@ -14,8 +14,8 @@ SUBPROTOCOL = "carousel.v1"
 _BEARER = "bearer."
 _OFFER = b"sec-websocket-protocol"
 
-_SESSION_FIELDS = frozenset({"position", "replies"})
-_MODEL_FIELDS = frozenset({"replies", "version", "ttl_s"})
+_SESSION_FIELDS = frozenset({"dtype", "position", "replies"})
+_MODEL_FIELDS = frozenset({"dtype", "replies", "version", "ttl_s"})
 
 Encoding = Literal["text", "binary"]
 
@@ -25,6 +25,7 @@ class Call:
     """A stream of a session that is there (`session_id`), or of a model, in a session of its own.
 
     `position`: the last one the client saw; what came after it is sent again, as `replies` says.
+    `dtype`: what the client's binary frames are made of, which is checked and no more.
     """
 
     session_id: str | None = None
@@ -33,6 +34,7 @@ class Call:
     ttl_s: float | None = None
     position: int | None = None
     replies: Encoding = "text"
+    dtype: str | None = None
 
     @property
     def route(self) -> str:
@@ -66,6 +68,7 @@ def read_call(path: str) -> Call:
         ttl_s=_read_ttl(fields),
         position=_read_whole(fields, "position"),
         replies=_read_replies(fields),
+        dtype=fields.get("dtype"),
     )
 
 

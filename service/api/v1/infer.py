@@ -129,9 +129,13 @@ def _rows(
 
 def _read(exchange: Exchange, loaded: LoadedModel, codec: Codec, given: Media) -> Work:
     with_state = exchange.flags(return_state=False)["return_state"]
-    if given is Media.RAW:
+    if given.is_single:
         require_given(loaded, (), "states")
-        return Work([codec.inputs.read_bytes(exchange.body)], [None], with_state)
+        if given is Media.RAW:
+            sequence = codec.inputs.read_bytes(exchange.body, exchange.declared)
+        else:
+            sequence = codec.inputs.read_npy(exchange.body)
+        return Work([sequence], [None], with_state)
     entries = parse_tensors(exchange.body)
     states = {name: entries.pop(name) for name in list(entries) if name.startswith(PREFIX)}
     row: bytes | None = None
@@ -177,6 +181,8 @@ def _write(loaded: LoadedModel, codec: Codec, results: Sequence[Result], media: 
     states = [loaded.layout.unpack(each.state) for each in results if each.state is not None]
     if media is Media.RAW:
         return answer(media, codec.outputs.raw(results[0].outputs))
+    if media is Media.NPY:
+        return answer(media, codec.outputs.npy(results[0].outputs))
     if media is Media.SAFETENSORS:
         state = states[0] if states else None
         return answer(media, codec.outputs.tensors(results[0].outputs, state))

@@ -45,7 +45,7 @@ async def write_state(
 ) -> Response:
     """And where it stands. The replies recorded before are forgotten."""
     media = body_media(request)
-    if media is Media.RAW:
+    if media.is_single:
         raise UnsupportedMediaType(
             f"Content-Type: {media.value} given; expected {Media.JSON.value} or "
             f"{Media.SAFETENSORS.value}"
@@ -86,9 +86,9 @@ def _read(body: bytes, codec: Codec, request: Request) -> WriteState:
 def _media_for(request: Request) -> Media:
     accept = request.headers.get("accept")
     media = media_for(None if accept is None else accept.encode("latin-1"), Media.JSON)
-    if media is Media.RAW:
+    if media.is_single:
         raise NotAcceptable(
-            "raw bytes hold one tensor, and a state has names",
+            "raw bytes and NumPy files hold one tensor, and a state has names",
             hint=f"send Accept: {Media.SAFETENSORS.value}",
         )
     return media

@@ -179,7 +179,9 @@ def _read_json(exchange: Exchange, codec: Codec) -> Step:
 
 def _read(exchange: Exchange, codec: Codec, given: Media) -> Step:
     if given is Media.RAW:
-        sequence = codec.inputs.read_bytes(exchange.body)
+        sequence = codec.inputs.read_bytes(exchange.body, exchange.declared)
+    elif given is Media.NPY:
+        sequence = codec.inputs.read_npy(exchange.body)
     else:
         sequence = codec.inputs.read_tensors(parse_tensors(exchange.body))
     step = Step(sequence.inputs, sequence.num_steps, exchange.deadline(), exchange.position())
@@ -211,8 +213,12 @@ def _write(codec: Codec, reply: StepReply, media: Media) -> Answer:
         body = b'{"outputs":%b,"position":%d%b}' % (codec.outputs.json(outputs), position, tail)
         sent = answer(media, body)
     else:
-        is_raw = media is Media.RAW
-        body = codec.outputs.raw(outputs) if is_raw else codec.outputs.tensors(outputs, state)
+        if media is Media.RAW:
+            body = codec.outputs.raw(outputs)
+        elif media is Media.NPY:
+            body = codec.outputs.npy(outputs)
+        else:
+            body = codec.outputs.tensors(outputs, state)
         sent = answer(media, body, (b"carousel-position", b"%d" % position))
     if reply.replayed:
         sent.headers.append(_REPLAYED)

@@ -14,6 +14,8 @@ from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.v2.binary_tensors import HEADER, read_length
 from carousel.service.errors import InvalidRequest, UnsupportedMediaType
 
+# Encodings that only `/v1` has.
+OTHER_MEDIA = (Media.SAFETENSORS, Media.NPY)
 # What would put a tensor elsewhere, or another thing in its place.
 _UNSUPPORTED = frozenset({"shared_memory_region", "classification"})
 
@@ -35,9 +37,9 @@ class InferRequest:
 
 def read_request(exchange: Exchange) -> InferRequest:
     """The request that a body is; raises Malformed, InvalidRequest, UnsupportedMediaType."""
-    if exchange.media is Media.SAFETENSORS:
+    if exchange.media in OTHER_MEDIA:
         raise UnsupportedMediaType(
-            f"Content-Type: {Media.SAFETENSORS.value} given; expected JSON, followed by tensors "
+            f"Content-Type: {exchange.media.value} given; expected JSON, followed by tensors "
             "where Inference-Header-Content-Length says so"
         )
     body, binary = exchange.body, None

@@ -5,11 +5,10 @@ each step of a sequence, and only the tensor behind it is new.
 from dataclasses import dataclass, replace
 
 from carousel.service.api.encoding.inputs import InputSequence
-from carousel.service.api.encoding.media import Media
 from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.v2.binary_tensors import HEADER
 from carousel.service.api.v2.oip_codec import ChosenOutputs, OipCodec
-from carousel.service.api.v2.request import InferRequest
+from carousel.service.api.v2.request import OTHER_MEDIA, InferRequest
 from carousel.service.api.v2.sequence_parameters import SequenceParameters
 from carousel.service.api.v2.sequence_step import SequenceStep, make_step
 from carousel.service.engine.loaded_model import LoadedModel
@@ -108,6 +107,6 @@ def _key(exchange: Exchange) -> _Key | None:
     given = exchange.headers.get(HEADER)
     if given is None or len(given) > _MAX_DIGITS or not given.isdigit():
         return None
-    if len(exchange.parts) != _NUM_PARTS or exchange.media is Media.SAFETENSORS:
+    if len(exchange.parts) != _NUM_PARTS or exchange.media in OTHER_MEDIA:
         return None
     return exchange.tenant, exchange.parts[3], exchange.body[: int(given)]

@@ -176,3 +176,15 @@ def test_streams_share_batches(live: Live) -> None:
     num_rows, num_batches = metric("rows") - before[0], metric("batches") - before[1]
     assert num_rows == 150
     assert num_batches < 150
+
+
+def test_frames_of_another_dtype_are_refused_at_the_start(live: Live) -> None:
+    """Where the client says what it will send: eight-byte floats would be read as two of four."""
+    session_id = open_session(live)
+    path = f"/v1/sessions/{session_id}/stream"
+    with stream(live, f"{path}?dtype=float64") as (_, said):
+        assert said["error"]["code"] == "shape_mismatch"
+    with stream(live, f"{path}?dtype=float32") as (ws, hello):
+        assert hello["position"] == 0
+        ws.send(inputs(1).tobytes())
+        receive_raw(ws)

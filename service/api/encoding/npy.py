@@ -1,0 +1,56 @@
+"""`application/x-npy`: one array as NumPy's own file format, which says its dtype and shape.
+
+The header is looked at before anything is made of it: it may claim any size, and name pickles.
+Format: numpy.lib.format's documentation, versions 1.0 and 2.0.
+"""
+
+import io
+import math
+import re
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from carousel.models.row import Array
+from carousel.service.errors import Malformed
+
+# All that a header of numbers may be; NumPy evaluates it as Python.
+_HEAD = re.compile(
+    rb"\x93NUMPY(?:\x01\x00..|\x02\x00....)\{'descr': '[<>|=]?[a-zA-Z][0-9]{0,3}', "
+    rb"'fortran_order': (?:True|False), 'shape': \([0-9, ]{0,200}\),? *\} *\n",
+    re.DOTALL,
+)
+_READERS: dict[tuple[int, int], Any] = {
+    (1, 0): npy.read_array_header_1_0,
+    (2, 0): npy.read_array_header_2_0,
+}
+
+
+def read_npy(body: bytes) -> Array:
+    """The array that a body holds, little-endian and row-major; raises Malformed."""
+    file = io.BytesIO(body)
+    try:
+        if _HEAD.match(body) is None:
+            raise ValueError
+        shape, by_columns, dtype = _READERS[npy.read_magic(file)](file)
+    except (ValueError, TypeError, SyntaxError):
+        raise Malformed("the body: no NumPy file (.npy, version 1.0 or 2.0) given") from None
+    if dtype.kind not in "biuf":
+        raise Malformed(f"the body: an array of {dtype} given; expected numbers or booleans")
+    start = file.tell()
+    size, expected = len(body) - start, math.prod(shape) * dtype.itemsize
+    if size != expected:
+        raise Malformed(
+            f"the body: {size} bytes of values given; expected {expected} for {dtype} {shape}"
+        )
+    flat = np.frombuffer(body, dtype, offset=start)
+    array: Array = flat.reshape(shape, order="F" if by_columns else "C")
+    return np.ascontiguousarray(array, dtype.newbyteorder("<")).reshape(shape)
+
+
+def write_npy(array: Array) -> bytes:
+    """An array as a body."""
+    file = io.BytesIO()
+    npy.write_array(file, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
+    return file.getvalue()
