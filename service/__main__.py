@@ -14,7 +14,7 @@ from carousel.service.app import App, create_app
 from carousel.service.errors import SettingError
 from carousel.service.load_settings import load_settings, unknown_variables
 from carousel.service.logs import configure_logs
-from carousel.service.settings import Settings
+from carousel.service.settings import Settings, describe_access, describe_settings
 
 log = logging.getLogger("carousel.service")
 
@@ -44,7 +44,9 @@ async def _serve(app: App) -> None:
             lambda: app.drain(settings.drain_delay_s, settings.drain_timeout_s), app.refresh
         )
         url = _url(settings, sock.getsockname()[1])
-        log.info("listening at %s; %r", url, settings)
+        log.info("listening at %s; %s", url, describe_access(settings))
+        for line in describe_settings(settings):
+            log.info("setting %s", line)
         starting = asyncio.create_task(_start(app, url))
         starting.add_done_callback(lambda task: _end_if_failed(task, server))
         await server.serve(sockets=[sock])
@@ -61,7 +63,7 @@ async def _start(app: App, url: str) -> None:
     if not loaded:
         log.warning("no model is served: %s holds none", app.settings.model_repository)
     _calm_collector()
-    log.info("ready; %r", app.catalog)
+    log.info("ready; models served: %s", ", ".join(each.name for each in loaded) or "none")
     if app.settings.print_curl:
         greeting = greet(url, loaded, with_key=bool(app.settings.api_key))
         sys.stdout.write(greeting)

@@ -92,7 +92,7 @@ class App:
                 self.sessions.attach(loaded.engine)
             gone = self.catalog.publish(change)
         for loaded in change.added:
-            log.info("serving %s/%d: %r", loaded.name, loaded.version, loaded)
+            log.info("serving %s", loaded.described())
         for loaded in gone:
             log.info("no longer serving %s/%d", loaded.name, loaded.version)
             self.sessions.detach(loaded.engine)

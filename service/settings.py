@@ -208,6 +208,25 @@ class Settings:
             return self.host == "localhost"
 
 
+def describe_settings(settings: Settings) -> Iterator[str]:
+    """What is set and not as usual, each as its flag says it; no secret."""
+    for each in options():
+        value = getattr(settings, each.name)
+        if value != each.default and not each.bounds.secret:
+            yield f"{each.flag.removeprefix('--')} = {value}"
+
+
+def describe_access(settings: Settings) -> str:
+    """Whom the service answers."""
+    if settings.api_key:
+        return "it answers whoever sends the API key"
+    if "*" in settings.host_names:
+        return "without an API key, it answers by any host name"
+    named = ("addresses", "names without a dot", "*.localhost", "*.local", "*.internal")
+    names = ", ".join((*named, "*.cluster.local", "*.test", *settings.host_names))
+    return f"without an API key, it answers by these host names: {names}"
+
+
 def options() -> Iterator[Option]:
     """The table: every setting, in the order of `--help`."""
     group = ""

@@ -69,11 +69,12 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
-    return _refuse(request, unexpected(error, where="the control plane"))
+    request_id = request.state.request_id
+    return _refuse(request, unexpected(error, where="the control plane", request_id=request_id))
 
 
 def _refuse(request: Request, error: CarouselError) -> Response:
-    return to_response(error_answer(request.scope["path"], error))
+    return to_response(error_answer(request.scope["path"], error, request.state.request_id))
 
 
 def _allowed(path: str) -> list[str]:

@@ -60,6 +60,12 @@ class LoadedModel:
         self.layout = RowLayout(artifact.manifest.spec.states)
         self.retired = False
 
+    def described(self) -> str:
+        """What it is, for a person who reads the log."""
+        kinds = {"step": "streams step by step", "last": "streams, one answer a request"}
+        kind = kinds.get(self.spec.streaming, "takes whole sequences")
+        return f"{self.name}/{self.version} by its {self.program} program on {self.device}; {kind}"
+
     def __repr__(self) -> str:
         return f"<LoadedModel {self.name}/{self.version} {self.program} on {self.device}>"
 

@@ -29,6 +29,7 @@ class Exchange:
     headers: Mapping[bytes, bytes]
     body: bytes
     default_deadline_s: float
+    request_id: str = ""
 
     @property
     def media(self) -> Media:

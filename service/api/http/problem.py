@@ -34,7 +34,9 @@ def problem_members(error: CarouselError, *, is_step: bool) -> dict[str, object]
     return members | error.fields
 
 
-def problem(error: CarouselError, *, is_step: bool = False) -> Answer:
+def problem(
+    error: CarouselError, *, is_step: bool = False, request_id: str | None = None
+) -> Answer:
     """The answer to a request that met `error`."""
     headers = [_HEADER]
     if error.retry_after_s is not None:
@@ -43,16 +45,19 @@ def problem(error: CarouselError, *, is_step: bool = False) -> Answer:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", str(error.fields["allow"]).encode("latin-1")))
-    return Answer(error.status, orjson.dumps(problem_members(error, is_step=is_step)), headers)
+    members = problem_members(error, is_step=is_step)
+    if request_id is not None:
+        members["request_id"] = request_id
+    return Answer(error.status, orjson.dumps(members), headers)
 
 
-def unexpected(error: BaseException, *, where: str) -> CarouselError:
-    """What the client is told of a defect of ours: a number that the log knows, no more."""
-    number = secrets.token_hex(8)
-    log.error("request %s at %s failed", number, where, exc_info=error)
+def unexpected(error: BaseException, *, where: str, request_id: str | None = None) -> CarouselError:
+    """What the client is told of a defect of ours: an id that the log knows, no more."""
+    request_id = request_id or secrets.token_hex(8)
+    log.error("request %s at %s failed", request_id, where, exc_info=error)
     hidden = CarouselError(
-        "the service failed on this request; its log says more under this number",
-        request_id=number,
+        "the service failed on this request; its log says more under this id",
+        request_id=request_id,
     )
     hidden.advanced = "unknown"
     return hidden

@@ -6,10 +6,11 @@ reached without a framework; the control plane is a FastAPI application.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from carousel.service.api.http.access_log import log_access, logs_access
 from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header
 from carousel.service.api.http.authenticator import OPEN_FOLDER, OPEN_PATHS, Authenticator
 from carousel.service.api.http.body import Bodies, Disconnected
@@ -18,13 +19,22 @@ from carousel.service.api.http.disconnect_watcher import DisconnectWatcher, Rece
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.problem import unexpected
+from carousel.service.api.http.request_id import id_headers, name_answer, request_id_of
 from carousel.service.api.http.traffic import CLIENT_GONE, Traffic
+from carousel.service.api.server.asgi import (
+    Scope,
+    Send,
+    SentAnswer,
+    as_get,
+    replay_body,
+    require_post,
+    send_answer,
+    template_of,
+)
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.v2.fault import error_answer
-from carousel.service.errors import CarouselError, MethodNotAllowed
+from carousel.service.errors import CarouselError
 
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Control = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handler = Callable[[Exchange], Awaitable[Answer]]
 # Told the answer once it is there; None where the client has gone.
@@ -90,6 +100,7 @@ class Gate:
         self._traffic = traffic
         self._deadline_s = deadline_s
         self._watcher = DisconnectWatcher()
+        self._logs = logs_access()
         # Preflights are answered by it, and what pages of these origins ask goes through it.
         self._cors = create_cors(self._handle, origins) if origins else None
 
@@ -104,18 +115,23 @@ class Gate:
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         parts = scope["path"].split("/")
         match = self._find(parts)
+        headers = dict(scope["headers"])
+        request_id = request_id_of(headers)
         if match is None:
-            await self._call_control(scope, receive, send)
+            await self._call_control(scope, receive, send, headers, request_id)
             return
         started = time.monotonic()
-        answer = await self._answer(match, parts, scope, receive)
-        if answer is None:
-            self._traffic.count(match.template, CLIENT_GONE, time.monotonic() - started)
-            return
-        if self._lifecycle.phase is Phase.REFUSING:
-            answer.headers.append(LAST_ANSWER)
-        await _send(answer, send)
-        self._traffic.count(match.template, answer.status, time.monotonic() - started)
+        answer = await self._answer(match, parts, scope, receive, headers, request_id)
+        status = CLIENT_GONE if answer is None else answer.status
+        if answer is not None:
+            name_answer(answer, request_id, headers)
+            if self._lifecycle.phase is Phase.REFUSING:
+                answer.headers.append(LAST_ANSWER)
+            await send_answer(answer, send)
+        elapsed_s = time.monotonic() - started
+        self._traffic.count(match.template, status, elapsed_s)
+        if self._logs:
+            log_access(scope["method"], scope["path"], status, elapsed_s, request_id, headers)
 
     def begin(
         self, path: str, headers: Sequence[Header], body: bytes, send: Reply
@@ -130,21 +146,27 @@ class Gate:
         if match is None or match.begin is None or self._lifecycle.phase is not Phase.READY:
             return None
         started = time.monotonic()
+        fields = dict(headers)
+        request_id = request_id_of(fields)
 
         def reply(answer: Answer | None) -> None:
             status = CLIENT_GONE if answer is None else answer.status
-            if answer is not None and self._lifecycle.phase is Phase.REFUSING:
-                answer.headers.append(LAST_ANSWER)
+            if answer is not None:
+                name_answer(answer, request_id, fields)
+                if self._lifecycle.phase is Phase.REFUSING:
+                    answer.headers.append(LAST_ANSWER)
             self._lifecycle.answered()
-            self._traffic.count(match.template, status, time.monotonic() - started)
+            elapsed_s = time.monotonic() - started
+            self._traffic.count(match.template, status, elapsed_s)
+            if self._logs:
+                log_access("POST", path, status, elapsed_s, request_id, fields)
             send(answer)
 
-        fields = dict(headers)
         if self._cors is not None and b"origin" in fields:
             return None
         try:
             tenant = self._authenticator.admit(fields)
-            exchange = Exchange(tenant, parts, b"", fields, body, self._deadline_s)
+            exchange = Exchange(tenant, parts, b"", fields, body, self._deadline_s, request_id)
             request = match.begin(exchange, reply)
         except CarouselError:
             return None
@@ -163,25 +185,31 @@ class Gate:
         return match
 
     async def _answer(
-        self, match: _Match, parts: list[str], scope: Scope, receive: Receive
+        self,
+        match: _Match,
+        parts: list[str],
+        scope: Scope,
+        receive: Receive,
+        headers: Mapping[bytes, bytes],
+        request_id: str,
     ) -> Answer | None:
         """The data plane's answer, None if the client is gone."""
-        headers = dict(scope["headers"])
+        query = scope["query_string"]
         body = b""
         task = None
         try:
             tenant = self._authenticator.admit(headers)
-            _require_post(scope["method"])
+            require_post(scope["method"])
             body = await self._bodies.read(headers, receive)
             if self._lifecycle.phase is not Phase.READY:
                 self._lifecycle.check()
             self._lifecycle.accept()
             task = self._watcher.begin(receive)
             return await match.handler(
-                Exchange(tenant, parts, scope["query_string"], headers, body, self._deadline_s)
+                Exchange(tenant, parts, query, headers, body, self._deadline_s, request_id)
             )
         except CarouselError as error:
-            return error_answer(scope["path"], error, is_step=True)
+            return error_answer(scope["path"], error, request_id, is_step=True)
         except Disconnected:
             return None
         except asyncio.CancelledError:
@@ -189,8 +217,8 @@ class Gate:
                 raise
             return None
         except Exception as error:
-            hidden = unexpected(error, where=match.template)
-            return error_answer(scope["path"], hidden, is_step=True)
+            hidden = unexpected(error, where=match.template, request_id=request_id)
+            return error_answer(scope["path"], hidden, request_id, is_step=True)
         finally:
             self._end(task, body)
 
@@ -200,84 +228,43 @@ class Gate:
             self._watcher.end(task)
             self._lifecycle.answered()
 
-    async def _call_control(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_control(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: Mapping[bytes, bytes],
+        request_id: str,
+    ) -> None:
         """The control plane: admitted, bounded and counted as the data plane is."""
         started = time.monotonic()
-        sent = _Sent(send, self._lifecycle)
-        body = b""
+        sent = SentAnswer(send, self._lifecycle, id_headers(request_id, headers))
+        body, path = b"", scope["path"]
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         try:
-            headers = dict(scope["headers"])
-            path = scope["path"]
             if path not in OPEN_PATHS and not path.startswith(OPEN_FOLDER):
-                scope.setdefault("state", {})["tenant"] = self._authenticator.admit(headers)
+                state["tenant"] = self._authenticator.admit(headers)
             if path not in _WATCHED_PATHS and not path.startswith(OPEN_FOLDER):
                 self._lifecycle.check()
             body = await self._bodies.read(headers, receive)
             self._lifecycle.accept()
             try:
-                await self._control(_as_get(scope), _replay(body, receive), sent)
+                await self._control(as_get(scope), replay_body(body, receive), sent)
             finally:
                 self._lifecycle.answered()
         except CarouselError as error:
-            await _send(error_answer(scope["path"], error), sent)
+            await send_answer(error_answer(path, error, request_id), sent)
         except Disconnected:
             pass
         except Exception as error:
             if not sent.status:
-                hidden = unexpected(error, where="the control plane")
-                await _send(error_answer(scope["path"], hidden), sent)
+                hidden = unexpected(error, where="the control plane", request_id=request_id)
+                await send_answer(error_answer(path, hidden, request_id), sent)
         finally:
             self._bodies.release(body)
             status = sent.status or CLIENT_GONE
-            self._traffic.count(_template(scope), status, time.monotonic() - started)
-
-
-class _Sent:
-    """Passes an answer on and remembers its status; 0 until there is one."""
-
-    def __init__(self, send: Send, lifecycle: Lifecycle) -> None:
-        self._send = send
-        self._lifecycle = lifecycle
-        self.status = 0
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            if self._lifecycle.phase is Phase.REFUSING:
-                message["headers"] = [*message["headers"], LAST_ANSWER]
-        await self._send(message)
-
-
-def _require_post(method: str) -> None:
-    if method != "POST":
-        raise MethodNotAllowed(f"{method} given; expected POST", allow="POST")
-
-
-def _as_get(scope: Scope) -> Scope:
-    """HEAD is answered as GET; the server leaves the body out."""
-    if scope["method"] == "HEAD":
-        scope = dict(scope, method="GET")
-    return scope
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the whole body first."""
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> MutableMapping[str, Any]:
-        return messages.pop() if messages else await receive()
-
-    return replay
-
-
-def _template(scope: Scope) -> str:
-    """The route as the schema names it: paths as clients wrote them would be labels without end."""
-    route = scope.get("route")
-    return getattr(route, "path", "unmatched")
-
-
-async def _send(answer: Answer, send: Send) -> None:
-    answer.headers.append((b"content-length", b"%d" % len(answer.body)))
-    start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-    await send(start)
-    await send({"type": "http.response.body", "body": answer.body})
+            elapsed_s = time.monotonic() - started
+            self._traffic.count(template_of(scope), status, elapsed_s)
+            if self._logs:
+                log_access(scope["method"], path, status, elapsed_s, request_id, headers)

@@ -2,6 +2,7 @@
 stream made and what the client missed sent again; and what becomes of the session afterwards.
 """
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -14,6 +15,8 @@ from carousel.service.api.streams.stream import Stream
 from carousel.service.errors import CarouselError, InvalidRequest, PositionConflict, ReplyNotKept
 from carousel.service.sessions.positions import replies_after
 from carousel.service.sessions.results import Resume
+
+log = logging.getLogger("carousel.access")
 
 
 class Attachment:
@@ -49,6 +52,7 @@ class Attachment:
         stream.reached = resume.info.position
         self._link.send(greeting(resume.info), is_text=True)
         self._catch_up(resume, call)
+        log.debug("a stream of session %s opened at %d", session_id, resume.info.position)
         return stream
 
     async def end(self, code: int | None) -> None:
@@ -56,6 +60,7 @@ class Attachment:
         stream = self._stream
         if stream is None:
             return
+        log.debug("a stream of session %s ended with code %s", stream.session_id, code)
         stream.lost()
         await stream.settled()
         key = (stream.tenant, stream.session_id)

@@ -82,7 +82,7 @@ class StepRoute:
             raise
 
         def done(outcome: StepReply | BaseException) -> None:
-            send(_answer(outcome, codec, media))
+            send(_answer(outcome, exchange, codec, media))
 
         return self._sessions.begin(session, step, done)
 
@@ -131,7 +131,7 @@ class _Fetched:
                 raise found
             self._request = self._route._begin(self._exchange, found, self._send)
         except Exception as error:
-            self._send(_answer(error, None, Media.JSON))
+            self._send(_answer(error, self._exchange))
         else:
             if self._request is None:
                 # It has to wait after all: for its turn, or to be judged.
@@ -144,7 +144,7 @@ class _Fetched:
             self._send(None)
             return
         error = task.exception()
-        self._send(task.result() if error is None else _answer(error, None, Media.JSON))
+        self._send(task.result() if error is None else _answer(error, self._exchange))
 
 
 def read_step(document: dict[str, Any], codec: Codec, deadline: float, *, bools: bool) -> Step:
@@ -191,7 +191,12 @@ def _read(exchange: Exchange, codec: Codec, given: Media) -> Step:
     return step
 
 
-def _answer(outcome: StepReply | BaseException, codec: Codec | None, media: Media) -> Answer | None:
+def _answer(
+    outcome: StepReply | BaseException,
+    exchange: Exchange,
+    codec: Codec | None = None,
+    media: Media = Media.JSON,
+) -> Answer | None:
     """What a step is answered; None where nobody is there to read it."""
     if isinstance(outcome, StepReply):
         assert codec is not None
@@ -202,8 +207,10 @@ def _answer(outcome: StepReply | BaseException, codec: Codec | None, media: Medi
             outcome = error
     if isinstance(outcome, Abandoned):
         return None
-    known = outcome if isinstance(outcome, CarouselError) else unexpected(outcome, where="a step")
-    return problem(known, is_step=True)
+    request_id = exchange.request_id
+    if not isinstance(outcome, CarouselError):
+        outcome = unexpected(outcome, where="a step", request_id=request_id)
+    return problem(outcome, is_step=True, request_id=request_id)
 
 
 def _write(codec: Codec, reply: StepReply, media: Media) -> Answer:

@@ -14,9 +14,13 @@ def is_oip(path: str) -> bool:
     return path.startswith(_PREFIX) or path == _PREFIX[:-1]
 
 
-def error_answer(path: str, error: CarouselError, *, is_step: bool = False) -> Answer:
+def error_answer(
+    path: str, error: CarouselError, request_id: str, *, is_step: bool = False
+) -> Answer:
     """The answer to a request that met `error`, in the form of the protocol it was sent by."""
-    return fault(error) if is_oip(path) else problem(error, is_step=is_step)
+    if is_oip(path):
+        return fault(error)
+    return problem(error, is_step=is_step, request_id=request_id)
 
 
 def fault(error: CarouselError) -> Answer:

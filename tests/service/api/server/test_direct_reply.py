@@ -64,7 +64,7 @@ def test_answers_are_those_of_the_usual_way() -> None:
             for way, extra in (("direct", ()), ("usual", (b"Expect: 100-continue",))):
                 await site.open(f"{name}-{way}")
                 line = await site.connect()
-                lines = (b"Content-Type: " + kind, *extra)
+                lines = (b"Content-Type: " + kind, b"X-Request-ID: the-same", *extra)
                 line.send(step(f"{name}-{way}", body, *lines))
                 if extra:
                     await line.reader.readuntil(b"100 Continue\r\n\r\n")
