@@ -1,12 +1,10 @@
 """/metrics: figures that others count, in Prometheus' text format.
 
-Whoever counts keeps plain numbers and gives `Metrics` a function that reads them; nothing here is
-touched by a request.
+Whoever counts keeps plain numbers and gives `Metrics` a function that reads them into families of
+prometheus_client; nothing here is touched by a request.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -19,31 +17,8 @@ from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A counter or gauge: a value for each combination of label values."""
-
-    name: str
-    meaning: str
-    kind: Literal["counter", "gauge"]
-    labels: tuple[str, ...] = ()
-    values: Mapping[tuple[str, ...], float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """Counts between upper bounds in seconds; `counts` has one more, for what is above all."""
-
-    name: str
-    meaning: str
-    label: str
-    bounds_s: Sequence[float]
-    counts: Mapping[str, Sequence[int]]
-    totals_s: Mapping[str, float]
-
-
-Read = Callable[[], Iterable[Figure | Histogram]]
+Read = Callable[[], Iterable[Metric]]
+Values = Mapping[tuple[str, ...], float]
 
 
 class Metrics:
@@ -69,26 +44,40 @@ class _Reader(Collector):
     def __init__(self, read: Read) -> None:
         self._read = read
 
-    def collect(self) -> Iterator[Metric]:
-        for each in self._read():
-            yield _histogram(each) if isinstance(each, Histogram) else _figure(each)
+    def collect(self) -> Iterable[Metric]:
+        return self._read()
 
 
-def _figure(figure: Figure) -> Metric:
-    kind = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
-    family = kind(figure.name, figure.meaning, labels=figure.labels)
-    for labels, value in figure.values.items():
-        family.add_metric(labels, value)
+def counter(name: str, meaning: str, labels: Sequence[str], values: Values) -> Metric:
+    """What only grows: a value for each combination of label values."""
+    return _filled(CounterMetricFamily(name, meaning, labels=labels), values)
+
+
+def gauge(name: str, meaning: str, labels: Sequence[str], values: Values) -> Metric:
+    """What goes up and down."""
+    return _filled(GaugeMetricFamily(name, meaning, labels=labels), values)
+
+
+def histogram(
+    name: str,
+    meaning: str,
+    label: str,
+    bounds_s: Sequence[float],
+    counts: Mapping[str, Sequence[int]],
+    totals_s: Mapping[str, float],
+) -> Metric:
+    """Counts between upper bounds in seconds; `counts` has one more, for what is above all."""
+    family = HistogramMetricFamily(name, meaning, labels=[label])
+    for value, between in counts.items():
+        below, buckets = 0, []
+        for bound, count in zip([*map(str, bounds_s), "+Inf"], between, strict=True):
+            below += count
+            buckets.append((bound, below))
+        family.add_metric([value], buckets=buckets, sum_value=totals_s[value])
     return family
 
 
-def _histogram(histogram: Histogram) -> Metric:
-    family = HistogramMetricFamily(histogram.name, histogram.meaning, labels=[histogram.label])
-    for label, counts in histogram.counts.items():
-        below, buckets = 0, []
-        bounds = [*(str(bound) for bound in histogram.bounds_s), "+Inf"]
-        for bound, count in zip(bounds, counts, strict=True):
-            below += count
-            buckets.append((bound, below))
-        family.add_metric([label], buckets=buckets, sum_value=histogram.totals_s[label])
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Values) -> Metric:
+    for labels, value in values.items():
+        family.add_metric(labels, value)
     return family

@@ -19,6 +19,7 @@ from carousel.service.engine.core import Core
 from carousel.service.engine.request import NO_SLOT, Request
 from carousel.service.engine.slots import Slots
 from carousel.service.errors import ModelUnavailable, QueueFull, StoreUnavailable
+from carousel.service.event_loop import call_loop
 
 log = logging.getLogger("carousel.engine")
 
@@ -215,11 +216,7 @@ class Engine:
 
     def _call_loop(self, callback: Callable[..., None], *args: object) -> None:
         assert self._loop is not None
-        try:
-            self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:
-            # The loop was closed under a server that is being killed: nobody is left to be told.
-            log.warning("answers of %s came after the event loop had ended", self.name)
+        call_loop(self._loop, callback, *args)
 
     def _resolve(self, requests: list[Request]) -> None:
         """On the loop: settle each request alone, so that one that fails or left harms no other."""

@@ -31,6 +31,7 @@ WHERE = {
         "service/api/",
         "service/sessions/",
         "service/engine/engine.py",
+        "service/event_loop.py",
         "service/__main__.py",
     ),
     "threading": ("service/engine/engine.py", "service/sessions/stores/"),

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+from prometheus_client.core import Metric
+
 from carousel.service.api.http.lifecycle import Lifecycle
 from carousel.service.api.http.traffic import BOUNDS_S, Traffic
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.loaded_model import LoadedModel
-from carousel.service.metrics import Figure, Histogram
+from carousel.service.metrics import counter, gauge, histogram
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.store_health import StoreHealth
 from carousel.service.sessions.stores.base import StoreStats
@@ -21,16 +23,15 @@ _MEANINGS = {
 }
 
 
-def traffic_figures(traffic: Traffic, lifecycle: Lifecycle) -> Iterator[Figure | Histogram]:
+def traffic_figures(traffic: Traffic, lifecycle: Lifecycle) -> Iterator[Metric]:
     """Requests by route and status, their durations, and how many are in progress."""
-    yield Figure(
+    yield counter(
         "carousel_http_requests",
         "Requests answered; status 499 where the client had gone",
-        "counter",
         ("route", "status"),
         {(route, str(status)): count for (route, status), count in traffic.answers.items()},
     )
-    yield Histogram(
+    yield histogram(
         "carousel_http_request_seconds",
         "Time from a request's headers to its answer",
         "route",
@@ -42,7 +43,7 @@ def traffic_figures(traffic: Traffic, lifecycle: Lifecycle) -> Iterator[Figure |
     yield _total("carousel_http_requests_in_progress", meaning, lifecycle.num_accepted)
 
 
-def engine_figures(catalog: Catalog) -> Iterator[Figure | Histogram]:
+def engine_figures(catalog: Catalog) -> Iterator[Metric]:
     """What each loaded version of each model ran."""
     stats = {_label(each): each.engine.core.stats for each in catalog.all()}
     engines = {_label(each): each.engine for each in catalog.all()}
@@ -54,22 +55,22 @@ def engine_figures(catalog: Catalog) -> Iterator[Figure | Histogram]:
         "failures": {label: each.failures for label, each in stats.items()},
     }
     for name, values in counted.items():
-        yield Figure(f"carousel_model_{name}", _MEANINGS[name], "counter", _LABELS, values)
+        yield counter(f"carousel_model_{name}", _MEANINGS[name], _LABELS, values)
     pending = {label: float(each.num_pending) for label, each in engines.items()}
     meaning = "Requests that wait or run"
-    yield Figure("carousel_model_requests_pending", meaning, "gauge", _LABELS, pending)
+    yield gauge("carousel_model_requests_pending", meaning, _LABELS, pending)
     failed = {label: float(each.failed) for label, each in engines.items()}
-    yield Figure("carousel_model_failed", "1 once its device is lost", "gauge", _LABELS, failed)
+    yield gauge("carousel_model_failed", "1 once its device is lost", _LABELS, failed)
     yield _total("carousel_artifacts_refused", "Artifacts not served", len(catalog.refused))
 
 
-def session_figures(sessions: Sessions) -> Iterator[Figure | Histogram]:
+def session_figures(sessions: Sessions) -> Iterator[Metric]:
     """Sessions in memory."""
     meaning = "Sessions that are in memory"
     yield _total("carousel_sessions_resident", meaning, sessions.num_in_memory)
 
 
-def store_figures(stats: StoreStats, health: StoreHealth) -> Iterator[Figure | Histogram]:
+def store_figures(stats: StoreStats, health: StoreHealth) -> Iterator[Metric]:
     """What the session store wrote, and whether it is there."""
     counted = (
         ("commits", "Commits, each of one or many rows", stats.commits),
@@ -78,7 +79,7 @@ def store_figures(stats: StoreStats, health: StoreHealth) -> Iterator[Figure | H
         ("failures", "Commits that failed", stats.failures),
     )
     for name, meaning, value in counted:
-        yield Figure(f"carousel_store_{name}", meaning, "counter", values={(): value})
+        yield counter(f"carousel_store_{name}", meaning, (), {(): value})
     meaning = "Time of the slowest commit since the start"
     yield _total("carousel_store_slowest_commit_seconds", meaning, stats.slowest_s)
     yield _total("carousel_store_up", "0 while the store is away", float(health.is_up))
@@ -88,5 +89,5 @@ def _label(loaded: LoadedModel) -> tuple[str, ...]:
     return loaded.name, str(loaded.version)
 
 
-def _total(name: str, meaning: str, value: float) -> Figure:
-    return Figure(name, meaning, "gauge", values={(): value})
+def _total(name: str, meaning: str, value: float) -> Metric:
+    return gauge(name, meaning, (), {(): value})

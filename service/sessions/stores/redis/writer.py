@@ -98,9 +98,6 @@ class RedisWriter:
             self._stats.failures += 1
         try:
             job.done(known if failed is None else failed)
-        except RuntimeError:
-            # The event loop was closed under a server that is being killed: nobody is left to tell.
-            log.warning("an answer of the store came after the event loop had ended")
         except Exception:
             log.exception("an answer of the store could not be taken")
 

@@ -129,9 +129,6 @@ def settle(job: WriteJob, result: object) -> None:
     """Tell whoever asked, and let nothing that happens there reach the thread."""
     try:
         job.settle(result)
-    except RuntimeError:
-        # The event loop was closed under a server that is being killed: nobody is left to be told.
-        log.warning("an answer of the store came after the event loop had ended")
     except Exception:
         log.exception("an answer of the store could not be taken")
 
