@@ -13,10 +13,11 @@ from benchmarks.cases import Case, all_cases, quick_cases
 from benchmarks.figures import make_figures, measure_start
 from benchmarks.framing import LoadError
 from benchmarks.measure import Bench, dump_results
-from benchmarks.process import Server, ServerError
+from benchmarks.process import Server
 from benchmarks.progress import run_export, say
 from benchmarks.report import render
 from benchmarks.targets import Carousel, Echo, Naive, Target, make_servers, serve_arguments
+from tests.harness.process import ProcessError
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def main() -> int:
         finally:
             for server in servers:
                 server.stop()
-    except (ServerError, LoadError, subprocess.SubprocessError) as error:
+    except (ProcessError, LoadError, subprocess.SubprocessError) as error:
         say(f"bench: {error}")
         return 1
     report = render(measured, figures, options.runs, options.seconds)

@@ -36,4 +36,4 @@ class Plan:
 
     def sqlite(self, name: str) -> str:
         """The address of a file of that name, which nobody has used yet."""
-        return f"sqlite:{self.scratch / name}.sqlite"
+        return f"sqlite:{self.scratch.resolve() / name}.sqlite"

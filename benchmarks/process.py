@@ -3,21 +3,16 @@
 import contextlib
 import http.client
 import os
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.harness.process import Process, ProcessError, free_port
+
 SERVER_CORE = 0
 LOAD_CORE = 1
-_STOP_S = 15.0
 _POLL_S = 0.005
-
-
-class ServerError(Exception):
-    """A server that did not start; the message holds the end of its log."""
 
 
 def can_pin() -> bool:
@@ -48,7 +43,7 @@ class Server:
         self.log = log
         self._ready = ready
         self._arguments = [sys.executable, "-m", *arguments, "--port", str(self.port)]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def __repr__(self) -> str:
         return f"<Server {self.name} port={self.port}>"
@@ -61,51 +56,36 @@ class Server:
 
     def start(self, deadline_s: float = 60.0) -> float:
         """Start it on the server's core; returns the seconds until it was ready."""
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("CAROUSEL_")
-        } | {"OMP_NUM_THREADS": "1"}
         self.log.parent.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
-        with self.log.open("wb") as log, pinned(SERVER_CORE):
-            self._process = subprocess.Popen(
-                self._arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment
-            )
+        with pinned(SERVER_CORE):
+            process = Process(self._arguments, {"OMP_NUM_THREADS": "1"}, log=self.log)
+        self._process = process
         while not self._is_ready():
-            if self._process.poll() is not None:
-                raise ServerError(
-                    f"{self.name} ended with {self._process.returncode}{self._tail()}"
-                )
-            if time.perf_counter() - began > deadline_s:
-                self.stop()
-                raise ServerError(f"{self.name} was not ready in {deadline_s:.0f} s{self._tail()}")
+            if process.code is not None or time.perf_counter() - began > deadline_s:
+                self.kill()
+                raise ProcessError(f"{self.name} was not ready; {process!r}:\n{process.tail()}")
             time.sleep(_POLL_S)
         return time.perf_counter() - began
 
     def stop(self) -> None:
         """End it: SIGTERM, and SIGKILL if that is not enough."""
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(_STOP_S)
+        if process is not None:
+            process.stop()
 
     def kill(self) -> None:
         """End it by SIGKILL; it has been started."""
         process, self._process = self._process, None
         assert process is not None
         process.kill()
-        process.wait(_STOP_S)
 
     def resident_mb(self) -> float:
         """Resident memory in MB (10**6 bytes)."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024 / 1e6
-        raise ServerError(f"{self.name}: /proc has no VmRSS")
+        raise ProcessError(f"{self.name}: /proc has no VmRSS")
 
     def cpu_s(self) -> float:
         """Time on a core so far, all threads together: what other programs take is not in it."""
@@ -125,20 +105,8 @@ class Server:
         finally:
             connection.close()
 
-    def _tail(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-20:]
-        return ":\n  " + "\n  ".join(lines) if lines else ""
-
 
 def cpu_s(pid: int) -> float:
     """A process's time on a core so far, all threads together."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -8,9 +8,9 @@ from benchmarks.figures import Figure
 from benchmarks.findings import Absent, Findings, Line, ratio
 from benchmarks.measure import Bench, Result
 from benchmarks.plan import Plan
-from benchmarks.process import cpu_s
-from benchmarks.redis_server import RedisServer, running_redis, why_no_redis
+from benchmarks.process import LOAD_CORE, cpu_s, pinned
 from benchmarks.targets import Carousel
+from tests.harness.redis_server import RedisMissing, RedisServer
 
 SLOWEST = "carousel_store_slowest_commit_seconds"
 FEW = 128
@@ -25,8 +25,12 @@ def measure_stores(plan: Plan) -> Findings:
     lines: list[Line] = []
     notes: list[str] = []
     with ExitStack() as stack:
-        why = why_no_redis()
-        redis = None if why else stack.enter_context(running_redis(plan.scratch / "redis"))
+        redis, why = None, ""
+        try:
+            with pinned(LOAD_CORE):
+                redis = stack.enter_context(RedisServer(plan.scratch / "redis"))
+        except RedisMissing as missing:
+            why = str(missing)
         for size in (SMALL, MEDIUM):
             before_s = cpu_s(redis.pid) if redis else 0.0
             with ExitStack() as servers:
@@ -51,7 +55,7 @@ def _start(
         "sqlite, disk": plan.running("disk", disk, "--durability", "disk"),
     }
     if redis:
-        servers["redis"] = plan.running("redis", redis.address)
+        servers["redis"] = plan.running("redis", redis.url)
     return {name: Carousel(stack.enter_context(server)) for name, server in servers.items()}
 
 

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from benchmarks.findings import Findings
 from benchmarks.framing import LoadError
 from benchmarks.plan import Plan
-from benchmarks.process import ServerError
 from benchmarks.progress import run_export, say
+from tests.harness.process import ProcessError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Suite:
                 )
                 parts = [part for part in self.parts if part in (options.only or self.parts)]
                 report = self.render([self.parts[part](plan) for part in parts], plan)
-        except (ServerError, LoadError, subprocess.SubprocessError) as error:
+        except (ProcessError, LoadError, subprocess.SubprocessError) as error:
             say(f"bench: {error}")
             return 1
         (results / f"{self.name}.md").write_text(report)

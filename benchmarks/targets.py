@@ -195,7 +195,7 @@ def read_position(encoding: str, head: bytes, body: bytes) -> int:
 def serve_arguments(repository: Path, store: str = "memory") -> tuple[str, ...]:
     """How the service is started for all measurements."""
     service = ("carousel.service", "--host", "127.0.0.1", "--store", store, "--program", "onnx")
-    return (*service, "--model-repository", str(repository))
+    return (*service, "--model-repository", str(repository.resolve()))
 
 
 def make_servers(repository: Path, logs: Path) -> tuple[Server, Server, Server]:

@@ -17,7 +17,8 @@ from carousel_client.errors import (
 )
 from tests.client.client_rig import F, Run, X, close, run_eager
 from tests.harness.client import MODEL, numbers
-from tests.harness.live import PATIENCE_S, Live
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S
 
 if TYPE_CHECKING:
     from tests.harness.served import Served

@@ -25,7 +25,8 @@ from carousel_client.errors import (
 )
 from tests.client.client_rig import F, X
 from tests.harness.client import MODEL
-from tests.harness.live import PATIENCE_S, Live
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from carousel_client.errors import (
 from tests.client.client_rig import X
 from tests.harness.client import MODEL
 from tests.harness.gateway import Gateway, Said
-from tests.harness.live import PATIENCE_S, Live
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from carousel_client import Client
 from tests.client.client_rig import F, Phoenix, close, run_eager
 from tests.harness.client import MODEL, numbers
-from tests.harness.live import PATIENCE_S
+from tests.harness.process import PATIENCE_S
 
 if TYPE_CHECKING:
     from tests.harness.served import Served

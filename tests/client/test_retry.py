@@ -28,7 +28,7 @@ from carousel_client.errors import (
 )
 from carousel_client.problem import read_problem
 from carousel_client.retry import Retry
-from tests.harness.live import PATIENCE_S
+from tests.harness.process import PATIENCE_S
 
 PASSING = (ConnectionLost, Draining, StoreUnavailable, SessionLimit, RateLimited, DeadlineExceeded)
 

@@ -14,7 +14,8 @@ from carousel_client import AsyncClient, Client
 from carousel_client.errors import InvalidRequest
 from tests.client.client_rig import close
 from tests.harness.client import numbers
-from tests.harness.live import PATIENCE_S, Live
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S
 
 NAME = "pair"
 BOTH = {"x": numbers(12, 3, seed=21), "gate": numbers(12, 2, seed=22)}

@@ -11,7 +11,8 @@ from carousel_client import Client
 from carousel_client.errors import ConnectionLost, InvalidRequest, TakenOver
 from tests.client.client_rig import F, Run, X, close, run_eager
 from tests.harness.client import MODEL
-from tests.harness.live import PATIENCE_S, Live
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S
 
 if TYPE_CHECKING:
     from tests.harness.served import Served

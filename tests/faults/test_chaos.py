@@ -15,9 +15,9 @@ import uvloop
 
 from tests.harness.chaos.command import attack, prepare
 from tests.harness.chaos.progress import Progress, Tally, load_progress
-from tests.harness.chaos.redis import RedisMissing, find_redis
 from tests.harness.chaos.run import Goal
 from tests.harness.chaos.truth import Told, Truth, Violation
+from tests.harness.redis_server import require_redis
 from tests.harness.witness import export_witness
 
 _STOP_AFTER_S = 2.0
@@ -73,10 +73,7 @@ def test_kills_lose_and_double_nothing_on_sqlite(folder: Path) -> None:
 
 def test_kills_lose_and_double_nothing_on_redis(folder: Path) -> None:
     """The same where the sessions are in Redis, which lives on."""
-    try:
-        find_redis()
-    except RedisMissing as missing:
-        pytest.skip(str(missing))
+    require_redis()
     tally = run(Goal(kills=6, steps=10_000), "redis", folder)
     assert tally.kills == 6
     assert tally.violations == 0

@@ -3,9 +3,7 @@
 import base64
 import json
 import re
-import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ from typing import Any
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
-from tests.harness.live import PATIENCE_S
+from tests.harness.process import PATIENCE_S, Process
 
 PROGRAM = "chromium"
 FLAGS = (
@@ -133,30 +131,15 @@ class Page:
 def started() -> Iterator[str]:
     """The address of the debugging port of a browser that was started for this."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        process = subprocess.Popen(
-            [PROGRAM, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={"HOME": folder, "PATH": "/usr/bin:/bin"},
-            text=True,
-        )
-        assert process.stderr is not None
-        try:
-            line = next(each for each in process.stderr if "DevTools listening on" in each)
+        command = [PROGRAM, *FLAGS, f"--user-data-dir={folder}", "about:blank"]
+        with Process(command, {"HOME": folder, "PATH": "/usr/bin:/bin"}) as process:
+            line = process.wait_for("DevTools listening on")
             address = re.search(r"ws://([^/]+)/\S+", line)
             assert address is not None
-            # Nobody reads on: a full pipe would hold the browser up.
-            reader = threading.Thread(target=process.stderr.read, daemon=True)
-            reader.start()
             yield f"http://{address[1]}"
             with connect(address[0], compression=None) as socket:
                 socket.send('{"id": 1, "method": "Browser.close"}')
-            process.wait(PATIENCE_S)
-            reader.join(PATIENCE_S)
-        finally:
-            process.kill()
-            process.wait(PATIENCE_S)
-            process.stderr.close()
+            process.wait()
 
 
 @contextmanager

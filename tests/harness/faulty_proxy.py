@@ -11,7 +11,7 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tests.harness.live import PATIENCE_S
+from tests.harness.process import PATIENCE_S
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Self
 
 import httpx
 
-from tests.harness.live import PATIENCE_S
+from tests.harness.process import PATIENCE_S
 
 _ITS_OWN = frozenset({"host", "connection", "content-length", "transfer-encoding", "date"})
 

@@ -2,13 +2,12 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 from tests.harness.live import Live
+from tests.harness.process import ROOT, run_program
 
-ROOT = Path(__file__).parents[2]
 # By their paths from the root; docs/field.md is written by a command and has its own tests.
 PAGES = {
     str(file.relative_to(ROOT)): file.read_text()
@@ -35,14 +34,7 @@ def run_script(script: str, folder: Path, live: Live | None = None) -> str:
     if live is not None:
         assert _PRINTED in script
         script = script.replace(_PRINTED, live.url.removeprefix("http://"))
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "client")))},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    path = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "client")))}
+    ended = run_program([sys.executable, "-c", script], path, cwd=folder, patience_s=100)
+    assert ended.code == 0, ended.err
+    return ended.out

@@ -1,64 +1,57 @@
-"""A real Redis server on a free port, for tests of what is kept there."""
+"""A real Redis server on a free port, for as long as what is kept there is needed."""
 
-import os
-import random
 import shutil
 import signal
-import socket
-import subprocess
-import threading
 from pathlib import Path
-from queue import Empty, Queue
 from types import TracebackType
 from typing import Self
 
 import pytest
 from redis import Redis
 
-PATIENCE_S = 30.0
-# Below those that Linux gives to whoever asks for none.
-_PORTS = (20_000, 32_000)
-_PROGRAM = "redis-server"
+from tests.harness.process import Process, ProcessError, free_port
+
 _READY = "Ready to accept connections"
+
+
+class RedisMissing(Exception):
+    """There is no redis-server on this machine; the message says how to get one."""
+
+
+def find_redis() -> str:
+    """The path of redis-server; raises RedisMissing."""
+    found = shutil.which("redis-server") or shutil.which("redis-server", path="/usr/bin")
+    if found is None:
+        raise RedisMissing(
+            "redis-server is not installed (on Debian: apt-get install redis-server)"
+        )
+    return found
 
 
 def require_redis() -> None:
     """Skip the test where there is no Redis."""
-    if shutil.which(_PROGRAM) is None:
-        pytest.skip(f"{_PROGRAM} is not installed")
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on.
-
-    Not one that the system gives away: between a kill and a start it would be given to others.
-    """
-    while True:
-        port = random.randrange(*_PORTS)
-        with socket.socket() as one:
-            try:
-                one.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
+    try:
+        find_redis()
+    except RedisMissing as missing:
+        pytest.skip(str(missing))
 
 
 class RedisServer:
-    """A server whose data is in `folder`; ended by its process id, whatever the test did.
+    """A server whose data is in `folder`; ended by its process id, whatever happens meanwhile.
 
     `arguments` are settings as on its command line, and win over those it has here: an append-only
-    file, no snapshots, this machine only.
+    file, no snapshots, this machine only. `mark`: as of a `Process`.
     """
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, mark: Path | None = None) -> None:
         self.port = free_port()
+        self._folder = folder.resolve()
         self._arguments = [
-            *(_PROGRAM, "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"),
-            *("--save", "", "--daemonize", "no", "--logfile", "", *arguments),
+            *("--bind", "127.0.0.1", "--dir", str(self._folder), "--appendonly", "yes"),
+            *("--save", "", *arguments),
         ]
-        self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
-        self._lines: Queue[str | None] = Queue()
+        self._mark = mark
+        self._process: Process | None = None
 
     def __repr__(self) -> str:
         return f"<RedisServer {self.url}>"
@@ -68,10 +61,17 @@ class RedisServer:
         """Its address, without a password."""
         return f"redis://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """The id of its process; it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
         try:
             self.start()
-        except AssertionError:
+        except ProcessError:
             # Somebody may have taken the port, or the one that a cluster takes beside it.
             self.port = free_port()
             self.start()
@@ -87,33 +87,27 @@ class RedisServer:
             self.kill()
 
     def start(self) -> None:
-        """Start it, also again after `kill`, on the same port and data; ready when this returns."""
+        """Start it, also again after its end, on the same port and data; ready when this returns.
+
+        Raises ProcessError, RedisMissing.
+        """
         assert self._process is None
-        self._process = subprocess.Popen(
-            [*self._arguments, "--port", str(self.port)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._lines = Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        command = [find_redis(), *self._arguments, "--port", str(self.port)]
+        process = Process(command, mark=self._mark)
         try:
-            self._wait_until_ready()
-        except AssertionError:
-            self.kill()
+            process.wait_for_printed(_READY)
+        except BaseException:
+            process.kill()
             raise
+        self._process = process
 
     def kill(self) -> None:
         """End it without notice (SIGKILL)."""
-        process, self._process = self._process, None
-        assert process is not None
-        assert process.stdout is not None
-        process.kill()
-        process.wait(PATIENCE_S)
-        assert self._reader is not None
-        self._reader.join(PATIENCE_S)
-        process.stdout.close()
+        self._take().kill()
+
+    def stop(self) -> None:
+        """End it once it has written and synced what its append-only file lacks (SIGTERM)."""
+        self._take().stop()
 
     def pause(self) -> None:
         """Let it answer nothing, connections staying as they are."""
@@ -127,23 +121,11 @@ class RedisServer:
         """A client of the test's own, to look and meddle behind the store's back."""
         return Redis(host="127.0.0.1", port=self.port)
 
-    def _wait_until_ready(self) -> None:
-        said: list[str] = []
-        while not said or _READY not in said[-1]:
-            try:
-                line = self._lines.get(timeout=PATIENCE_S)
-            except Empty:
-                line = None
-            assert line is not None, f"Redis did not start: {said}"
-            said.append(line)
-
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        os.kill(self._process.pid, number)
+        self._process.signal(number)
 
-    def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line)
-        self._lines.put(None)
+    def _take(self) -> Process:
+        process, self._process = self._process, None
+        assert process is not None
+        return process

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ from carousel.service import errors
 from carousel.service.admin.flags import make_parser
 from carousel.service.errors import CarouselError
 from tests.harness.live import Live
-from tests.harness.readme import PAGES, ROOT
+from tests.harness.process import ROOT, run_program
+from tests.harness.readme import PAGES
 
 LINKING = sorted(
     str(file.relative_to(ROOT))
@@ -83,11 +83,9 @@ def _flags(text: str) -> list[str]:
 
 
 def _help(module: str, *words: str) -> str:
-    command = [sys.executable, "-m", module, *words, "--help"]
-    done = subprocess.run(
-        command, cwd=ROOT, check=True, timeout=100, capture_output=True, text=True
-    )
-    return done.stdout
+    ended = run_program([sys.executable, "-m", module, *words, "--help"], patience_s=100)
+    assert ended.code == 0, ended.err
+    return ended.out
 
 
 def _verbs() -> dict[str, argparse.ArgumentParser]:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,9 @@ import httpx
 import pytest
 
 from tests.harness.client import refused
-from tests.harness.live import Live, clean_env
-from tests.harness.readme import ROOT, block_with
+from tests.harness.live import Live
+from tests.harness.process import ROOT, run_program
+from tests.harness.readme import block_with
 
 STEP = {"inputs": [[1.0, 2.0, 3.0]]}
 # What a block calls a program, and the module that it is.
@@ -50,24 +50,16 @@ class Desk:
 
     def run(self, script: str, *, succeeds: bool = True) -> str:
         """Run a block as printed, but for the service's process and address."""
-        script = script.replace("PID", str(self.live.process.pid))
-        done = subprocess.run(
-            ["bash", "-ec", script],
-            cwd=self.folder,
-            env=clean_env(
-                {
-                    "PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}",
-                    "PYTHONPATH": str(ROOT),
-                    "CAROUSEL_URL": self.live.url,
-                }
-            ),
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        assert (done.returncode == 0) is succeeds, done.stderr
-        return done.stdout
+        script = script.replace("PID", str(self.live.pid))
+        known = {
+            "PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "CAROUSEL_URL": self.live.url,
+        }
+        shell = ["bash", "-ec", script]
+        ended = run_program(shell, known, cwd=self.folder, patience_s=100)
+        assert (ended.code == 0) is succeeds, ended.err
+        return ended.out
 
     def refresh(self, text: str) -> None:
         """SIGHUP, until the log says `text`."""

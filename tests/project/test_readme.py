@@ -18,7 +18,8 @@ import carousel
 from carousel.models.repository import Repository
 from carousel.service.settings import options
 from tests.harness.live import Live
-from tests.harness.readme import PAGES, README, ROOT, block_with, blocks, run_script
+from tests.harness.process import ROOT
+from tests.harness.readme import PAGES, README, block_with, blocks, run_script
 
 PRINTED_URL = "http://127.0.0.1:8000"
 LETTERS = "ehlo"

@@ -14,7 +14,8 @@ from carousel import export_model
 from carousel.models.zoo.catalog import REFERENCES
 from carousel.models.zoo.hello import LETTERS, SAID
 from tests.harness.client import MODEL
-from tests.harness.live import ROOT, Live, run_to_end
+from tests.harness.live import Live, run_to_end
+from tests.harness.process import run_program
 from tests.harness.served import Served
 from tests.models.zoo.zoo import built
 
@@ -99,12 +100,6 @@ def test_a_taken_port_is_told_in_one_line(trained: Path, from_flag: bool) -> Non
 
 def test_make_serve_passes_the_port_on(tmp_path: Path) -> None:
     """`make serve PORT=8123` listens there."""
-    done = subprocess.run(
-        ["make", "--dry-run", "serve", "PORT=8123", f"VENV={tmp_path}"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "carousel-serve --host 127.0.0.1 --port 8123" in done.stdout
+    ended = run_program(["make", "--dry-run", "serve", "PORT=8123", f"VENV={tmp_path}"])
+    assert ended.code == 0, ended.err
+    assert "carousel-serve --host 127.0.0.1 --port 8123" in ended.out

@@ -11,7 +11,8 @@ import pytest
 from carousel.service.errors import SettingError
 from carousel.service.load_settings import load_settings, unknown_variables
 from carousel.service.settings import Settings, options
-from tests.harness.live import clean_env, run_to_end
+from tests.harness.live import run_to_end
+from tests.harness.process import clean_env
 
 KEY = "0123456789abcdef"
 

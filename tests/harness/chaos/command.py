@@ -21,10 +21,10 @@ from pathlib import Path
 import uvloop
 
 from tests.harness.chaos.progress import Progress, ProgressError, load_progress
-from tests.harness.chaos.redis import RedisMissing, RedisServer
 from tests.harness.chaos.run import Goal, Run
 from tests.harness.chaos.truth import Violation
 from tests.harness.chaos.victim import Victim
+from tests.harness.redis_server import RedisMissing, RedisServer
 from tests.harness.witness import export_witness
 
 _STOPPED = 3
@@ -60,7 +60,11 @@ def serving_store(store: str, folder: Path) -> Iterator[str]:
     """
     with ExitStack() as stack:
         if store == "redis":
-            yield stack.enter_context(RedisServer(folder / "redis")).url
+            data = folder / "redis"
+            redis = stack.enter_context(RedisServer(data, mark=data / "redis.pid"))
+            # Its data is there for the next run.
+            stack.callback(redis.stop)
+            yield redis.url
         elif store == "sqlite":
             yield f"sqlite:{(folder / 'sessions.sqlite').resolve()}"
         else:

@@ -2,19 +2,16 @@
 
 import asyncio
 import random
-import re
-import sys
 from pathlib import Path
 
-from tests.harness.chaos.child import Child
 from tests.harness.chaos.truth import Violation
+from tests.harness.live import serve_command, wait_ready
+from tests.harness.process import Process, ProcessError
 
 # Longer than any pause between two runs of the harness.
 _TTL_S = 30 * 24 * 3600
 _EARLY_S = 0.8
 _START_S = 60.0
-_POLL_S = 0.01
-_LOG_CHARACTERS = 6000
 
 
 class Victim:
@@ -29,7 +26,7 @@ class Victim:
         self._folder = folder.resolve()
         self._store = store
         self._rng = random.Random(seed)
-        self._child: Child | None = None
+        self._process: Process | None = None
         self._up = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -46,53 +43,44 @@ class Victim:
 
     async def start(self) -> None:
         """Start it and wait until it is ready; raises Violation if it does not get there."""
-        self._child = child = self._launch()
+        self._process = process = self._launch()
         try:
-            async with asyncio.timeout(_START_S):
-                while 'msg="ready;' not in (log := child.log()):
-                    _require_running(child)
-                    await asyncio.sleep(_POLL_S)
-        except TimeoutError:
-            raise Violation(f"the service was not ready in time:\n{child.log()}") from None
-        found = re.search(r"listening at http://127\.0\.0\.1:(\d+)", log)
-        assert found is not None, log
-        self.port = int(found[1])
+            url = await asyncio.to_thread(wait_ready, process, _START_S)
+        except ProcessError as error:
+            raise Violation(f"the service was not ready: {error}") from None
+        self.port = int(url.rpartition(":")[2])
         self.num_started += 1
         self._up.set()
 
     def kill(self) -> None:
         """kill -9."""
-        assert self._child is not None
+        assert self._process is not None
         # Before the signal: whoever loses its connection from now on knows why.
         self._up.clear()
-        self._child.kill()
+        self._process.kill()
 
     async def kill_early(self) -> None:
         """Start it and kill it again somewhere on its way to ready."""
-        self._child = child = self._launch()
+        self._process = process = self._launch()
         await asyncio.sleep(self._rng.uniform(0, _EARLY_S))
-        _require_running(child)
-        child.kill()
+        if process.code is not None:
+            raise Violation(f"the service ended by itself, {process!r}:\n{process.tail()}")
+        process.kill()
 
     def stop(self) -> None:
         """End it as an operator would, if it runs."""
         self._up.clear()
-        if self._child is not None and self._child.code is None:
-            self._child.stop()
+        if self._process is not None:
+            self._process.stop()
 
     def log_tail(self) -> str:
         """The end of what the process logged."""
-        return "" if self._child is None else self._child.log()[-_LOG_CHARACTERS:]
+        return "" if self._process is None else self._process.tail()
 
-    def _launch(self) -> Child:
-        command = [
-            *(sys.executable, "-m", "carousel.service", "--port", "0", "--no-print-curl"),
-            *("--model-repository", str(self._folder / "repository")),
-            *("--store", self._store, "--data-dir", str(self._folder), "--ttl-s", str(_TTL_S)),
-        ]
-        return Child("service", command, self._folder)
-
-
-def _require_running(child: Child) -> None:
-    if child.code is not None:
-        raise Violation(f"the service ended by itself with {child.code}:\n{child.log()}")
+    def _launch(self) -> Process:
+        command = serve_command(
+            self._folder / "repository",
+            *("--no-print-curl", "--store", self._store),
+            *("--data-dir", str(self._folder), "--ttl-s", str(_TTL_S)),
+        )
+        return Process(command, log=self._folder / "service.log", mark=self._folder / "service.pid")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import uvloop
 
-from tests.harness.chaos.redis import RedisMissing, find_redis
 from tests.harness.chaos.truth import Violation
+from tests.harness.redis_server import RedisMissing, find_redis
 from tests.harness.replicas.run import Plan, Run
 from tests.harness.witness import export_witness
 

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.harness.faulty_proxy import FaultyProxy
-from tests.harness.live import PATIENCE_S, Live
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S
 from tests.harness.redis_server import RedisServer
 from tests.harness.witness import WITNESS_MODEL
 

@@ -3,20 +3,14 @@ again.
 """
 
 import asyncio
-import os
-import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 from tests.harness.chaos.truth import Violation
-from tests.harness.live import ROOT, clean_env
+from tests.harness.live import serve_command, wait_ready
+from tests.harness.process import Process, ProcessError
 
 _START_S = 60.0
-_POLL_S = 0.02
-_LOG_CHARACTERS = 3000
 
 
 class Replica:
@@ -31,28 +25,29 @@ class Replica:
         self.is_up = False
         self.is_paused = False
         self.num_wakes = 0
-        self._log = folder / f"{name}.log"
-        self._command = [
-            *(sys.executable, "-m", *(module or ("carousel.service",))),
-            *("--port", "0", "--no-print-curl", "--model-repository", str(repository)),
-            *("--store", store, "--data-dir", str(folder)),
-        ]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._folder = folder
+        self._command = serve_command(
+            repository,
+            *("--no-print-curl", "--store", store, "--data-dir", str(folder)),
+            module=module or ("carousel.service",),
+        )
+        self._process: Process | None = None
 
     def __repr__(self) -> str:
         return f"<Replica {self.name} port={self.port} up={self.is_up} paused={self.is_paused}>"
 
     async def start(self) -> None:
         """Start it and wait until it is ready; raises Violation if it does not get there."""
-        process = self._process = self._launch()
-        end = time.monotonic() + _START_S
-        while 'msg="ready;' not in (said := self._log.read_text(errors="replace")):
-            if process.poll() is not None or time.monotonic() > end:
-                raise Violation(f"replica {self.name} was not ready:\n{said}")
-            await asyncio.sleep(_POLL_S)
-        found = re.search(r"listening at http://127\.0\.0\.1:(\d+)", said)
-        assert found is not None, said
-        self.port = int(found[1])
+        self._process = process = Process(
+            self._command,
+            log=self._folder / f"{self.name}.log",
+            mark=self._folder / f"{self.name}.pid",
+        )
+        try:
+            url = await asyncio.to_thread(wait_ready, process, _START_S)
+        except ProcessError as error:
+            raise Violation(f"replica {self.name} was not ready: {error}") from None
+        self.port = int(url.rpartition(":")[2])
         self.is_up = True
 
     def pause(self) -> None:
@@ -72,34 +67,20 @@ class Replica:
         # Before the signal: whoever loses its connection from now on knows why.
         self.is_up = self.is_paused = False
         self._process.kill()
-        self._process.wait()
 
     def stop(self) -> None:
         """End it, whatever it is at."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None:
             self.kill()
 
     def log_tail(self) -> str:
         """The end of what it logged."""
-        return self._log.read_text(errors="replace")[-_LOG_CHARACTERS:]
+        return "" if self._process is None else self._process.tail()
 
     def has_ended(self) -> bool:
         """Whether it ended by itself."""
-        return self.is_up and self._process is not None and self._process.poll() is not None
-
-    def _launch(self) -> subprocess.Popen[bytes]:
-        with self._log.open("wb") as log:
-            return subprocess.Popen(
-                self._command,
-                cwd=ROOT,
-                env=clean_env(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C is for the harness alone.
-                process_group=0,
-            )
+        return self.is_up and self._process is not None and self._process.code is not None
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        os.kill(self._process.pid, number)
+        self._process.signal(number)

@@ -1,7 +1,6 @@
 """The operator's tool as its own process, and a stranger that answers it what a test wants."""
 
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.live import PATIENCE_S, ROOT, Ended, clean_env
+from tests.harness.process import PATIENCE_S, ROOT, Ended, run_program
 
 PROBLEM = "application/problem+json"
 
@@ -31,17 +30,7 @@ def run_tool(
     if max_bytes is not None:
         command = ["sh", "-c", f'ulimit -f {max_bytes // 512}; exec "$@"', "sh", *command]
     known = {"PYTHONPATH": str(ROOT)} | ({"CAROUSEL_URL": url} if url else {})
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env=clean_env(known | dict(env or {})),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return run_program(command, known | dict(env or {}), cwd=cwd)
 
 
 def line_of(ended: Ended) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from safetensors import safe_open
 from safetensors.numpy import load, load_file, save
 
 from tests.harness.client import MODEL, TENSORS, TOLERANCE, Client, numbers
-from tests.harness.live import PATIENCE_S, ROOT, Live, clean_env
+from tests.harness.live import Live
+from tests.harness.process import Process
 from tests.harness.served import Served, run_lstm
 from tests.service.admin.admin import line_of, run_tool, tool_command
 
@@ -282,16 +282,9 @@ def _at_terminal(answer: str, *arguments: str) -> int:
     """The tool's exit code, where somebody sits at a terminal and types `answer`."""
     ours, theirs = pty.openpty()
     try:
-        process = subprocess.Popen(
-            tool_command(*arguments),
-            cwd=ROOT,
-            env=clean_env(),
-            stdin=theirs,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.write(ours, answer.encode())
-        return process.wait(PATIENCE_S)
+        with Process(tool_command(*arguments), stdin=theirs) as tool:
+            os.write(ours, answer.encode())
+            return tool.wait()
     finally:
         os.close(ours)
         os.close(theirs)

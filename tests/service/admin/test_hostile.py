@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.harness.client import MODEL
-from tests.harness.live import PATIENCE_S, ROOT, Live, clean_env
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S, ROOT, clean_env
 from tests.service.admin.admin import PROBLEM, Stranger, http, line_of, run_tool, tool_command
 from tests.service.admin.admin_words import (
     INFO,

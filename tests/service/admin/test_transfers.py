@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.harness.client import MODEL
-from tests.harness.live import PATIENCE_S, ROOT, Live, clean_env
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S, Process
 from tests.service.admin.admin import Stranger, http, line_of, run_tool, tool_command
 from tests.service.admin.admin_words import (
     INFO,
@@ -164,21 +164,12 @@ def test_interrupted_download_leaves_nothing(
         "/v1/sessions/s/state": tensors_of(TENSOR_BODY[:2000], length=len(TENSOR_BODY)),
     }
     with Stranger(answers, holds=True) as stranger:
-        process = subprocess.Popen(
-            tool_command("export", "s", "--output", tmp_path / "x", "--url", stranger.url),
-            cwd=ROOT,
-            env=clean_env(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
+        command = tool_command("export", "s", "--output", tmp_path / "x", "--url", stranger.url)
+        with Process(command) as tool:
             assert stranger.answered.wait(PATIENCE_S)
             assert len(os.listdir(tmp_path)) == 1
-            process.send_signal(number)
-            assert process.wait(PATIENCE_S) == code
-        finally:
-            process.kill()
-            process.wait(PATIENCE_S)
+            tool.signal(number)
+            assert tool.wait() == code
     assert os.listdir(tmp_path) == []
 
 

@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import numpy as np
 import pytest
 
 from tests.harness.client import MODEL, RAW, numbers, refused
-from tests.harness.live import PATIENCE_S, ROOT, Live, clean_env
+from tests.harness.live import Live, run_to_end
+from tests.harness.process import PATIENCE_S
 from tests.harness.served import Served
 
 INFER = f"/v1/models/{MODEL}/infer"
@@ -40,8 +40,8 @@ def test_start_is_quick_and_small(repository: Path) -> None:
     started = time.monotonic()
     with Live(repository) as service:
         elapsed_s = time.monotonic() - started
-        status = Path(f"/proc/{service.process.pid}/status").read_text()
-        maps = Path(f"/proc/{service.process.pid}/maps").read_text()
+        status = Path(f"/proc/{service.pid}/status").read_text()
+        maps = Path(f"/proc/{service.pid}/maps").read_text()
     resident = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert resident is not None
     assert int(resident[1]) < 200_000
@@ -237,15 +237,7 @@ def test_logs_are_one_line_each(live: Live) -> None:
 
 def test_module_and_command_are_one() -> None:
     """`python -m carousel.service` is `carousel-serve`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "carousel.service", "--help"],
-        cwd=ROOT,
-        env=clean_env(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith("usage: carousel-serve")
+    assert run_to_end(["--help"]).out.startswith("usage: carousel-serve")
 
 
 def _other(digit: str) -> str:

@@ -86,8 +86,7 @@ def test_sequences_outlive_a_restart(
         step(client, x, "one", sequence_start=True)
         step(client, y, "one", sequence_end=True, position=2)
         client.close()
-        service.process.kill()
-        service.process.wait()
+        service.kill()
     with Live(repository, *store) as service:
         client = Client(service.url.removeprefix("http://"))
         again = step(client, y, "one", sequence_end=True, position=2)

@@ -3,7 +3,6 @@
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from carousel.service.sessions.stores.base import Store
 from carousel.service.sessions.stores.choose import open_store
 from carousel.service.store_address import parse_address
 from tests.harness.client import MODEL, TOLERANCE, Client, numbers, refused
-from tests.harness.live import ROOT, Live, run_to_end
-from tests.harness.redis_server import RedisServer, free_port, require_redis
+from tests.harness.live import Live, run_to_end
+from tests.harness.process import free_port, run_program
+from tests.harness.redis_server import RedisServer, require_redis
 from tests.harness.rig import play
 from tests.harness.served import Served, run_lstm
 
@@ -87,15 +87,8 @@ print(*sorted({"apsw", "redis"} & sys.modules.keys()))
 def test_libraries_of_other_stores_are_not_loaded(tmp_path: Path) -> None:
     """A service in memory imports neither SQLite nor Redis, one on SQLite no Redis."""
     for text, expected in (("memory", ""), ("sqlite", "apsw")):
-        done = subprocess.run(
-            [sys.executable, "-c", _IMPORTED, text, str(tmp_path)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        assert done.stdout.strip() == expected
+        ended = run_program([sys.executable, "-c", _IMPORTED, text, str(tmp_path)])
+        assert (ended.code, ended.out.strip()) == (0, expected), ended
 
 
 def test_a_step_that_was_answered_survives_a_kill(
@@ -110,8 +103,7 @@ def test_a_step_that_was_answered_survives_a_kill(
         assert f"{tmp_path}/sessions.sqlite, durability process" in told[0]
         session = _create(service, "s")
         answers = [session.step(x[at : at + 1], position=at) for at in range(5)]
-        service.process.kill()
-        service.wait()
+        service.kill()
     with Live(models, "--data-dir", str(tmp_path)) as service:
         session = Client(service.client, "s")
         again = session.step(x[4:5], position=4)
@@ -182,10 +174,9 @@ def test_a_file_of_another_process_ends_the_start(models: Path, tmp_path: Path) 
     """A second service on the same file is told whose it is; the file is free after a kill."""
     path = tmp_path / "sessions.sqlite"
     with Live(models, "--store", f"sqlite:{path}") as service:
-        _refuse(models, f"sqlite:{path}", str(service.process.pid), str(path), "redis://")
+        _refuse(models, f"sqlite:{path}", str(service.pid), str(path), "redis://")
         _create(service, "s")
-        service.process.kill()
-        service.wait()
+        service.kill()
     with Live(models, "--data-dir", str(tmp_path)) as service:
         assert Client(service.client, "s").position == 0
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.faulty_proxy import Fault
-from tests.harness.live import PATIENCE_S, Live
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S
 from tests.harness.redis_server import require_redis
 from tests.harness.replicas import aof
 from tests.harness.replicas.pair import Pair, PairSession, Reply

@@ -9,7 +9,8 @@ import pytest
 
 from carousel.service.errors import SettingError
 from carousel.service.sessions.stores.redis.store import RedisStore
-from tests.harness.redis_server import RedisServer, free_port, require_redis
+from tests.harness.process import free_port
+from tests.harness.redis_server import RedisServer, require_redis
 from tests.harness.rig import play
 
 PASSWORD = "correct-horse-battery"

@@ -37,7 +37,7 @@ def service(repository: Path, place: Path) -> Iterator[Live]:
 @contextmanager
 def _full(live: Live, place: Path) -> Iterator[None]:
     """No file of the service's may grow."""
-    pid = live.process.pid
+    pid = live.pid
     size = Path(f"{place}-wal").stat().st_size
     before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, before[1]))

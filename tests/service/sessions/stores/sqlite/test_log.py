@@ -4,7 +4,6 @@ start, where it had been answered, and nothing is said where all is as it should
 
 import logging
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -24,9 +23,9 @@ from tests.harness.durable import (
     outcomes_of,
     overwrite,
 )
+from tests.harness.process import Process
 from tests.harness.rig import play
 
-ROOT = Path(__file__).parents[5]
 HEAD, FRAME = 32, 24 + PAGE
 NAMES = [f"s{n}" for n in range(8)]
 
@@ -218,10 +217,8 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, said: pytest.LogCaptureF
     path = tmp_path / "s"
     for number in range(3):
         program = [sys.executable, "-c", _WRITES, str(path), str(number)]
-        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "written 100\n"
-            process.kill()
+        with Process(program) as process:
+            process.wait_for_printed("written 100")
         assert _size(path) > HEAD
         extent = _look(path)
         assert extent.lost_bytes == 0

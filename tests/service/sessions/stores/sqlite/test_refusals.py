@@ -131,7 +131,7 @@ def test_a_file_that_another_process_owns_is_refused(repository: Path, tmp_path:
     with serve_file(models, path) as live:
         open_session(live.client, "s")
         line = _refuse_start(models, path)
-        assert f"pid {live.process.pid}" in line
+        assert f"pid {live.pid}" in line
         assert "redis" in line
         Client(live.client, "s").step(numbers(2, 10), position=0)
 

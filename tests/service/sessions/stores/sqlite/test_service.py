@@ -15,7 +15,8 @@ import pytest
 from carousel.models.row import Array
 from tests.harness.client import MODEL, ZERO, Client, numbers, refused
 from tests.harness.durable import copy_models, expect_lstm, find_row, flip, open_session, serve_file
-from tests.harness.live import PATIENCE_S, Live
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S
 from tests.harness.served import Served
 
 GRU = "gru-10-20-2"
