@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from carousel.service.sessions.stores.base import Store
 from carousel.service.sessions.stores.redis.store import RedisStore
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
-from tests.harness.redis_server import RedisServer, require_redis
+from tests.harness.redis_server import RedisServer
 from tests.harness.session_machine import DurableMachine, SessionMachine
 
 
@@ -60,13 +60,10 @@ TestOnSqlite = SqliteMachine.TestCase
 TestOnSqlite.settings = _settings(40)
 
 
-def test_on_redis(tmp_path: Path) -> None:
+def test_on_redis(redis: RedisServer) -> None:
     """The same on a real Redis, where every refusal, replay and read looks at the store again."""
-    require_redis()
-    with RedisServer(tmp_path) as server:
 
-        class Machine(RedisMachine):
-            pass
+    class Machine(RedisMachine):
+        server = redis
 
-        Machine.server = server
-        run_state_machine_as_test(Machine, settings=_settings(25))
+    run_state_machine_as_test(Machine, settings=_settings(25))

@@ -1,6 +1,5 @@
 """Sequences in every store, and between servers that share one."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,9 @@ from carousel.service.sessions.stores.routed import RoutedStore
 from carousel.service.sessions.stores.sealed import seal, unseal
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.harness.fakes import FaultyStore
-from tests.harness.redis_server import RedisServer, require_redis
+from tests.harness.redis_server import RedisServer
 from tests.harness.rig import Rig, play, sums
 from tests.harness.sequences import go_on, gone, start
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server, where there is one."""
-    require_redis()
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
 
 
 def test_two_servers_see_the_same_sequence() -> None:

@@ -3,7 +3,7 @@ however long its sessions live, and leaves nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from carousel.service.sessions.stores.memory import MemoryStore
 from carousel.service.sessions.stores.redis.store import RedisStore
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.harness.redis_rows import commit, session, step
-from tests.harness.redis_server import RedisServer, require_redis
+from tests.harness.redis_server import RedisServer
 from tests.harness.rig import play
 
 WRITTEN, LOST = Outcome.WRITTEN, Outcome.LOST
@@ -27,14 +27,6 @@ GONE_AT = ENDED_AT + ENDED_S
 TTL_S = 50_000.0
 
 Make = Callable[[], Store]
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server that the tests of this file share."""
-    require_redis()
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])

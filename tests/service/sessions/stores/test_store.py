@@ -5,7 +5,7 @@ which needs a server as well.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -22,7 +22,7 @@ from carousel.service.sessions.stores.memory import MemoryStore
 from carousel.service.sessions.stores.redis.store import RedisStore
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.harness.fakes import PATIENCE_S
-from tests.harness.redis_server import RedisServer, require_redis
+from tests.harness.redis_server import RedisServer
 from tests.harness.rig import Rig, play, sequence, settle, sums
 
 WRITTEN, LOST, GONE = Outcome.WRITTEN, Outcome.LOST, Outcome.GONE
@@ -39,14 +39,6 @@ def _sqlite(folder: Path) -> Store:
 
 
 STORES: dict[str, MakeStore] = {"memory": _memory, "sqlite": _sqlite}
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server that the tests of this file share."""
-    require_redis()
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
 
 
 @pytest.fixture(params=[*sorted(STORES), "redis"])

@@ -4,8 +4,7 @@ outcome is said, and service goes on by itself.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -15,20 +14,12 @@ from carousel.service.sessions.stores.base import Outcome, Write
 from carousel.service.sessions.stores.redis.store import RedisStore
 from tests.harness.fakes import PATIENCE_S
 from tests.harness.redis_rows import Commits, commit, scripts_run, session, step
-from tests.harness.redis_server import RedisServer, require_redis
+from tests.harness.redis_server import RedisServer
 from tests.harness.rig import play
 
 WRITTEN, GONE = Outcome.WRITTEN, Outcome.GONE
 # How long a store waits for an answer where it is not to come.
 IMPATIENT_S = 0.3
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server of the test's own."""
-    require_redis()
-    with RedisServer(tmp_path) as server:
-        yield server
 
 
 async def _open(store: RedisStore, *names: str) -> list[SessionRecord]:

@@ -3,8 +3,7 @@ for it, nothing is asked for nobody, and the end does not stand behind it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -17,19 +16,11 @@ from carousel.service.sessions.stores.redis.link import RedisLink
 from carousel.service.sessions.stores.redis.reader import LoadJob, RedisReader
 from carousel.service.sessions.stores.redis.store import RedisStore
 from tests.harness.redis_rows import Commits, session, step
-from tests.harness.redis_server import RedisServer, require_redis
+from tests.harness.redis_server import RedisServer
 from tests.harness.rig import play, until
 
 # How long a link waits for an answer that is not to come.
 IMPATIENT_S = 0.2
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server of the test's own."""
-    require_redis()
-    with RedisServer(tmp_path) as server:
-        yield server
 
 
 class JobMaker:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
 
 import pytest
 from redis import Redis
@@ -11,26 +10,10 @@ from carousel.service.sessions.session_record import SessionRecord
 from carousel.service.sessions.stores.base import Damaged, Outcome, Write
 from carousel.service.sessions.stores.redis.store import RedisStore
 from tests.harness.redis_rows import Commits, commit, scripts_run, session, step
-from tests.harness.redis_server import RedisServer, require_redis
+from tests.harness.redis_server import RedisServer
 from tests.harness.rig import play
 
 WRITTEN, LOST, GONE = Outcome.WRITTEN, Outcome.LOST, Outcome.GONE
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server that the tests of this file share."""
-    require_redis()
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: RedisServer) -> Iterator[Redis]:
-    """Looks behind the store, at an empty server."""
-    with server.client() as client:
-        client.flushall()
-        yield client
 
 
 async def _written(store: RedisStore, *records: SessionRecord) -> None:
@@ -39,11 +22,11 @@ async def _written(store: RedisStore, *records: SessionRecord) -> None:
     assert outcomes == [WRITTEN] * len(records)
 
 
-def test_of_two_servers_one_wins(server: RedisServer, client: Redis) -> None:
+def test_of_two_servers_one_wins(redis: RedisServer, client: Redis) -> None:
     """Both step from the same revision: one step counts, the other is lost, and both see it."""
 
     async def scenario() -> None:
-        ours, theirs = RedisStore(server.url), RedisStore(server.url)
+        ours, theirs = RedisStore(redis.url), RedisStore(redis.url)
         record = session("a")
         await _written(ours, record)
         first, second = step(record), step(record)
@@ -60,14 +43,14 @@ def test_of_two_servers_one_wins(server: RedisServer, client: Redis) -> None:
 
 @pytest.mark.parametrize(("rows", "state_bytes"), [(700, 16), (15, 1_000_000)])
 def test_a_batch_may_be_larger_than_a_call(
-    rows: int, state_bytes: int, server: RedisServer, client: Redis
+    rows: int, state_bytes: int, redis: RedisServer, client: Redis
 ) -> None:
     """700 rows or 15 MB go in several calls, so that nobody waits for all of them; each row keeps
     its own outcome.
     """
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         records = [session(f"{i:04}", state=bytes([i % 256]) * state_bytes) for i in range(rows)]
         await _written(store, *records)
         writes = [step(each) for each in records]
@@ -84,11 +67,11 @@ def test_a_batch_may_be_larger_than_a_call(
     play(scenario)
 
 
-def test_a_script_that_redis_forgot_is_sent_again(server: RedisServer, client: Redis) -> None:
+def test_a_script_that_redis_forgot_is_sent_again(redis: RedisServer, client: Redis) -> None:
     """SCRIPT FLUSH costs no step: what was refused had not run, and runs once."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         record = session("a")
         await _written(store, record)
         first = step(record)
@@ -102,14 +85,14 @@ def test_a_script_that_redis_forgot_is_sent_again(server: RedisServer, client: R
 
 
 def test_damage_costs_its_own_session_alone(
-    server: RedisServer, client: Redis, caplog: pytest.LogCaptureFixture
+    redis: RedisServer, client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A flipped bit, a cut value, another's value and a foreign one: found, left out of the list,
     logged once, and deleted by their revisions; the neighbour is served.
     """
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         names = ("bit", "copy", "cut", "foreign", "good")
         records = {name: session(name) for name in names}
         await _written(store, *records.values())
@@ -135,11 +118,11 @@ def test_damage_costs_its_own_session_alone(
     play(scenario)
 
 
-def test_a_key_of_another_kind_costs_its_own_row_alone(server: RedisServer, client: Redis) -> None:
+def test_a_key_of_another_kind_costs_its_own_row_alone(redis: RedisServer, client: Redis) -> None:
     """A list where a session would be: the row is damaged, those beside it are written."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         records = [session(name) for name in "abc"]
         await _written(store, *records)
         client.delete("carousel:s:t/b")
@@ -156,11 +139,11 @@ def test_a_key_of_another_kind_costs_its_own_row_alone(server: RedisServer, clie
     play(scenario)
 
 
-def test_an_atomic_write_stops_before_a_foreign_list(server: RedisServer, client: Redis) -> None:
+def test_an_atomic_write_stops_before_a_foreign_list(redis: RedisServer, client: Redis) -> None:
     """Where a tenant's list cannot be written, no session of the write is."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         client.set("carousel:ids:u", "not ours")
         writes = [Write(None, session("a")), Write(None, session("a", tenant="u"))]
         assert await store.write(writes, atomic=True) == [WRITTEN, Outcome.DAMAGED]
@@ -170,11 +153,11 @@ def test_an_atomic_write_stops_before_a_foreign_list(server: RedisServer, client
     play(scenario)
 
 
-def test_a_list_goes_on_where_it_stopped(server: RedisServer, client: Redis) -> None:
+def test_a_list_goes_on_where_it_stopped(redis: RedisServer, client: Redis) -> None:
     """Page after page, of one model among many sessions, without a gap or a repeat."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         records = [session(f"{i:03}", model="mn"[i % 7 == 0]) for i in range(600)]
         await _written(store, *reversed(records))
         wanted = [each.meta.id for each in records if each.meta.model == "n"]
@@ -188,11 +171,11 @@ def test_a_list_goes_on_where_it_stopped(server: RedisServer, client: Redis) -> 
     play(scenario)
 
 
-def test_long_heads_are_read_whole(server: RedisServer, client: Redis) -> None:
+def test_long_heads_are_read_whole(redis: RedisServer, client: Redis) -> None:
     """Recorded outputs of a megabyte do not hide a session from lists and sweeps."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         record = session("a", replies=b"r" * 1_000_000, state=b"s" * 2_000_000)
         await _written(store, record)
         page = await store.page("t", None, None, 9, 1000.0)
@@ -203,20 +186,20 @@ def test_long_heads_are_read_whole(server: RedisServer, client: Redis) -> None:
     play(scenario)
 
 
-def test_batches_that_come_together_go_together(server: RedisServer, client: Redis) -> None:
+def test_batches_that_come_together_go_together(redis: RedisServer, client: Redis) -> None:
     """What several engines commit while an answer is under way is one round trip, told apart."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         records = [session(f"{i:03}") for i in range(60)]
         await _written(store, *records)
         commits = Commits(store)
-        server.pause()
+        redis.pause()
         try:
             numbers = [commits.begin(step(each)) for each in records]
             numbers.append(commits.begin(*(step(each) for each in records[:2])))
         finally:
-            server.resume()
+            redis.resume()
         outcomes = [await commits.outcomes(each) for each in numbers]
         assert outcomes == [*[[WRITTEN]] * 60, [LOST, LOST]]
         # The opening, what the thread had taken when Redis stood still, and all the rest.

@@ -1,9 +1,8 @@
 """Expiry in Redis: nothing is buried that is in use, and each session once."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import pytest
 from redis import Redis
 
 from carousel.service.errors import StoreUnavailable
@@ -14,26 +13,10 @@ from carousel.service.sessions.stores.redis.scripts import Call
 from carousel.service.sessions.stores.redis.store import RedisStore
 from carousel.service.sessions.stores.redis.sweep import Swept, sweep
 from tests.harness.redis_rows import Commits, commit, session, step
-from tests.harness.redis_server import RedisServer, require_redis
+from tests.harness.redis_server import RedisServer
 from tests.harness.rig import play
 
 WRITTEN = Outcome.WRITTEN
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server that the tests of this file share."""
-    require_redis()
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: RedisServer) -> Iterator[Redis]:
-    """Looks behind the store, at an empty server."""
-    with server.client() as client:
-        client.flushall()
-        yield client
 
 
 async def _written(store: RedisStore, *records: SessionRecord) -> None:
@@ -42,11 +25,11 @@ async def _written(store: RedisStore, *records: SessionRecord) -> None:
     assert outcomes == [WRITTEN] * len(records)
 
 
-def test_a_new_session_leaves_nothing_of_the_old(server: RedisServer, client: Redis) -> None:
+def test_a_new_session_leaves_nothing_of_the_old(redis: RedisServer, client: Redis) -> None:
     """Where a tombstone was: its burial is called off."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         await _written(store, session("a"))
         assert await store.expire(1060.0, 0.0) == [("t", "a")]
         assert client.zcard("carousel:buried") == 1
@@ -60,11 +43,11 @@ def test_a_new_session_leaves_nothing_of_the_old(server: RedisServer, client: Re
     play(scenario)
 
 
-def test_steps_do_not_touch_what_expiry_keeps(server: RedisServer, client: Redis) -> None:
+def test_steps_do_not_touch_what_expiry_keeps(redis: RedisServer, client: Redis) -> None:
     """A session in use is looked at when it first might have expired, not buried, and due later."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         record = session("a", used_at=1000.0)
         await _written(store, record)
         used = step(record, used_at=1050.0)
@@ -97,11 +80,11 @@ class MeddledLink(RedisLink):
         return super().call(calls)
 
 
-def test_a_step_while_it_is_swept_keeps_a_session(server: RedisServer, client: Redis) -> None:
+def test_a_step_while_it_is_swept_keeps_a_session(redis: RedisServer, client: Redis) -> None:
     """The sweep has read that it expired; the step counts, and the next sweep looks again."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         record = session("a")
         await _written(store, record)
         used = step(record, used_at=1050.0)
@@ -111,7 +94,7 @@ def test_a_step_while_it_is_swept_keeps_a_session(server: RedisServer, client: R
             number = commits.begin(used)
             assert asyncio.run(commits.outcomes(number)) == [WRITTEN]
 
-        link = MeddledLink(server.url, None)
+        link = MeddledLink(redis.url, None)
         link.meanwhile = meanwhile
         assert await asyncio.to_thread(sweep, link, 1060.0) == Swept([], False)
         link.close()
@@ -127,11 +110,11 @@ def test_a_step_while_it_is_swept_keeps_a_session(server: RedisServer, client: R
     play(scenario)
 
 
-def test_a_session_that_is_opened_anew_is_due_anew(server: RedisServer, client: Redis) -> None:
+def test_a_session_that_is_opened_anew_is_due_anew(redis: RedisServer, client: Redis) -> None:
     """Over an expired session that was not swept, with a shorter life."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         old = session("a", ttl_s=5000.0)
         await _written(store, old)
         new = session("a", used_at=7000.0, ttl_s=10.0)
@@ -144,12 +127,12 @@ def test_a_session_that_is_opened_anew_is_due_anew(server: RedisServer, client: 
 
 
 def test_servers_that_sweep_at_once_bury_each_session_once(
-    server: RedisServer, client: Redis
+    redis: RedisServer, client: Redis
 ) -> None:
     """Three sweep a thousand sessions, of which half have expired: each key is told to one."""
 
     async def scenario() -> None:
-        stores = [RedisStore(server.url) for _ in range(3)]
+        stores = [RedisStore(redis.url) for _ in range(3)]
         records = [session(f"{i:04}", tenant="a/b") for i in range(1000)]
         await _written(stores[0], *records)
         used = [step(each, used_at=2000.0) for each in records[::2]]
@@ -166,11 +149,11 @@ def test_servers_that_sweep_at_once_bury_each_session_once(
     play(scenario)
 
 
-def test_damaged_sessions_do_not_stop_a_sweep(server: RedisServer, client: Redis) -> None:
+def test_damaged_sessions_do_not_stop_a_sweep(redis: RedisServer, client: Redis) -> None:
     """Two hundred that cannot be read stand before one that has expired."""
 
     async def scenario() -> None:
-        store = RedisStore(server.url)
+        store = RedisStore(redis.url)
         await _written(store, *(session(f"{i:03}", ttl_s=1.0) for i in range(200)), session("z"))
         for i in range(200):
             client.setrange(f"carousel:s:t/{i:03}", 20, b"????????")
