@@ -8,10 +8,12 @@ from carousel_client.async_session import AsyncSession, Opening
 from carousel_client.async_wire import AsyncWire
 from carousel_client.calls import Calls, Inferred, State, sequences_of
 from carousel_client.client import RETRY_S, TIMEOUT_S
+from carousel_client.directory import MAX_PAGE, Directory
 from carousel_client.endpoint import Endpoint
 from carousel_client.model import ModelInfo
 from carousel_client.retry import Retry
-from carousel_client.session_info import SessionInfo
+from carousel_client.session_info import SessionInfo, SessionPage
+from carousel_client.session_state import SessionState
 
 
 class AsyncClient:
@@ -29,6 +31,12 @@ class AsyncClient:
         endpoint = Endpoint(url, api_key, timeout_s, Retry(retry_s), ssl_context)
         self._wire = AsyncWire(endpoint)
         self._calls = Calls(endpoint)
+        self._directory = Directory(endpoint)
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._wire.endpoint.url
 
     def __repr__(self) -> str:
         return f"<AsyncClient {self._wire.endpoint.url}>"
@@ -120,4 +128,30 @@ class AsyncClient:
 
     async def sessions(self, model: str | None = None) -> list[SessionInfo]:
         """Every live session, or those of a model, in order of id."""
-        return await self._wire.run(self._calls.sessions(model))
+        return await self._wire.run(self._directory.all(model))
+
+    async def sessions_page(
+        self, model: str | None = None, *, after: str | None = None, limit: int = MAX_PAGE
+    ) -> SessionPage:
+        """The live sessions that follow the id `after`, `limit` of them at most (up to 1,000)."""
+        return await self._wire.run(self._directory.page(model, after, limit))
+
+    async def session_info(self, session_id: str) -> SessionInfo:
+        """Where a session stands. Raises SessionNotFound and SessionExpired, as what follows."""
+        return await self._wire.run(self._directory.info(session_id))
+
+    async def session_state(self, session_id: str) -> SessionState:
+        """A session's state to the bit, with its position and the ETag of its revision."""
+        return await self._wire.run(self._directory.state(session_id))
+
+    async def set_session_state(
+        self, session_id: str, state: SessionState, *, if_match: str | None = None
+    ) -> SessionInfo:
+        """Put a session at a state and its position. With `if_match`, an ETag: only while it is at
+        that revision; raises PreconditionFailed otherwise.
+        """
+        return await self._wire.run(self._directory.set_state(session_id, state, if_match))
+
+    async def delete_session(self, session_id: str, *, if_match: str | None = None) -> None:
+        """End a session; `if_match` as in `set_session_state`."""
+        await self._wire.run(self._directory.delete(session_id, if_match))

@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 import numpy.typing as npt
 
@@ -18,7 +17,6 @@ from carousel_client.session_calls import SessionCalls
 from carousel_client.session_info import SessionInfo, read_session
 
 State = Mapping[str, npt.ArrayLike]
-_PAGE = 1000
 _ONE = "a list holds several sequences; one alone is an array: np.asarray(x)"
 
 
@@ -72,20 +70,6 @@ class Calls:
     def model(self, name: str, version: int | None = None) -> Plan[ModelInfo]:
         """One model."""
         return read_model((yield from self._get(self._model_url(name, version))))
-
-    def sessions(self, model: str | None) -> Plan[list[SessionInfo]]:
-        """Every live session, or those of a model."""
-        found: list[SessionInfo] = []
-        query = {"limit": str(_PAGE)} | ({} if model is None else {"model": model})
-        while True:
-            url = f"{self._endpoint.at('v1', 'sessions')}?{urlencode(query)}"
-            document = yield from self._get(url)
-            with expecting("the sessions"):
-                found += map(read_session, document["sessions"])
-                after = document["next"]
-            if after is None:
-                return found
-            query["after"] = after
 
     def infer(
         self, name: str, asked: Sequences, version: int | None, *, return_state: bool

@@ -5,11 +5,13 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from carousel_client.calls import Calls, Inferred, State, sequences_of
+from carousel_client.directory import MAX_PAGE, Directory
 from carousel_client.endpoint import Endpoint
 from carousel_client.model import ModelInfo
 from carousel_client.retry import Retry
 from carousel_client.session import Session
-from carousel_client.session_info import SessionInfo
+from carousel_client.session_info import SessionInfo, SessionPage
+from carousel_client.session_state import SessionState
 from carousel_client.wire import Wire
 
 TIMEOUT_S = 35.0
@@ -46,6 +48,12 @@ class Client:
         endpoint = Endpoint(url, api_key, timeout_s, Retry(retry_s), ssl_context)
         self._wire = Wire(endpoint)
         self._calls = Calls(endpoint)
+        self._directory = Directory(endpoint)
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._wire.endpoint.url
 
     def __repr__(self) -> str:
         return f"<Client {self._wire.endpoint.url}>"
@@ -141,4 +149,30 @@ class Client:
 
     def sessions(self, model: str | None = None) -> list[SessionInfo]:
         """Every live session, or those of a model, in order of id."""
-        return self._wire.run(self._calls.sessions(model))
+        return self._wire.run(self._directory.all(model))
+
+    def sessions_page(
+        self, model: str | None = None, *, after: str | None = None, limit: int = MAX_PAGE
+    ) -> SessionPage:
+        """The live sessions that follow the id `after`, `limit` of them at most (up to 1,000)."""
+        return self._wire.run(self._directory.page(model, after, limit))
+
+    def session_info(self, session_id: str) -> SessionInfo:
+        """Where a session stands. Raises SessionNotFound and SessionExpired, as what follows."""
+        return self._wire.run(self._directory.info(session_id))
+
+    def session_state(self, session_id: str) -> SessionState:
+        """A session's state to the bit, with its position and the ETag of its revision."""
+        return self._wire.run(self._directory.state(session_id))
+
+    def set_session_state(
+        self, session_id: str, state: SessionState, *, if_match: str | None = None
+    ) -> SessionInfo:
+        """Put a session at a state and its position. With `if_match`, an ETag: only while it is at
+        that revision; raises PreconditionFailed otherwise.
+        """
+        return self._wire.run(self._directory.set_state(session_id, state, if_match))
+
+    def delete_session(self, session_id: str, *, if_match: str | None = None) -> None:
+        """End a session; `if_match` as in `set_session_state`."""
+        self._wire.run(self._directory.delete(session_id, if_match))

@@ -25,7 +25,8 @@ Inputs = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 # known when the model is, so a type checker is told that either will do.
 Outputs = Array | Any
 
-_STATE = "state."
+# What the names of states begin with where inputs or outputs may stand beside them.
+STATE = "state."
 
 
 @dataclass(slots=True)
@@ -94,11 +95,11 @@ class Codec:
 
     def write_state(self, state: Mapping[str, npt.ArrayLike]) -> bytes:
         """A state as safetensors."""
-        return write_tensors(_named(self.cast_state(state)))
+        return write_tensors(named_state(self.cast_state(state)))
 
     def write(self, inputs: Inputs, state: Mapping[str, npt.ArrayLike] | None) -> bytes:
         """A sequence and where it starts, as safetensors."""
-        states = {} if state is None else _named(self.cast_state(state))
+        states = {} if state is None else named_state(self.cast_state(state))
         return write_tensors({**self.cast(inputs), **states})
 
     def decode(self, media: str, content: bytes) -> Decoded:
@@ -109,9 +110,9 @@ class Codec:
             raise BadAnswer(f"the answer is {media or 'of no type'}; expected tensors")
         found = read_tensors(content)
         state = {
-            name.removeprefix(_STATE): found.pop(name)
+            name.removeprefix(STATE): found.pop(name)
             for name in list(found)
-            if name.startswith(_STATE)
+            if name.startswith(STATE)
         }
         outputs = next(iter(found.values())) if len(found) == 1 else found
         return Decoded(outputs, state or None)
@@ -156,8 +157,9 @@ class Codec:
         return sum(each.nbytes(num_steps) for each in self.model.outputs)
 
 
-def _named(state: Mapping[str, Array]) -> dict[str, Array]:
-    return {_STATE + name: each for name, each in state.items()}
+def named_state(state: Mapping[str, Array]) -> dict[str, Array]:
+    """A state under the names that it has in safetensors."""
+    return {STATE + name: each for name, each in state.items()}
 
 
 def _cast_all(

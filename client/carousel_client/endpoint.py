@@ -13,6 +13,7 @@ from carousel_client.codec import JSON
 from carousel_client.retry import Retry
 
 _CONNECT_S = 10.0
+_MAX_LABEL = 63
 
 
 def user_agent() -> str:
@@ -107,8 +108,15 @@ class Endpoint:
 
 
 def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+    if not url.isprintable() or " " in url:
         return False
+    try:
+        httpx.URL(url)
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except (ValueError, httpx.InvalidURL):
+        return False
+    # Such parts of a name cannot be looked up, and Python has no error of the network for it.
+    named = all(0 < len(each) <= _MAX_LABEL for each in host.removesuffix(".").split("."))
+    more = parts.query or parts.fragment
+    return parts.scheme in ("http", "https") and named and port != 0 and not more

@@ -26,12 +26,13 @@ class CarouselError(Exception):
     `advanced`: whether the session may have moved: False, or "unknown"; None where nothing is said.
     `fields`: the other members of the server's answer. `retry_after_s`: when to ask again.
     `after_loss`: an attempt before this got no answer of the server's, and may have been done.
+    `is_foreign`: what answered is no Carousel.
     """
 
     status = 0
     code = "unknown"
-    # Whether the same request may be sent again, and do better.
-    is_passing = False
+    is_passing = False  # whether the same request may be sent again, and do better
+    is_foreign = False
 
     def __init__(
         self,
@@ -279,10 +280,11 @@ class DeadlineExceeded(CarouselError):
 
 
 class ConnectionLost(CarouselError):
-    """No answer came: no connection, or one that broke or stayed silent for too long."""
+    """No answer came: no connection, or one that broke or, `timed_out`, was silent for too long."""
 
     code = "connection_lost"
     is_passing = True
+    timed_out = False
 
 
 class TakenOver(CarouselError):
@@ -295,3 +297,4 @@ class BadAnswer(CarouselError):
     """What answered does not speak this protocol."""
 
     code = "bad_answer"
+    is_foreign = True

@@ -60,5 +60,5 @@ def document_of(response: httpx.Response) -> Any:
     """The JSON that an answer is; raises BadAnswer."""
     try:
         return json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadAnswer("the answer is not JSON") from None

@@ -59,16 +59,19 @@ def read_problem(response: httpx.Response) -> CarouselError:
     """The error that an answer of 400 or more is; it may be a proxy's, in any words."""
     try:
         members = json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         members = None
-    if not isinstance(members, dict) or not isinstance(members.get("code"), str):
+    is_foreign = not isinstance(members, dict) or not isinstance(members.get("code"), str)
+    if is_foreign:
         text = response.text[:200] if response.content else response.reason_phrase
         members = {"detail": f"HTTP {response.status_code}: {text}", "hint": _NOT_OURS}
     if response.status_code in _GATEWAY and members.get("code") not in _BY_CODE:
         # A proxy says so too where the server did it all and only the answer was lost.
         members.setdefault("advanced", "unknown")
     members["status"] = response.status_code
-    return make_error(members, _retry_after_s(response.headers))
+    error = make_error(members, _retry_after_s(response.headers))
+    error.is_foreign = is_foreign
+    return error
 
 
 def make_error(members: Mapping[str, Any], retry_after_s: float | None = None) -> CarouselError:

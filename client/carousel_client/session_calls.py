@@ -24,12 +24,11 @@ from carousel_client.errors import (
 from carousel_client.model import Array
 from carousel_client.plan import Plan, ask, document_of
 from carousel_client.retry import Retry
-from carousel_client.session_info import SessionInfo, read_session
+from carousel_client.session_info import POSITION, SessionInfo, position_of, read_session
 
 # Who leaves a session waits about twice this at most: no attempt to end it begins later, and none
 # lasts longer.
 LEAVE_S = 2.5
-_POSITION = "Carousel-Position"
 _REPLAYED = "carousel-replayed"
 
 
@@ -81,7 +80,7 @@ class SessionCalls:
         headers = self._raw_headers.copy()
         if sent.media is not self.codec.raw_media:
             headers["Content-Type"] = sent.media
-        headers[_POSITION] = str(self.position)
+        headers[POSITION] = str(self.position)
         url = self._steps_url
         if return_state or not commit:
             url = _with_flags(url, return_state=return_state, commit=commit)
@@ -107,7 +106,7 @@ class SessionCalls:
             "GET", f"{self._url}/state", headers={"Accept": SAFETENSORS}
         )
         response = yield from ask(request, self._retry)
-        self.position, self.is_unsure = _position_of(response), False
+        self.position, self.is_unsure = position_of(response), False
         return self.codec.decode(SAFETENSORS, response.content).state or {}
 
     def set_state(
@@ -121,7 +120,7 @@ class SessionCalls:
             "PUT",
             f"{self._url}/state",
             content=self.codec.write_state(state),
-            headers={"Content-Type": SAFETENSORS, _POSITION: str(at)},
+            headers={"Content-Type": SAFETENSORS, POSITION: str(at)},
         )
         return self._adopt((yield from ask(request, self._retry)))
 
@@ -189,7 +188,7 @@ class SessionCalls:
     ) -> Outputs | Stepped:
         headers = response.headers
         found = self.codec.decode(headers.get("content-type", ""), response.content)
-        position = _position_of(response)
+        position = position_of(response)
         if commit:
             self.position = position
         if not return_state:
@@ -214,10 +213,3 @@ def _with_flags(url: httpx.URL, *, return_state: bool, commit: bool) -> httpx.UR
     return url.copy_with(
         params={"return_state": str(return_state).lower(), "commit": str(commit).lower()}
     )
-
-
-def _position_of(response: httpx.Response) -> int:
-    try:
-        return int(response.headers["carousel-position"])
-    except (KeyError, ValueError):
-        raise BadAnswer("the answer does not say where the session stands") from None

@@ -51,7 +51,7 @@ def read_tensors(data: bytes) -> dict[str, Array]:
             for name, entry in header.items()
             if name != "__metadata__"
         }
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BadAnswer("the answer is not a safetensors file") from None
 
 

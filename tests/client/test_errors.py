@@ -140,6 +140,14 @@ def test_an_address_that_cannot_be_one_is_refused() -> None:
     for url in ("127.0.0.1:8000", "ftp://host", "http://", "", "http://h:99999", "http://h:x"):
         with pytest.raises(ValueError, match="expected http"):
             Client(url)
+    for url in ("http://h/?a=1", "http://h/#a", "http://a b", "http://a\nb", "http://a..b"):
+        with pytest.raises(ValueError, match="expected http"):
+            Client(url)
+    for url in ("http://..", f"http://{'a' * 64}", "http://[::1", "http://h:0"):
+        with pytest.raises(ValueError, match="expected http"):
+            Client(url)
+    for url in ("http://[::1]:8000", "https://h.example./carousel/", "http://127.0.0.1"):
+        Client(url).close()
 
 
 def test_what_is_no_such_server_is_said(live: Live) -> None:

@@ -1,13 +1,7 @@
 """When the Python client tries again, and for how long: the rule, and what a server sees of it."""
 
-import json
-import socket
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
 
 import httpx
 import pytest
@@ -28,6 +22,7 @@ from carousel_client.errors import (
 )
 from carousel_client.problem import read_problem
 from carousel_client.retry import Retry
+from tests.client.client_script import answer_of, problem_of, scripted
 from tests.harness.process import PATIENCE_S
 
 PASSING = (ConnectionLost, Draining, StoreUnavailable, SessionLimit, RateLimited, DeadlineExceeded)
@@ -85,53 +80,17 @@ def test_an_error_knows_of_an_attempt_that_may_have_been_done() -> None:
         assert caught.value.after_loss is lost
 
 
-def _problem(status: int, code: str, **more: Any) -> bytes:
-    body = json.dumps({"status": status, "code": code, "detail": "scripted", **more}).encode()
-    return _answer(status, body, "application/problem+json")
-
-
-def _answer(status: int, body: bytes, media: str = "application/json", more: str = "") -> bytes:
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: {media}\r\nContent-Length: {len(body)}\r\n{more}"
-    return head.encode() + b"\r\n" + body
-
-
-@contextmanager
-def scripted(answers: Sequence[bytes]) -> Iterator[tuple[str, list[bytes]]]:
-    """A server that gives these answers in turn, each on a connection of its own; what it was sent.
-    An empty one is an end without an answer.
-    """
-    seen: list[bytes] = []
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(PATIENCE_S)
-
-    def serve() -> None:
-        for each in answers:
-            connection, _ = listener.accept()
-            with connection:
-                connection.settimeout(PATIENCE_S)
-                seen.append(connection.recv(65536))
-                connection.sendall(each)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", seen
-    finally:
-        thread.join(PATIENCE_S)
-        listener.close()
-
-
-MODELS = _answer(200, b'{"models": []}', more="Connection: close\r\n")
+MODELS = answer_of(200, b'{"models": []}', more="Connection: close\r\n")
 
 
 def test_the_same_request_comes_again_until_it_is_answered() -> None:
     """Through 503, 429, 504, an end without an answer and a proxy's page in words of its own."""
     answers = [
-        _problem(503, "queue_full"),
-        _problem(429, "rate_limited"),
+        problem_of(503, "queue_full"),
+        problem_of(429, "rate_limited"),
         b"",
-        _problem(504, "deadline_exceeded", advanced=False),
-        _answer(502, b"<html>bad gateway</html>", "text/html"),
+        problem_of(504, "deadline_exceeded", advanced=False),
+        answer_of(502, b"<html>bad gateway</html>", "text/html"),
         MODELS,
     ]
     with scripted(answers) as (url, seen), Client(url, retry_s=PATIENCE_S) as client:
@@ -143,11 +102,11 @@ def test_the_same_request_comes_again_until_it_is_answered() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (_problem(409, "position_conflict", position=4), PositionConflict),
-        (_problem(500, "never_heard_of"), CarouselError),
-        (_answer(500, b"oh"), CarouselError),
-        (_answer(302, b"", more="Location: /\r\n"), BadAnswer),
-        (_answer(200, b"<html>"), BadAnswer),
+        (problem_of(409, "position_conflict", position=4), PositionConflict),
+        (problem_of(500, "never_heard_of"), CarouselError),
+        (answer_of(500, b"oh"), CarouselError),
+        (answer_of(302, b"", more="Location: /\r\n"), BadAnswer),
+        (answer_of(200, b"<html>"), BadAnswer),
     ],
 )
 def test_other_answers_are_not_asked_for_again(answer: bytes, kind: type[CarouselError]) -> None:
@@ -162,7 +121,7 @@ def test_other_answers_are_not_asked_for_again(answer: bytes, kind: type[Carouse
 
 def test_without_time_for_retries_there_is_one_attempt() -> None:
     """retry_s=0."""
-    with scripted([_problem(503, "queue_full")]) as (url, seen), Client(url, retry_s=0) as client:
+    with scripted([problem_of(503, "queue_full")]) as (url, seen), Client(url, retry_s=0) as client:
         with pytest.raises(Unavailable):
             client.models()
         assert len(seen) == 1
