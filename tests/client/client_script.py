@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tests.harness.live import PATIENCE_S
+from tests.harness.process import PATIENCE_S
 
 
 def problem_of(status: int, code: str, **more: Any) -> bytes:

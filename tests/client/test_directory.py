@@ -23,7 +23,8 @@ from carousel_client.session_state import SessionState
 from tests.client.client_rig import X
 from tests.client.client_script import answer_of, problem_of, scripted
 from tests.harness.client import MODEL, numbers
-from tests.harness.live import PATIENCE_S, Live
+from tests.harness.live import Live
+from tests.harness.process import PATIENCE_S
 
 GRU = "gru-10-20-2"
 ARRAYS = {"h": numbers(2, 20, seed=1), "c": numbers(2, 20, seed=2)}

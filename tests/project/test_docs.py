@@ -97,8 +97,7 @@ def _verbs() -> dict[str, argparse.ArgumentParser]:
 
 def test_every_verb_of_sessions_is_one() -> None:
     """Each verb of `carousel-sessions` on a page is one that it has."""
-    # The page on backup describes a verb that is being made.
-    known = {*_verbs(), "backup"}
+    known = {*_verbs()}
     code = [each for text in PAGES.values() for each in re.findall(r"`+[^`]+`+", text)]
     named = {verb for each in code for verb in re.findall(r"carousel-sessions ([a-z]+)\b", each)}
     assert {"list", "export", "import", "check", "vacuum"} <= named
