@@ -32,17 +32,24 @@ def repository(served: "dict[str, Served]", tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def live(repository: Path) -> Iterator[Live]:
+def shared_live(repository: Path) -> Iterator[Live]:
     """A service of these models, without a key."""
     with Live(repository) as service:
         yield service
 
 
 @pytest.fixture
-def session(live: Live) -> Iterator[Client]:
+def live(shared_live: Live) -> Iterator[Live]:
+    """The same, without sessions: each test's end with it."""
+    yield shared_live
+    http = shared_live.client
+    for each in http.get("/v1/sessions", params={"limit": 1000}).json()["sessions"]:
+        http.delete(f"/v1/sessions/{each['session_id']}")
+
+
+@pytest.fixture
+def session(live: Live) -> Client:
     """A fresh session on the LSTM."""
     answer = live.client.post("/v1/sessions", json={"model": MODEL})
     assert answer.status_code == 201, answer.text
-    client = Client(live.client, answer.json()["session_id"])
-    yield client
-    live.client.delete(client.path)
+    return Client(live.client, answer.json()["session_id"])
