@@ -27,7 +27,7 @@ def _returns(module: nn.Module) -> Iterator[ast.Return]:
     """The return statements of forward, those of functions inside of it left aside."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(type(module).forward)))
-    except (OSError, TypeError, SyntaxError):  # made elsewhere than in a file, or no function
+    except (AttributeError, OSError, TypeError, SyntaxError):  # no function, or not of a file
         return
     waiting: list[ast.AST] = list(ast.iter_child_nodes(tree.body[0]))
     while waiting:

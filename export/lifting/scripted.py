@@ -1,7 +1,7 @@
 """TorchScript parts of a forward, told to a mode as one call each: torch shows it none of them.
 
-A function that loops is run as the Python that it was made from, so that what it does at each step
-is seen; a module that loops has no Python any more.
+A function that loops or decides is run as the Python that it was made from, so that what it does at
+each step is seen; a module that loops has no Python any more.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,15 +13,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from carousel.export.lifting.recording import SCRIPTED
-
-_KINDS: tuple[Any, ...] = (torch._C.ScriptFunction, torch._C.ScriptMethod)
+from carousel.export.module.scripts import KINDS, decides, python_behind
 
 
 @contextmanager
 def watching(mode: TorchFunctionMode) -> Iterator[None]:
     """Within it `mode` sees every call of torch, and of functions and modules in TorchScript."""
     with ExitStack() as stack:
-        for kind in _KINDS:
+        for kind in KINDS:
             stack.callback(setattr, kind, "__call__", kind.__call__)
             kind.__call__ = _told(kind.__call__, mode)
         stack.enter_context(mode)
@@ -48,8 +47,9 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _told(call: Any, mode: TorchFunctionMode) -> Any:
     def scripted(own: Any, *args: Any, **kwargs: Any) -> Any:
-        python = getattr(own, "_torchdynamo_inline", None)  # as torch.compile finds it
-        if python is not None and own.inlined_graph.findNode("prim::Loop") is not None:
+        python = python_behind(own)
+        loops = own.inlined_graph.findNode("prim::Loop") is not None
+        if python is not None and (loops or decides(own)):
             return python(*args, **kwargs)
 
         def part(*args: Any, **kwargs: Any) -> Any:

@@ -54,7 +54,7 @@ def drift(
             return None
         if grows and axis is not None:
             allowed = torch.maximum(allowed, _grown(_errors(each, own), axis))
-        elif grows and half is not None:
+        elif grows and half is not None and drift(*half) is not None:
             before = largest({name: half[0].tensors()[name]}, half[1])
             allowed = allowed.clamp(min=2**_GROWTH * before)
         if not bool((_errors(each, own) <= allowed).all()):
@@ -117,8 +117,8 @@ def _trailing(error: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 def _grown(error: torch.Tensor, axis: int) -> torch.Tensor:
-    """What errors may have grown to from those until half the steps."""
-    most = error.movedim(axis, -1).cummax(-1).values
-    earlier = most[..., torch.arange(most.shape[-1]) // 2]
+    """What errors may have grown to from those before half the steps: of the first from none."""
+    most = torch.nn.functional.pad(error.movedim(axis, -1).cummax(-1).values, (1, 0))
+    earlier = most[..., torch.arange(error.shape[axis]) // 2]
     grown: torch.Tensor = 2**_GROWTH * earlier
     return grown.movedim(-1, axis)

@@ -1,7 +1,7 @@
 """The user's module, run as it is: in eval mode, without gradients, put back after every run."""
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 from carousel.export.errors import ExportError, ForwardFailed
 from carousel.export.module.decisions import Decisions, Settled
 from carousel.export.module.layers import Calls, Hooks, recurrent_layers
+from carousel.export.module.scripts import decisions_in_python
 from carousel.export.module.signature import Call, Signature
 from carousel.export.module.snapshot import Snapshot, detach_attributes
 from carousel.export.module.tree import Tree, flatten
@@ -107,7 +108,10 @@ class Original:
         call = self.signature.call(given, omitted)
         with self.restored() as snapshot, self.doubled() if exact else nullcontext():
             hooks = Hooks(self.module, zero=self.zero, attributes=snapshot.storages())
-            with hooks, decisions or nullcontext(), Settled(answers) if answers else nullcontext():
+            settled = Settled(answers) if answers else nullcontext()
+            judged = decisions is not None or answers
+            python = decisions_in_python() if judged else nullcontext()
+            with hooks, decisions or nullcontext(), settled, python:
                 if decisions is not None:
                     decisions.watch([each for name, each in given.items() if name not in constants])
                 tree = self._forward(call)
@@ -153,9 +157,11 @@ class Original:
             for each, data in before:
                 each.data = data
 
-    def settled(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def settled(self) -> Iterator[None]:
         """Within it forward decides as programs do."""
-        return Settled(self.answers) if self.answers else nullcontext()
+        with decisions_in_python(), Settled(self.answers) if self.answers else nullcontext():
+            yield
 
     def plain_tensors(self) -> list[tuple[str, torch.Tensor]]:
         """The buffers, and the tensors in attributes, by name."""

@@ -57,7 +57,7 @@ def _refuse_changing(path: str, script: torch.jit.ScriptModule) -> None:
     nor put back.
     """
     graph: Any = getattr(getattr(script, "forward", None), "inlined_graph", None)
-    for node in () if graph is None else _nodes(graph):
+    for node in () if graph is None else nodes(graph):
         sets = node.kind() == "prim::SetAttr"
         if sets or (_writes(node) and _is_kept(node)):
             where = f"the layer {path!r}" if path else "the module"
@@ -68,11 +68,12 @@ def _refuse_changing(path: str, script: torch.jit.ScriptModule) -> None:
             )
 
 
-def _nodes(block: Any) -> Iterator[Any]:
+def nodes(block: Any) -> Iterator[Any]:
+    """The nodes of a graph, those inside of others among them."""
     for node in block.nodes():
         yield node
         for inner in node.blocks():
-            yield from _nodes(inner)
+            yield from nodes(inner)
 
 
 def _writes(node: Any) -> bool:
