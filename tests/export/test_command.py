@@ -79,7 +79,7 @@ def test_token_inputs_are_made_of_ids_that_the_embedding_knows(workplace: Path) 
     """`tokens:int64=5,15` gives an example that runs."""
     assert Tagger().embed.num_embeddings == 11
     code = _export(
-        *("export_heads:Tagger", "--name", "tagger"),
+        *("tests.export.cases.heads:Tagger", "--name", "tagger"),
         *("--input", "tokens:int64=4,15", "--input", "speaker=4,3"),
     )
     assert code == 0

@@ -24,7 +24,7 @@ X = torch.randn(2, 9, 4, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize("function", ["reset_at_mark", "reset_at_padding", "as_often"])
 def test_a_cell_that_decides_is_refused_by_its_line(function: str) -> None:
     """A mark in one session would count for all that share its batch."""
-    with pytest.raises(ExportRefused, match=rf"export_deciding\.py:\d+ \({function}\)"):
+    with pytest.raises(ExportRefused, match=rf"deciding\.py:\d+ \({function}\)"):
         proven_by(deciding.Steps(getattr(deciding, function)), (X,))
 
 

@@ -42,7 +42,7 @@ def scripted() -> nn.Module:
 @pytest.mark.parametrize(
     ("module", "example", "words"),
     [
-        (hostile.Normalises(), (X,), r"at export_hostile\.py:\d+ \(forward\)"),
+        (hostile.Normalises(), (X,), r"at hostile\.py:\d+ \(forward\)"),
         (hostile.ScalesByNumber(), (X,), "takes values of its inputs out of torch"),
         (hostile.Cell("state first"), (X[:, 0], torch.zeros(4, 8)), "any of output.0, output.1"),
         (hostile.RewritesWeights(), (X,), "rewrites its own weight 'fc.weight'"),

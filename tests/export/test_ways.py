@@ -26,7 +26,7 @@ def test_an_agent_begins_anew_whenever_it_is_told_to() -> None:
     spec = made.manifest.spec
     assert spec.streaming == "step"
     assert [each.name for each in spec.states] == ["state.0", "state.1"]
-    assert any("at export_ways.py" in note for note in made.manifest.parity.skipped)
+    assert any("at ways.py" in note for note in made.manifest.parity.skipped)
     obs = torch.randn(6, 3, 4)
     begun = ((0, 0, 0), (0, 1, 0), (0, 0, 0), (1, 1, 1), (0, 0, 1), (0, 0, 0))
     starts = torch.tensor(begun).float()
@@ -76,5 +76,5 @@ def test_two_ways_with_two_answers_are_refused(
     module: nn.Module, example: tuple[torch.Tensor, ...]
 ) -> None:
     """By the line that decides, whether or not the example shows both."""
-    with pytest.raises(ExportRefused, match=r"values of its inputs.* at export_ways\.py:\d+"):
+    with pytest.raises(ExportRefused, match=r"values of its inputs.* at ways\.py:\d+"):
         proven(module, *example)

@@ -28,7 +28,7 @@ FEATURES = {
     "hello-rnncell": 4,
     "hello-rnn": 4,
 }
-# These are decoded together, in test_zoo_attention.py.
+# These are decoded together, in test_attention.py.
 PAIR = {"reverse-encoder", "reverse-decoder"}
 STREAMED = [name for name in FEATURES if name != "bilstm-10-20-2"]
 # Said once a process, by eager torch.
