@@ -21,10 +21,10 @@ STEP = [[0.1 * feature for feature in range(10)]]
 
 
 @pytest.fixture(scope="module")
-def generated(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def generated(shared_live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of the package that was made."""
     folder = tmp_path_factory.mktemp("generated")
-    (folder / "openapi.json").write_bytes(live.client.get("/openapi.json").content)
+    (folder / "openapi.json").write_bytes(shared_live.client.get("/openapi.json").content)
     (folder / "config.yaml").write_text(CONFIG)
     command = [
         *(sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"),
