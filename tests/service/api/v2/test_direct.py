@@ -38,13 +38,19 @@ def test_steps_without_a_task_are_those_with_one() -> None:
     async def scenario(site: Site) -> None:
         for name, values in (("good", (2,)), ("bad", ()), ("failing", (site.rig.backend.poison,))):
             answers = []
-            for way, extra in (("a", b""), ("b", b"Expect: 100-continue")):
+            for way, extra in (("a", ()), ("b", (b"Expect: 100-continue",))):
                 sequence_id = f"{name}-{way}"
                 start = await infer(site.service, 1, sequence_id=sequence_id, sequence_start=True)
                 session = read(start)[0]["parameters"]["session_id"]
                 await infer(site.service, 1, sequence_id=sequence_id)
                 line = await site.connect()
-                line.send(raw(*values, line=extra, sequence_id=sequence_id))
+                line.send(
+                    raw(
+                        *values,
+                        line=b"\r\n".join([b"X-Request-ID: the-same", *extra]),
+                        sequence_id=sequence_id,
+                    )
+                )
                 if extra:
                     await line.reader.readuntil(b"100 Continue\r\n\r\n")
                 status, headers, body = await line.answer()
