@@ -16,12 +16,12 @@ from tests.export.lifting import (
     cells,
     first,
     gates,
+    in_scripts,
     memory,
     mixed,
     ops,
     refused,
     robots,
-    scripted,
     shifts,
     writes,
 )
@@ -41,7 +41,7 @@ CASES: Mapping[str, Case] = {
         ops,
         refused,
         robots,
-        scripted,
+        in_scripts,
         shifts,
         writes,
     )
