@@ -6,10 +6,7 @@ from typing import Any
 from carousel.models.row import Array
 from carousel.models.spec import ModelSpec
 from carousel.service.api.encoding.explain import Shape, kind_of
-from carousel.service.api.encoding.media import Declared, Media
-from carousel.service.api.encoding.npy import read_npy
-from carousel.service.api.encoding.tensor import Tensor
-from carousel.service.api.encoding.tensorfile import Entry
+from carousel.service.api.encoding.tensor import Entry, Tensor
 from carousel.service.errors import (
     InvalidRequest,
     OutOfRange,
@@ -25,6 +22,14 @@ class InputSequence:
 
     inputs: dict[str, Array]
     num_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a request says of the array that raw bytes are; None where it says nothing."""
+
+    dtype: str | None
+    shape: tuple[int, ...] | None
 
 
 class StepRules:
@@ -104,7 +109,7 @@ class Inputs:
         """The inputs of a raw body: the one input of the model. What is `declared` of it is held
         against the model: 8-byte floats have the bytes of twice as many 4-byte ones.
         """
-        name, tensor = self._only(Media.RAW)
+        name, tensor = self.require_single()
         if declared is not None:
             tensor.check_kind(declared.dtype, declared.shape, "the body")
         array = tensor.read_bytes(body, "the body")
@@ -115,21 +120,20 @@ class Inputs:
             )
         return self._checked(name, tensor, array)
 
-    def read_npy(self, body: bytes) -> InputSequence:
-        """The inputs of a NumPy file: the one input of the model."""
-        name, tensor = self._only(Media.NPY)
-        array = read_npy(body)
-        data = tensor.read_tensor(array.tobytes(), array.dtype.name, array.shape, "the body")
-        return self._checked(name, tensor, data)
+    def read_entry(self, entry: Entry) -> InputSequence:
+        """The inputs of a tensor without a name: the one input of the model."""
+        name, tensor = self.require_single()
+        return self._checked(name, tensor, tensor.read_entry(entry, "the body"))
 
     def check_dtype(self, dtype: str, where: str) -> None:
         """Raises ShapeMismatch where raw bytes are said to be of another dtype."""
-        self._only(Media.RAW)[1].check_kind(dtype, None, where)
+        self.require_single()[1].check_kind(dtype, None, where)
 
-    def _only(self, media: Media) -> tuple[str, Tensor]:
+    def require_single(self, media: str = "application/octet-stream") -> tuple[str, Tensor]:
+        """The one input; raises UnsupportedMediaType where there are more than `media` holds."""
         if self._single is None:
             raise UnsupportedMediaType(
-                f"Content-Type: {media.value} given, for a model of {self._names()}",
+                f"Content-Type: {media} given, for a model of {self._names()}",
                 hint="several inputs go as application/x-safetensors or as JSON",
             )
         return self._single
@@ -141,10 +145,9 @@ class Inputs:
     def read_tensors(self, entries: dict[str, Entry]) -> InputSequence:
         """The inputs among the tensors of a safetensors body, which holds nothing else."""
         self._check_names(entries.keys(), "the body")
-        arrays: dict[str, Array] = {}
-        for name, tensor in self._tensors.items():
-            entry = entries[name]
-            arrays[name] = tensor.read_tensor(entry.data, entry.dtype, entry.sizes, name)
+        arrays = {
+            name: tensor.read_entry(entries[name], name) for name, tensor in self._tensors.items()
+        }
         return self._sequence(arrays, "the body")
 
     def _sequence(self, arrays: dict[str, Array], where: str) -> InputSequence:

@@ -6,8 +6,7 @@ from typing import Any
 from carousel.models.row import Array
 from carousel.models.spec import ModelSpec
 from carousel.service.api.encoding.explain import Shape, kind_of
-from carousel.service.api.encoding.tensor import Tensor
-from carousel.service.api.encoding.tensorfile import Entry
+from carousel.service.api.encoding.tensor import Entry, Tensor
 from carousel.service.errors import InvalidRequest
 
 PREFIX = "state."
@@ -54,12 +53,11 @@ class States:
                 raise InvalidRequest(f"{name}: not a state; expected {PREFIX}<name>")
         given = {name.removeprefix(PREFIX) for name in entries}
         self._check_names(given, PREFIX, whole=whole)
-        arrays: dict[str, Array] = {}
-        for name, tensor in self._tensors.items():
-            if name in given:
-                entry, place = entries[PREFIX + name], PREFIX + name
-                arrays[name] = tensor.read_tensor(entry.data, entry.dtype, entry.sizes, place)
-        return arrays
+        return {
+            name: tensor.read_entry(entries[PREFIX + name], PREFIX + name)
+            for name, tensor in self._tensors.items()
+            if name in given
+        }
 
     def _check_names(self, given: Any, where: str, *, whole: bool) -> None:
         for name in sorted(given - self._tensors.keys()):

@@ -8,6 +8,7 @@ its format. It does take booleans, so they are asked for apart.
 
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import chain, starmap
 from typing import Any
 
@@ -28,6 +29,15 @@ _LETTERS = {
     "float16": "e", "float32": "f", "float64": "d", "uint8": "B",
     "int8": "b", "int16": "h", "int32": "i", "int64": "q",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Bytes that say their own dtype, in numpy's words where it has one, and shape."""
+
+    dtype: str
+    sizes: Sequence[int]
+    data: bytes
 
 
 class Tensor:
@@ -86,10 +96,10 @@ class Tensor:
         self._check_values(array, where)
         return array
 
-    def read_tensor(self, data: bytes, dtype: str, sizes: Sequence[int], where: str) -> Array:
-        """The array of bytes that say their own dtype and shape."""
-        self.check_kind(dtype, sizes, where)
-        return self.read_bytes(data, where)
+    def read_entry(self, entry: Entry, where: str) -> Array:
+        """The array of bytes that say what they are."""
+        self.check_kind(entry.dtype, entry.sizes, where)
+        return self.read_bytes(entry.data, where)
 
     def check_kind(self, dtype: str | None, sizes: Sequence[int] | None, where: str) -> None:
         """Raises ShapeMismatch where bytes are said to be of another dtype or shape."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from carousel.service.api.encoding.media import Declared, Media, declared_in, media_of
 from carousel.service.errors import InvalidRequest, NotFound, UnsupportedMediaType
 
 _MAX_TIMEOUT_MS = 3_600_000
@@ -32,19 +31,14 @@ class Exchange:
     request_id: str = ""
 
     @property
-    def media(self) -> Media:
-        """The encoding of the body; raises UnsupportedMediaType."""
+    def content_type(self) -> bytes | None:
+        """What the body is said to be; raises UnsupportedMediaType where it is compressed."""
         coding = self.headers.get(b"content-encoding", b"identity")
         if coding != b"identity":
             raise UnsupportedMediaType(
                 f"Content-Encoding: {coding.decode('latin-1')!r} given; bodies come as they are"
             )
-        return media_of(self.headers.get(b"content-type"))
-
-    @property
-    def declared(self) -> Declared | None:
-        """What the content type says of raw bytes; raises InvalidRequest."""
-        return declared_in(self.headers.get(b"content-type"))
+        return self.headers.get(b"content-type")
 
     @property
     def accept(self) -> bytes | None:

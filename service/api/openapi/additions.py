@@ -5,12 +5,12 @@ each route.
 from dataclasses import dataclass
 
 from carousel.service import errors
-from carousel.service.api.encoding.media import Media
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import POSITION_HEADER, Node, encodings
 from carousel.service.api.v1.bulk import BULK_PATH
 from carousel.service.api.v1.control_bodies import ForkSession, OpenSession, WriteState
 from carousel.service.api.v1.infer import INFER_PATH, INFER_VERSION_PATH
+from carousel.service.api.v1.media.choose import SAFETENSORS
 from carousel.service.api.v1.step import STEP_PATH
 from carousel.service.api.v1.views import StateView
 from carousel.service.api.v2.infer import OIP_INFER_PATH, OIP_INFER_VERSION_PATH
@@ -90,7 +90,7 @@ ADDITIONS: dict[tuple[str, str], Addition] = {
                 "ETag": {"schema": {"type": "string"}},
                 "Carousel-Position": POSITION_HEADER,
             },
-            "content": encodings(StateView, None, Media.SAFETENSORS),
+            "content": encodings(StateView, None, SAFETENSORS),
         },
     ),
     ("put", _SESSION + "/state"): Addition(
@@ -104,7 +104,7 @@ ADDITIONS: dict[tuple[str, str], Addition] = {
         ),
         {
             "required": True,
-            "content": encodings(WriteState, examples.WRITE_STATE, Media.SAFETENSORS),
+            "content": encodings(WriteState, examples.WRITE_STATE, SAFETENSORS),
         },
     ),
 }

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from carousel.service.api.encoding.media import Media
+from carousel.service.api.v1.media.choose import JSON
+from carousel.service.api.v1.media.media import Media
 
 Node = dict[str, Any]
 
@@ -22,10 +23,10 @@ def ref(model: type[BaseModel]) -> Node:
 
 def encodings(json: type[BaseModel], example: Any = None, *media: Media) -> Node:
     """The `content` of a body in JSON and in further encodings."""
-    content: Node = {Media.JSON.value: {"schema": ref(json)}}
+    content: Node = {JSON.name: {"schema": ref(json)}}
     if example is not None:
-        content[Media.JSON.value]["example"] = example
-    return content | {each.value: BINARY for each in media}
+        content[JSON.name]["example"] = example
+    return content | {each.name: BINARY for each in media}
 
 
 def path_parameters(*names: str) -> list[Node]:

@@ -1,6 +1,5 @@
 """The operations of the data plane of `/v1`."""
 
-from carousel.service.api.encoding.media import Media
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import POSITION_HEADER, Node, encodings, path_parameters
 from carousel.service.api.v1.bulk import BULK_PATH
@@ -13,6 +12,7 @@ from carousel.service.api.v1.data_bodies import (
     StepResult,
 )
 from carousel.service.api.v1.infer import INFER_PATH, INFER_VERSION_PATH
+from carousel.service.api.v1.media.choose import RAW, SAFETENSORS
 from carousel.service.api.v1.step import STEP_PATH
 
 _RAW_INPUT = "Raw: the one input of one sequence, little-endian and row-major."
@@ -69,7 +69,7 @@ def _step() -> Node:
         ],
         "requestBody": {
             "required": True,
-            "content": encodings(StepBody, examples.STEP, Media.RAW, Media.SAFETENSORS),
+            "content": encodings(StepBody, examples.STEP, RAW, SAFETENSORS),
         },
         "responses": {
             "200": {
@@ -78,7 +78,7 @@ def _step() -> Node:
                     "Carousel-Position": POSITION_HEADER,
                     "Carousel-Replayed": _REPLAYED_HEADER,
                 },
-                "content": encodings(StepResult, None, Media.RAW, Media.SAFETENSORS),
+                "content": encodings(StepResult, None, RAW, SAFETENSORS),
             }
         },
     }
@@ -105,12 +105,12 @@ def _infer() -> Node:
         "description": "Sequences of different lengths share a batch. " + _RAW_INPUT,
         "requestBody": {
             "required": True,
-            "content": encodings(InferBody, examples.INFER, Media.RAW, Media.SAFETENSORS),
+            "content": encodings(InferBody, examples.INFER, RAW, SAFETENSORS),
         },
         "responses": {
             "200": {
                 "description": "The outputs, in order",
-                "content": encodings(InferResult, None, Media.RAW, Media.SAFETENSORS),
+                "content": encodings(InferResult, None, RAW, SAFETENSORS),
             }
         },
     }

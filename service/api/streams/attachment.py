@@ -9,9 +9,10 @@ from contextlib import suppress
 from carousel.service.api.streams.call import Call, read_call, with_key
 from carousel.service.api.streams.client_link import ClientLink
 from carousel.service.api.streams.closing import DONE
-from carousel.service.api.streams.message import greeting, write_error, write_reply
+from carousel.service.api.streams.message import greeting, write_error
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.stream import Stream
+from carousel.service.api.v1.media.json import write_step
 from carousel.service.errors import CarouselError, InvalidRequest, PositionConflict, ReplyNotKept
 from carousel.service.sessions.positions import replies_after
 from carousel.service.sessions.results import Resume
@@ -93,7 +94,7 @@ class Attachment:
                 if call.replies == "binary":
                     self._link.send(codec.outputs.raw(reply.outputs), is_text=False)
                 else:
-                    data = write_reply(codec, reply.outputs, reply.position, replayed=True)
+                    data = write_step(codec, reply.outputs, reply.position, replayed=True)
                     self._link.send(data, is_text=True)
         except (PositionConflict, ReplyNotKept) as error:
             self._link.send(write_error(error, resume.info.position), is_text=True)

@@ -1,12 +1,9 @@
 """The messages of a stream: frames that clients send, and what they are answered."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
 
-from carousel.models.row import Array
-from carousel.service.api.encoding.arrays import arrays_json
 from carousel.service.api.encoding.codec import Codec
 from carousel.service.api.encoding.document import (
     check_members,
@@ -15,7 +12,7 @@ from carousel.service.api.encoding.document import (
     take_position,
 )
 from carousel.service.api.http.problem import problem_members
-from carousel.service.api.v1.step import read_step
+from carousel.service.api.v1.media.json import read_step
 from carousel.service.errors import CarouselError, InvalidRequest
 from carousel.service.sessions.results import SessionInfo
 from carousel.service.sessions.step_runner import Step
@@ -77,21 +74,6 @@ def greeting(info: SessionInfo) -> bytes:
             "position": info.position,
         }
     )
-
-
-def write_reply(
-    codec: Codec,
-    outputs: Mapping[str, Array],
-    position: int,
-    state: Mapping[str, Array] | None = None,
-    *,
-    replayed: bool = False,
-) -> bytes:
-    """A reply as text."""
-    tail = b"" if state is None else b',"state":%b' % arrays_json(state)
-    if replayed:
-        tail += b',"replayed":true'
-    return b'{"outputs":%b,"position":%d%b}' % (codec.outputs.json(outputs), position, tail)
 
 
 def write_sync(position: int) -> bytes:

@@ -18,10 +18,10 @@ from carousel.service.api.streams.message import (
     names_position,
     read_frame,
     write_error,
-    write_reply,
     write_sync,
 )
 from carousel.service.api.streams.services import StreamServices
+from carousel.service.api.v1.media.json import write_step
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import CarouselError
 from carousel.service.sessions.results import StepReply
@@ -236,7 +236,7 @@ class Stream:
             self.reached = reply.position
         codec = self._services.codecs.of(session.loaded)
         if frame.is_text:
-            data = write_reply(
+            data = write_step(
                 codec, reply.outputs, reply.position, reply.state, replayed=reply.replayed
             )
         else:

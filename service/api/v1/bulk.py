@@ -17,11 +17,11 @@ from carousel.service.api.encoding.document import (
 )
 from carousel.service.api.encoding.explain import kind_of
 from carousel.service.api.encoding.inputs import InputSequence
-from carousel.service.api.encoding.media import Media, require_json
-from carousel.service.api.http.answer import Answer, answer
+from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.http.problem import problem_members, unexpected
 from carousel.service.api.v1.data_bodies import BulkBody, BulkStep
+from carousel.service.api.v1.media.choose import JSON, media_of, require_json
 from carousel.service.errors import (
     CarouselError,
     InvalidRequest,
@@ -76,7 +76,7 @@ class BulkRoute:
         self._check_steps(entries)
         await asyncio.gather(*(self._run(chain) for chain in chains.values()))
         results = b",".join(self._result(entry) for entry in entries)
-        return answer(Media.JSON, b'{"results":[%b]}' % results)
+        return Answer(200, b'{"results":[%b]}' % results, [JSON.header])
 
     async def _prepare(self, entry: _Entry, tenant: str, deadline: float, *, bools: bool) -> None:
         try:
@@ -144,10 +144,9 @@ class BulkRoute:
 
 
 def _read(exchange: Exchange) -> list[_Entry]:
-    if exchange.media is not Media.JSON:
-        raise UnsupportedMediaType(
-            f"Content-Type: {exchange.media.value} given; expected {Media.JSON.value}"
-        )
+    media = media_of(exchange.content_type)
+    if media is not JSON:
+        raise UnsupportedMediaType(f"Content-Type: {media.name} given; expected {JSON.name}")
     require_json(exchange.accept)
     document = parse(exchange.body)
     check_members(document, _FIELDS)

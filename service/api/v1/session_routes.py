@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from carousel.service.api.encoding.document import may_hold_bools
-from carousel.service.api.encoding.media import Media, media_of
 from carousel.service.api.http.dependencies import Deadline, Dependencies, Deps, Tenant
 from carousel.service.api.http.responses import json_response
 from carousel.service.api.v1.control_bodies import (
@@ -15,6 +14,8 @@ from carousel.service.api.v1.control_bodies import (
     PageQuery,
     read_body,
 )
+from carousel.service.api.v1.media.choose import JSON, media_of
+from carousel.service.api.v1.media.media import Media
 from carousel.service.api.v1.views import ForkView, SessionList, SessionView, show_session
 from carousel.service.errors import InvalidRequest, SessionExists, UnsupportedMediaType
 
@@ -133,10 +134,8 @@ def body_media(request: Request) -> Media:
 
 async def _json_body(request: Request) -> bytes:
     media = body_media(request)
-    if media is not Media.JSON:
-        raise UnsupportedMediaType(
-            f"Content-Type: {media.value} given; expected {Media.JSON.value}"
-        )
+    if media is not JSON:
+        raise UnsupportedMediaType(f"Content-Type: {media.name} given; expected {JSON.name}")
     return await request.body()
 
 

@@ -2,19 +2,13 @@
 
 from fastapi import APIRouter, Request, Response
 
-from carousel.service.api.encoding.arrays import arrays_json
-from carousel.service.api.encoding.codec import Codec
-from carousel.service.api.encoding.document import may_hold_bools
-from carousel.service.api.encoding.media import Media, media_for
-from carousel.service.api.encoding.outputs import state_names
-from carousel.service.api.encoding.tensorfile import parse_tensors, write_tensors
 from carousel.service.api.http.dependencies import Deadline, Deps, Tenant
-from carousel.service.api.http.exchange import read_position
 from carousel.service.api.http.responses import json_response
-from carousel.service.api.v1.control_bodies import MAX_PLACE, WriteState, read_body
+from carousel.service.api.v1.media.choose import JSON, SAFETENSORS, media_for
+from carousel.service.api.v1.media.media import Media
 from carousel.service.api.v1.session_routes import IfMatch, body_media
 from carousel.service.api.v1.views import SessionView, StateView, show_session
-from carousel.service.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
+from carousel.service.errors import NotAcceptable, UnsupportedMediaType
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -27,11 +21,7 @@ async def read_state(
     media = _media_for(request)
     read = await deps.sessions.read_state(tenant, session_id, deadline=deadline)
     headers = {"etag": read.etag, "carousel-position": str(read.position)}
-    if media is Media.JSON:
-        body = b'{"position":%d,"state":%b}' % (read.position, arrays_json(read.state))
-    else:
-        body = write_tensors(state_names(read.state))
-    return Response(body, headers=headers, media_type=media.value)
+    return Response(media.write_state(read), headers=headers, media_type=media.name)
 
 
 @router.put("/{session_id}/state", response_model=SessionView, summary="Set a session's state")
@@ -47,13 +37,11 @@ async def write_state(
     media = body_media(request)
     if media.is_single:
         raise UnsupportedMediaType(
-            f"Content-Type: {media.value} given; expected {Media.JSON.value} or "
-            f"{Media.SAFETENSORS.value}"
+            f"Content-Type: {media.name} given; expected {JSON.name} or {SAFETENSORS.name}"
         )
     session = await deps.sessions.find(tenant, session_id)
     codec = deps.codecs.of(session.loaded)
-    body = await request.body()
-    asked = _read_json(body, codec) if media is Media.JSON else _read(body, codec, request)
+    asked = media.read_state(await request.body(), request.headers, codec)
     info = await deps.sessions.write_state(
         tenant,
         session_id,
@@ -65,30 +53,12 @@ async def write_state(
     return json_response(show_session(info))
 
 
-def _read_json(body: bytes, codec: Codec) -> WriteState:
-    asked = read_body(WriteState, body)
-    asked.state = dict(codec.states.read_json(asked.state, "state", bools=may_hold_bools(body)))
-    return asked
-
-
-def _read(body: bytes, codec: Codec, request: Request) -> WriteState:
-    position = request.headers.get("carousel-position")
-    if position is None:
-        raise InvalidRequest("Carousel-Position: nothing given; expected where the state stands")
-    stands = read_position(position.encode("latin-1"))
-    if stands > MAX_PLACE:
-        raise InvalidRequest(
-            f"Carousel-Position: {stands} given; a session may be put at {MAX_PLACE} at most"
-        )
-    return WriteState(state=dict(codec.states.read_tensors(parse_tensors(body))), position=stands)
-
-
 def _media_for(request: Request) -> Media:
     accept = request.headers.get("accept")
-    media = media_for(None if accept is None else accept.encode("latin-1"), Media.JSON)
+    media = media_for(None if accept is None else accept.encode("latin-1"), JSON)
     if media.is_single:
         raise NotAcceptable(
             "raw bytes and NumPy files hold one tensor, and a state has names",
-            hint=f"send Accept: {Media.SAFETENSORS.value}",
+            hint=f"send Accept: {SAFETENSORS.name}",
         )
     return media

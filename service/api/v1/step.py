@@ -2,33 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
-from carousel.service.api.encoding.arrays import arrays_json
 from carousel.service.api.encoding.codec import Codec, Codecs
-from carousel.service.api.encoding.document import (
-    check_members,
-    may_hold_bools,
-    parse,
-    take_flag,
-    take_position,
-)
-from carousel.service.api.encoding.media import Media
-from carousel.service.api.encoding.tensorfile import parse_tensors
-from carousel.service.api.http.answer import Answer, Header, answer
+from carousel.service.api.http.answer import Answer, Header
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.problem import problem, unexpected
-from carousel.service.api.v1.data_bodies import StepBody
+from carousel.service.api.v1.media.choose import JSON, media_for_outputs, media_of
+from carousel.service.api.v1.media.media import Media
 from carousel.service.engine.request import Abandoned, Request
-from carousel.service.errors import CarouselError, InvalidRequest
+from carousel.service.errors import CarouselError
 from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.step_runner import Step
 
 STEP_PATH = "/v1/sessions/{session_id}/steps"
-
-_FIELDS = frozenset(StepBody.model_fields)
 
 # Told the answer once it is there; None where the client has gone.
 Send = Callable[[Answer | None], None]
@@ -88,13 +76,12 @@ class StepRoute:
 
     def _read(self, exchange: Exchange, session: Session) -> tuple[Codec, Step, Media]:
         codec = self._codecs.of(session.loaded)
-        given = exchange.media
-        step = _read_json(exchange, codec) if given is Media.JSON else _read(exchange, codec, given)
-        return (
-            codec,
-            step,
-            codec.outputs.media(exchange.accept, given, with_state=step.return_state),
+        given = media_of(exchange.content_type)
+        step = given.read_step(exchange, codec)
+        media = media_for_outputs(
+            exchange.accept, given, codec.outputs, with_state=step.return_state
         )
+        return codec, step, media
 
 
 class _Fetched:
@@ -147,55 +134,11 @@ class _Fetched:
         self._send(task.result() if error is None else _answer(error, self._exchange))
 
 
-def read_step(document: dict[str, Any], codec: Codec, deadline: float, *, bools: bool) -> Step:
-    """The step that a JSON object is; raises InvalidRequest and its subclasses."""
-    if "inputs" not in document:
-        raise InvalidRequest("inputs: nothing given; expected the session's next time steps")
-    sequence = codec.inputs.read_json(document["inputs"], "inputs", bools=bools)
-    step = Step(sequence.inputs, sequence.num_steps, deadline)
-    if len(document) > 1:
-        check_members(document, _FIELDS)
-        step.position = take_position(document)
-        step.return_state = take_flag(document, "return_state", False)
-        step.commit = take_flag(document, "commit", True)
-    return step
-
-
-def _read_json(exchange: Exchange, codec: Codec) -> Step:
-    body = exchange.body
-    document = parse(body)
-    if exchange.query:
-        exchange.add_flags(document, return_state=False, commit=True)
-    step = read_step(document, codec, exchange.deadline(), bools=may_hold_bools(body))
-    position = exchange.position()
-    if position is not None:
-        if step.position not in (None, position):
-            raise InvalidRequest(
-                f"Carousel-Position: {position} given, and position {step.position} in the body"
-            )
-        step.position = position
-    return step
-
-
-def _read(exchange: Exchange, codec: Codec, given: Media) -> Step:
-    if given is Media.RAW:
-        sequence = codec.inputs.read_bytes(exchange.body, exchange.declared)
-    elif given is Media.NPY:
-        sequence = codec.inputs.read_npy(exchange.body)
-    else:
-        sequence = codec.inputs.read_tensors(parse_tensors(exchange.body))
-    step = Step(sequence.inputs, sequence.num_steps, exchange.deadline(), exchange.position())
-    if exchange.query:
-        flags = exchange.flags(return_state=False, commit=True)
-        step.return_state, step.commit = flags["return_state"], flags["commit"]
-    return step
-
-
 def _answer(
     outcome: StepReply | BaseException,
     exchange: Exchange,
     codec: Codec | None = None,
-    media: Media = Media.JSON,
+    media: Media = JSON,
 ) -> Answer | None:
     """What a step is answered; None where nobody is there to read it."""
     if isinstance(outcome, StepReply):
@@ -214,19 +157,7 @@ def _answer(
 
 
 def _write(codec: Codec, reply: StepReply, media: Media) -> Answer:
-    outputs, position, state = reply.outputs, reply.position, reply.state
-    if media is Media.JSON:
-        tail = b"" if state is None else b',"state":%b' % arrays_json(state)
-        body = b'{"outputs":%b,"position":%d%b}' % (codec.outputs.json(outputs), position, tail)
-        sent = answer(media, body)
-    else:
-        if media is Media.RAW:
-            body = codec.outputs.raw(outputs)
-        elif media is Media.NPY:
-            body = codec.outputs.npy(outputs)
-        else:
-            body = codec.outputs.tensors(outputs, state)
-        sent = answer(media, body, (b"carousel-position", b"%d" % position))
+    sent = media.write_step(codec, reply)
     if reply.replayed:
         sent.headers.append(_REPLAYED)
     return sent

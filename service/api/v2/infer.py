@@ -5,10 +5,9 @@ from collections.abc import Callable
 from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.exchange import Abandonable, Exchange, read_version
 from carousel.service.api.http.problem import unexpected
-from carousel.service.api.v1.infer import run
+from carousel.service.api.v1.work import run
 from carousel.service.api.v2.fault import fault
 from carousel.service.api.v2.oip_codec import OipCodec, OipCodecs
-from carousel.service.api.v2.outputs import RowResult
 from carousel.service.api.v2.request import InferRequest, read_request
 from carousel.service.api.v2.request_cache import CachedRequest, RequestCache
 from carousel.service.api.v2.respond import respond
@@ -118,12 +117,7 @@ class OipInferRoute:
         work = codec.read(request, with_state=choice.with_state)
         if None in work.rows:
             require_given(codec.loaded, (), "inputs")
-        results = await run(codec.loaded, work, exchange.deadline(), self._max_at_once)
-        unpack = codec.loaded.layout.unpack
-        rows = [
-            RowResult(each.outputs, None if each.state is None else unpack(each.state))
-            for each in results
-        ]
+        rows = await run(codec.loaded, work, exchange.deadline(), self._max_at_once)
         return respond(codec, request, choice, rows)
 
     async def _step(

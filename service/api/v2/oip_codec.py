@@ -7,7 +7,7 @@ import orjson
 
 from carousel.models.spec import TIME
 from carousel.service.api.encoding.inputs import InputSequence, StepRules
-from carousel.service.api.v1.infer import Work
+from carousel.service.api.v1.work import Work
 from carousel.service.api.v2.binary_tensors import BinaryTensors
 from carousel.service.api.v2.outputs import AnswerTensor, OutputTensor, StateOutput
 from carousel.service.api.v2.request import InferRequest, take_bool, take_parameters

@@ -1,22 +1,14 @@
 """A tensor of an answer, whole: the rows of all that ran together, in the protocol's layout."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import orjson
 
 from carousel.models.row import Array
 from carousel.models.spec import Dtype, ModelSpec, OutputSpec, StateSpec
+from carousel.service.api.v1.work import RowResult
 from carousel.service.api.v2.tensors import DATATYPES
-
-
-@dataclass(slots=True)
-class RowResult:
-    """What one row gave: outputs in wire layout and, if asked for, states in session shape."""
-
-    outputs: Mapping[str, Array]
-    state: Mapping[str, Array] | None = None
 
 
 class AnswerTensor:

@@ -9,13 +9,13 @@ from typing import Any
 
 from carousel.service.api.encoding.document import parse, take_list
 from carousel.service.api.encoding.explain import kind_of
-from carousel.service.api.encoding.media import Media
 from carousel.service.api.http.exchange import Exchange
+from carousel.service.api.v1.media.choose import NPY, SAFETENSORS, media_of
 from carousel.service.api.v2.binary_tensors import HEADER, read_length
 from carousel.service.errors import InvalidRequest, UnsupportedMediaType
 
 # Encodings that only `/v1` has.
-OTHER_MEDIA = (Media.SAFETENSORS, Media.NPY)
+OTHER_MEDIA = (SAFETENSORS, NPY)
 # What would put a tensor elsewhere, or another thing in its place.
 _UNSUPPORTED = frozenset({"shared_memory_region", "classification"})
 
@@ -37,9 +37,10 @@ class InferRequest:
 
 def read_request(exchange: Exchange) -> InferRequest:
     """The request that a body is; raises Malformed, InvalidRequest, UnsupportedMediaType."""
-    if exchange.media in OTHER_MEDIA:
+    media = media_of(exchange.content_type)
+    if media in OTHER_MEDIA:
         raise UnsupportedMediaType(
-            f"Content-Type: {exchange.media.value} given; expected JSON, followed by tensors "
+            f"Content-Type: {media.name} given; expected JSON, followed by tensors "
             "where Inference-Header-Content-Length says so"
         )
     body, binary = exchange.body, None

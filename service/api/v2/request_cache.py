@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from carousel.service.api.encoding.inputs import InputSequence
 from carousel.service.api.http.exchange import Exchange
+from carousel.service.api.v1.media.choose import media_of
 from carousel.service.api.v2.binary_tensors import HEADER
 from carousel.service.api.v2.oip_codec import ChosenOutputs, OipCodec
 from carousel.service.api.v2.request import OTHER_MEDIA, InferRequest
@@ -107,6 +108,6 @@ def _key(exchange: Exchange) -> _Key | None:
     given = exchange.headers.get(HEADER)
     if given is None or len(given) > _MAX_DIGITS or not given.isdigit():
         return None
-    if len(exchange.parts) != _NUM_PARTS or exchange.media in OTHER_MEDIA:
+    if len(exchange.parts) != _NUM_PARTS or media_of(exchange.content_type) in OTHER_MEDIA:
         return None
     return exchange.tenant, exchange.parts[3], exchange.body[: int(given)]

@@ -6,9 +6,9 @@ import orjson
 
 from carousel.service.api.encoding.arrays import array_json
 from carousel.service.api.http.answer import Answer, Header
+from carousel.service.api.v1.work import RowResult
 from carousel.service.api.v2.binary_tensors import HEADER
 from carousel.service.api.v2.oip_codec import ChosenOutputs, OipCodec
-from carousel.service.api.v2.outputs import RowResult
 from carousel.service.api.v2.request import InferRequest
 
 _JSON: Header = (b"content-type", b"application/json")

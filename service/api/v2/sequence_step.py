@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from carousel.service.api.encoding.inputs import InputSequence
 from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.exchange import Exchange
+from carousel.service.api.v1.work import RowResult
 from carousel.service.api.v2.oip_codec import ChosenOutputs, OipCodec
-from carousel.service.api.v2.outputs import RowResult
 from carousel.service.api.v2.request import InferRequest
 from carousel.service.api.v2.respond import respond
 from carousel.service.api.v2.sequence_parameters import SequenceParameters

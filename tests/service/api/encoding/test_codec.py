@@ -1,18 +1,17 @@
-"""Inputs, states and outputs of a model on the wire, and the encodings they come in."""
+"""Inputs, states and outputs of a model on the wire."""
 
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
-from carousel.models.row import Array
 from carousel.models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
 from carousel.service.api.encoding.inputs import Inputs
-from carousel.service.api.encoding.media import Media, media_for, media_of
 from carousel.service.api.encoding.outputs import Outputs
 from carousel.service.api.encoding.states import States
-from carousel.service.api.encoding.tensorfile import parse_tensors
+from carousel.service.api.v1.media.choose import RAW, media_for_outputs
+from carousel.service.api.v1.media.safetensors import parse_tensors
 from carousel.service.errors import (
     InvalidRequest,
     Malformed,
@@ -79,7 +78,7 @@ def test_raw_bytes_hold_one_tensor() -> None:
     with pytest.raises(UnsupportedMediaType, match="2 inputs"):
         INPUTS.read_bytes(bytes(8))
     with pytest.raises(NotAcceptable, match="y, score"):
-        Outputs(SPEC).media(None, Media.RAW, with_state=False)
+        media_for_outputs(None, RAW, Outputs(SPEC), with_state=False)
 
 
 def test_framed_inputs_gain_time() -> None:
@@ -140,58 +139,3 @@ def test_broken_safetensors_are_malformed() -> None:
     ):
         with pytest.raises(Malformed):
             parse_tensors(body)
-
-
-def test_outputs_in_safetensors() -> None:
-    """Outputs and states come back by name."""
-    outputs: dict[str, Array] = {"y": np.ones((1, 2), np.float32), "score": np.array(3, np.float32)}
-    body = Outputs(SPEC).tensors(outputs, {"h": np.zeros((1, 2), np.float32)})
-    assert set(load(body)) == {"y", "score", "state.h"}
-
-
-@pytest.mark.parametrize(
-    ("content_type", "expected"),
-    [
-        (None, Media.JSON),
-        (b"application/json", Media.JSON),
-        (b"Application/JSON; charset=UTF-8", Media.JSON),
-        (b"application/octet-stream", Media.RAW),
-        (b"application/x-safetensors", Media.SAFETENSORS),
-    ],
-)
-def test_bodies_say_what_they_are(content_type: bytes | None, expected: Media) -> None:
-    """The media type decides, whatever its case and parameters; without one it is JSON."""
-    assert media_of(content_type) is expected
-
-
-@pytest.mark.parametrize(
-    "content_type", [b"text/plain", b"", b"application/json; charset=latin-1", b"\xff"]
-)
-def test_other_bodies_are_refused(content_type: bytes) -> None:
-    """Other media types, and text in other encodings, are refused."""
-    with pytest.raises(UnsupportedMediaType):
-        media_of(content_type)
-
-
-@pytest.mark.parametrize(
-    ("accept", "expected"),
-    [
-        (None, Media.RAW),
-        (b"*/*", Media.RAW),
-        (b"application/*;q=0.5", Media.RAW),
-        (b"application/json", Media.JSON),
-        (b"application/json, text/plain, */*", Media.JSON),
-        (b"application/json;q=0.1, application/octet-stream", Media.RAW),
-        (b"text/html, application/x-safetensors;q=0.2", Media.SAFETENSORS),
-    ],
-)
-def test_answers_are_what_is_liked_best(accept: bytes | None, expected: Media) -> None:
-    """An answer comes in the request's encoding unless the client likes another better."""
-    assert media_for(accept, Media.RAW) is expected
-
-
-@pytest.mark.parametrize("accept", [b"text/html", b"application/json;q=0", b"", b"\xff;q=x"])
-def test_no_encoding_is_not_acceptable(accept: bytes) -> None:
-    """A client that takes none of the encodings is told so."""
-    with pytest.raises(NotAcceptable):
-        media_for(accept, Media.JSON)

@@ -8,8 +8,9 @@ import pytest
 
 from carousel.models.row import Array
 from carousel.models.spec import Dtype, InputSpec, ModelSpec, OutputSpec, StateSpec
+from carousel.service.api.v1.work import RowResult
 from carousel.service.api.v2.binary_tensors import BinaryTensors
-from carousel.service.api.v2.outputs import OutputTensor, RowResult, StateOutput
+from carousel.service.api.v2.outputs import OutputTensor, StateOutput
 from carousel.service.api.v2.tensors import InputTensor, StateTensor
 from carousel.service.errors import InvalidRequest, OutOfRange, ShapeMismatch
 from tests.service.api.v2.oip import DATATYPES, binary_tensor, tensor

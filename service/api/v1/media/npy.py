@@ -1,4 +1,4 @@
-"""`application/x-npy`: one array as NumPy's own file format, which says its dtype and shape.
+"""`application/x-npy`: the one input, or the one output, as NumPy's own file format.
 
 The header is looked at before anything is made of it: it may claim any size, and name pickles.
 Format: numpy.lib.format's documentation, versions 1.0 and 2.0.
@@ -7,12 +7,18 @@ Format: numpy.lib.format's documentation, versions 1.0 and 2.0.
 import io
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
 from carousel.models.row import Array
+from carousel.service.api.encoding.codec import Codec
+from carousel.service.api.encoding.inputs import InputSequence
+from carousel.service.api.encoding.tensor import Entry
+from carousel.service.api.http.exchange import Exchange
+from carousel.service.api.v1.media.media import Media
 from carousel.service.errors import Malformed
 
 # All that a header of numbers may be; NumPy evaluates it as Python.
@@ -27,7 +33,24 @@ _READERS: dict[tuple[int, int], Any] = {
 }
 
 
-def read_npy(body: bytes) -> Array:
+class Npy(Media):
+    """A file says its dtype and shape."""
+
+    name = "application/x-npy"
+    is_single = True
+
+    def read_inputs(self, exchange: Exchange, codec: Codec) -> InputSequence:
+        codec.inputs.require_single(self.name)
+        array = _read(exchange.body)
+        return codec.inputs.read_entry(Entry(array.dtype.name, array.shape, array.tobytes()))
+
+    def write(
+        self, codec: Codec, outputs: Mapping[str, Array], state: Mapping[str, Array] | None
+    ) -> bytes:
+        return _write(codec.outputs.single(outputs))
+
+
+def _read(body: bytes) -> Array:
     """The array that a body holds, little-endian and row-major; raises Malformed."""
     file = io.BytesIO(body)
     try:
@@ -49,7 +72,7 @@ def read_npy(body: bytes) -> Array:
     return np.ascontiguousarray(array, dtype.newbyteorder("<")).reshape(shape)
 
 
-def write_npy(array: Array) -> bytes:
+def _write(array: Array) -> bytes:
     """An array as a body."""
     file = io.BytesIO()
     npy.write_array(file, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
