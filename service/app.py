@@ -14,24 +14,20 @@ from carousel.service.api.http.dependencies import Dependencies
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.memory_budget import MemoryBudget
 from carousel.service.api.http.traffic import Traffic
-from carousel.service.api.openapi.schema import create_schema
 from carousel.service.api.ops.figures import (
     engine_figures,
     session_figures,
     store_figures,
     traffic_figures,
 )
+from carousel.service.api.schema import create_schema
 from carousel.service.api.server.gate import DataRoute, Gate
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.services import StreamServices
-from carousel.service.api.v1.bulk import BULK_PATH, BulkRoute
-from carousel.service.api.v1.infer import INFER_PATH, INFER_VERSION_PATH, InferRoute
-from carousel.service.api.v1.step import STEP_PATH, StepRoute
-from carousel.service.api.v2.infer import (
-    OIP_INFER_PATH,
-    OIP_INFER_VERSION_PATH,
-    OipInferRoute,
-)
+from carousel.service.api.v1.bulk import BulkRoute
+from carousel.service.api.v1.infer import InferRoute
+from carousel.service.api.v1.step import StepRoute
+from carousel.service.api.v2.infer import OipInferRoute
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.loaded_model import LoadOptions
 from carousel.service.errors import SettingError
@@ -132,13 +128,16 @@ class App:
         codecs = Codecs(max_steps=settings.max_steps)
         # So one request leaves most of a queue to others.
         at_once = max(1, settings.queue_requests // 4)
-        infer = InferRoute(self.catalog, codecs, max_at_once=at_once)
-        step = StepRoute(self.sessions, codecs)
-        oip_infer = OipInferRoute(
-            self.catalog,
-            self.sessions.sequences,
-            max_steps=settings.max_steps,
-            max_at_once=at_once,
+        routes: tuple[DataRoute, ...] = (
+            StepRoute(self.sessions, codecs),
+            BulkRoute(self.sessions, codecs),
+            InferRoute(self.catalog, codecs, max_at_once=at_once),
+            OipInferRoute(
+                self.catalog,
+                self.sessions.sequences,
+                max_steps=settings.max_steps,
+                max_at_once=at_once,
+            ),
         )
         dependencies = Dependencies(
             catalog=self.catalog,
@@ -165,16 +164,9 @@ class App:
             )
         )
         control = create_control(dependencies)
-        control.state.schema = create_schema(control)
+        control.state.schema = create_schema(control, [each.paths for each in routes])
         return Gate(
-            [
-                DataRoute(STEP_PATH, step, begin=step.begin),
-                DataRoute(BULK_PATH, BulkRoute(self.sessions, codecs)),
-                DataRoute(INFER_PATH, infer),
-                DataRoute(INFER_VERSION_PATH, infer),
-                DataRoute(OIP_INFER_PATH, oip_infer, begin=oip_infer.begin),
-                DataRoute(OIP_INFER_VERSION_PATH, oip_infer, begin=oip_infer.begin),
-            ],
+            routes,
             control,
             authenticator=authenticator,
             bodies=self._make_bodies(),

@@ -23,7 +23,7 @@ ROUTES = [route for each in _MODULES for route in each.router.routes if isinstan
 
 
 def create_control(dependencies: Dependencies) -> FastAPI:
-    """The application; its schema is made elsewhere (openapi/schema.py), data plane and all."""
+    """The application; its schema is made elsewhere (schema.py), data plane and all."""
     app = FastAPI(
         docs_url=None,
         redoc_url=None,

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 # service (settings, errors, metrics) are leaves and import from no layer.
 LAYERS = ("__main__", "admin", "app", "api", "sessions", "engine", "backends")
 
-# The folders of service/api in the same way; `control` is the one file that stands beside them.
-API = ("control", "server", "openapi", "streams", "v2", "ops", "v1", "http", "encoding")
+# The folders of service/api in the same way; `control` and `schema` are files beside them.
+API = ("control", "schema", "server", "streams", "v2", "ops", "v1", "openapi", "http", "encoding")
 
 # What is imported by which name, for the graph of all imports.
 PACKAGES = {

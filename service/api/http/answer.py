@@ -1,5 +1,6 @@
 """An answer of the data plane, ready to send."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Header = tuple[bytes, bytes]
@@ -15,3 +16,7 @@ class Answer:
     status: int
     body: bytes
     headers: list[Header] = field(default_factory=list)
+
+
+# Told the answer once it is there; None where the client has gone.
+Reply = Callable[[Answer | None], None]

@@ -4,6 +4,7 @@ import logging
 import secrets
 
 import orjson
+from pydantic import BaseModel, ConfigDict, Field
 
 from carousel.service.api.http.answer import Answer, Header
 from carousel.service.errors import CarouselError, MethodNotAllowed, Unauthorized
@@ -16,6 +17,22 @@ _HEADER: Header = (b"content-type", CONTENT_TYPE.encode())
 
 # A detail repeats what was given, and that may be as long as a body.
 _MAX_DETAIL_CHARACTERS = 1000
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). `code` is for programs, `detail` and `hint` are for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str | None = None
+    advanced: bool | str | None = Field(
+        None, description="Of steps: whether the state moved; `unknown` if the store's answer is."
+    )
 
 
 def problem_members(error: CarouselError, *, is_step: bool) -> dict[str, object]:

@@ -14,4 +14,8 @@ BULK: dict[str, Any] = {"steps": [{"session_id": SESSION, "inputs": _STEP}]}
 INFER: dict[str, Any] = {"sequences": [_STEP * 2, _STEP * 3]}
 FORK: dict[str, Any] = {"count": 2}
 WRITE_STATE: dict[str, Any] = {"state": {"h": _ZEROS, "c": _ZEROS}, "position": 0}
+OIP: dict[str, Any] = {
+    "inputs": [{"name": "input", "shape": [1, 1, 10], "datatype": "FP32", "data": _STEP[0]}],
+    "parameters": {"sequence_id": 7, "sequence_start": True},
+}
 PARAMETERS: dict[str, Any] = {"model": MODEL, "session_id": SESSION, "version": 1}

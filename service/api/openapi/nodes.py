@@ -4,9 +4,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from carousel.service.api.v1.media.choose import JSON
-from carousel.service.api.v1.media.media import Media
-
 Node = dict[str, Any]
 
 BINARY: Node = {"schema": {"type": "string", "format": "binary"}}
@@ -14,25 +11,37 @@ POSITION_HEADER: Node = {
     "description": "The session's position now.",
     "schema": {"type": "integer"},
 }
+RAW_INPUT = "Raw: the one input of one sequence, little-endian and row-major."
+TIMEOUT: Node = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "description": "A request that has not started by then is refused with 504.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 3_600_000},
+}
+
+# The models that nodes refer to, by name: the schema has them beside those that FastAPI knows.
+REFERRED: dict[str, type[BaseModel]] = {}
 
 
 def ref(model: type[BaseModel]) -> Node:
     """A reference to a model's schema."""
+    REFERRED[model.__name__] = model
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def encodings(json: type[BaseModel], example: Any = None, *media: Media) -> Node:
-    """The `content` of a body in JSON and in further encodings."""
-    content: Node = {JSON.name: {"schema": ref(json)}}
-    if example is not None:
-        content[JSON.name]["example"] = example
-    return content | {each.name: BINARY for each in media}
+def encodings(json: type[BaseModel], example: Any = None, *binary: str) -> Node:
+    """The `content` of a body in JSON and in further media types."""
+    told = {"schema": ref(json)} | ({} if example is None else {"example": example})
+    return {"application/json": told} | dict.fromkeys(binary, BINARY)
 
 
-def path_parameters(*names: str) -> list[Node]:
-    """The parts of a path that clients fill in."""
-    kinds = {name: "integer" if name == "version" else "string" for name in names}
-    return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": kind}}
-        for name, kind in kinds.items()
-    ]
+def body(json: type[BaseModel], example: Any, *binary: str, required: bool = True) -> Node:
+    """What FastAPI is told of a body that is read by hand."""
+    told = {"content": encodings(json, example, *binary)}
+    return {"requestBody": {"required": True, **told} if required else told}
+
+
+def flag(name: str, meaning: str) -> Node:
+    """A boolean of the query."""
+    # Without its default, which pages and generated clients would send beside the body's own.
+    return {"name": name, "in": "query", "description": meaning, "schema": {"type": "boolean"}}

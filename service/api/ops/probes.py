@@ -5,6 +5,7 @@ from fastapi import APIRouter, Response
 from carousel.service.api.http.dependencies import Dependencies, Deps
 from carousel.service.api.http.lifecycle import Phase
 from carousel.service.api.http.responses import json_response
+from carousel.service.api.openapi.refusals import refusals
 from carousel.service.api.ops.views import Liveness, Readiness
 from carousel.service.metrics import CONTENT_TYPE
 
@@ -50,7 +51,7 @@ async def readyz(deps: Deps) -> Response:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses=refusals() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     summary="Figures for Prometheus",
 )
 async def show_metrics(deps: Deps) -> Response:

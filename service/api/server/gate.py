@@ -7,11 +7,10 @@ reached without a framework; the control plane is a FastAPI application.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from carousel.service.api.http.access_log import log_access, logs_access
-from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header
+from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header, Reply
 from carousel.service.api.http.authenticator import OPEN_FOLDER, OPEN_PATHS, Authenticator
 from carousel.service.api.http.body import Bodies, Disconnected
 from carousel.service.api.http.cors import create_cors
@@ -21,6 +20,7 @@ from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.http.request_id import id_headers, name_answer, request_id_of
 from carousel.service.api.http.traffic import CLIENT_GONE, Traffic
+from carousel.service.api.openapi.nodes import Node
 from carousel.service.api.server.asgi import (
     Scope,
     Send,
@@ -37,8 +37,6 @@ from carousel.service.errors import CarouselError
 
 Control = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handler = Callable[[Exchange], Awaitable[Answer]]
-# Told the answer once it is there; None where the client has gone.
-Reply = Callable[[Answer | None], None]
 # Starts an answer that needs no task; None where it needs one, and then nothing was begun.
 Begin = Callable[[Exchange, Reply], Abandonable | None]
 
@@ -46,13 +44,16 @@ Begin = Callable[[Exchange, Reply], Abandonable | None]
 _WATCHED_PATHS = OPEN_PATHS | {"/metrics"}
 
 
-@dataclass(frozen=True, slots=True)
-class DataRoute:
-    """A POST route of the data plane; `template` is its path in the schema."""
+class DataRoute(Protocol):
+    """A POST route of the data plane; `paths`, as templates, with what the schema says of each."""
 
-    template: str
-    handler: Handler
-    begin: Begin | None = None
+    @property
+    def paths(self) -> Mapping[str, Node]: ...
+
+    @property
+    def begin(self) -> Begin | None: ...
+
+    async def __call__(self, exchange: Exchange) -> Answer: ...
 
 
 class _Match:
@@ -60,11 +61,11 @@ class _Match:
 
     __slots__ = ("begin", "handler", "template", "words")
 
-    def __init__(self, route: DataRoute) -> None:
-        self.handler = route.handler
+    def __init__(self, route: DataRoute, template: str) -> None:
+        self.handler: Handler = route
         self.begin = route.begin
-        self.template = route.template
-        parts = route.template.split("/")
+        self.template = template
+        parts = template.split("/")
         self.words = [
             (index, part) for index, part in enumerate(parts[:-1]) if part and part[0] != "{"
         ]
@@ -89,9 +90,10 @@ class Gate:
         # Where WebSockets are taken; the connection asks for it.
         self.streams = streams
         self._routes = {
-            (len(parts), parts[1], parts[-1]): _Match(route)
+            (len(parts), parts[1], parts[-1]): _Match(route, template)
             for route in routes
-            for parts in [route.template.split("/")]
+            for template in route.paths
+            for parts in [template.split("/")]
         }
         self._control = control
         self._authenticator = authenticator

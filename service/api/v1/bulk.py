@@ -20,11 +20,17 @@ from carousel.service.api.encoding.inputs import InputSequence
 from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.http.problem import problem_members, unexpected
-from carousel.service.api.v1.data_bodies import BulkBody, BulkStep
+from carousel.service.api.openapi import examples
+from carousel.service.api.openapi.nodes import TIMEOUT, encodings
+from carousel.service.api.openapi.operation import post
+from carousel.service.api.openapi.refusals import INPUT, refusals
+from carousel.service.api.v1.data_bodies import BulkBody, BulkResults, BulkStep
 from carousel.service.api.v1.media.choose import JSON, media_of, require_json
 from carousel.service.errors import (
     CarouselError,
+    DeadlineExceeded,
     InvalidRequest,
+    NotAcceptable,
     PositionConflict,
     SequenceTooLong,
     UnsupportedMediaType,
@@ -34,10 +40,23 @@ from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.step_runner import Step
 
-BULK_PATH = "/v1/steps"
+_PATH = "/v1/steps"
 
 _FIELDS = frozenset(BulkBody.model_fields)
 _ENTRY_FIELDS = frozenset(BulkStep.model_fields)
+
+_PATHS = post(
+    {_PATH: "step_many"},
+    tag="steps",
+    summary="Feed many sessions in one request",
+    description="Each step succeeds or fails by itself; the status is 200 once the request "
+    "could be read. After a step that is refused, later ones of its session are refused too "
+    "unless they name their position.",
+    parameters=[TIMEOUT],
+    body=encodings(BulkBody, examples.BULK),
+    answer={"description": "One result a step, in order", "content": encodings(BulkResults)},
+    refusals=refusals(*INPUT, NotAcceptable, SequenceTooLong, DeadlineExceeded),
+)
 
 
 @dataclass(slots=True)
@@ -57,6 +76,10 @@ class _Entry:
 
 class BulkRoute:
     """Feeds many sessions, each of them in the order of the request."""
+
+    paths = _PATHS
+    # It always needs a task.
+    begin = None
 
     def __init__(self, sessions: Sessions, codecs: Codecs) -> None:
         self._sessions = sessions
@@ -127,7 +150,7 @@ class BulkRoute:
         except CarouselError as error:
             entry.error = error
         except Exception as error:
-            entry.error = unexpected(error, where="/v1/steps")
+            entry.error = unexpected(error, where=_PATH)
 
     def _result(self, entry: _Entry) -> bytes:
         session_id = orjson.dumps(entry.session_id)

@@ -5,8 +5,9 @@ Their routes read them by hand and much faster, and take the names of the member
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from carousel.service.api.http.problem import Problem
 from carousel.service.api.v1.control_bodies import Body, Position
 
 _ARRAY = (
@@ -75,22 +76,6 @@ class BulkBody(Body):
     """Steps of many sessions; those of one session run in this order."""
 
     steps: Annotated[list[BulkStep], Field(min_length=1)]
-
-
-class Problem(BaseModel):
-    """An error (RFC 9457). `code` is for programs, `detail` and `hint` are for people."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    hint: str | None = None
-    advanced: bool | str | None = Field(
-        None, description="Of steps: whether the state moved; `unknown` if the store's answer is."
-    )
 
 
 class BulkResult(BaseModel):

@@ -3,13 +3,35 @@
 from carousel.service.api.encoding.codec import Codecs
 from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.exchange import Exchange, read_version
-from carousel.service.api.v1.media.choose import JSON, media_for_outputs, media_of
+from carousel.service.api.openapi import examples
+from carousel.service.api.openapi.nodes import RAW_INPUT, TIMEOUT, encodings, flag
+from carousel.service.api.openapi.operation import post
+from carousel.service.api.openapi.refusals import ARRAYS, RUN, refusals
+from carousel.service.api.v1.data_bodies import InferBody, InferResult
+from carousel.service.api.v1.media.choose import JSON, RAW, SAFETENSORS, media_for_outputs, media_of
 from carousel.service.api.v1.work import Work, run
 from carousel.service.engine.catalog import Catalog
-from carousel.service.errors import NotAcceptable, SequenceTooLong
+from carousel.service.errors import ModelNotFound, NotAcceptable, SequenceTooLong
 
-INFER_PATH = "/v1/models/{model}/infer"
-INFER_VERSION_PATH = "/v1/models/{model}/versions/{version}/infer"
+_PATHS = post(
+    {
+        "/v1/models/{model}/infer": "infer",
+        "/v1/models/{model}/versions/{version}/infer": "infer_version",
+    },
+    tag="inference",
+    summary="Run whole sequences, keeping nothing",
+    description="Sequences of different lengths share a batch. " + RAW_INPUT,
+    parameters=[
+        flag("return_state", "Answer the final state too. In JSON also a member of the body."),
+        TIMEOUT,
+    ],
+    body=encodings(InferBody, examples.INFER, RAW.name, SAFETENSORS.name),
+    answer={
+        "description": "The outputs, in order",
+        "content": encodings(InferResult, None, RAW.name, SAFETENSORS.name),
+    },
+    refusals=refusals(*ARRAYS, *RUN, ModelNotFound),
+)
 
 
 class InferRoute:
@@ -18,6 +40,10 @@ class InferRoute:
     `max_at_once`: how many of one request may be in a model's queue together; a request with more
     would never fit a queue, or leave no room in it for anybody else.
     """
+
+    paths = _PATHS
+    # It always needs a task.
+    begin = None
 
     def __init__(self, catalog: Catalog, codecs: Codecs, *, max_at_once: int) -> None:
         self._catalog = catalog

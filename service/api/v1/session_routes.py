@@ -7,6 +7,9 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from carousel.service.api.encoding.document import may_hold_bools
 from carousel.service.api.http.dependencies import Deadline, Dependencies, Deps, Tenant
 from carousel.service.api.http.responses import json_response
+from carousel.service.api.openapi import examples
+from carousel.service.api.openapi.nodes import body
+from carousel.service.api.openapi.refusals import FOUND, INPUT, STATE, refusals
 from carousel.service.api.v1.control_bodies import (
     Empty,
     ForkSession,
@@ -17,7 +20,16 @@ from carousel.service.api.v1.control_bodies import (
 from carousel.service.api.v1.media.choose import JSON, media_of
 from carousel.service.api.v1.media.media import Media
 from carousel.service.api.v1.views import ForkView, SessionList, SessionView, show_session
-from carousel.service.errors import InvalidRequest, SessionExists, UnsupportedMediaType
+from carousel.service.errors import (
+    InvalidRequest,
+    ModelNotFound,
+    NotStreamable,
+    PreconditionFailed,
+    SessionExists,
+    SessionLimit,
+    StoreUnavailable,
+    UnsupportedMediaType,
+)
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -28,7 +40,17 @@ IfMatch = Annotated[
 ]
 
 
-@router.post("", status_code=201, response_model=SessionView, summary="Open a session")
+@router.post(
+    "",
+    status_code=201,
+    response_model=SessionView,
+    responses=refusals(
+        *INPUT, *STATE, ModelNotFound, SessionExists, NotStreamable, SessionLimit, StoreUnavailable
+    )
+    | {201: {"headers": {"Location": {"schema": {"type": "string"}}}}},
+    openapi_extra=body(OpenSession, examples.OPEN),
+    summary="Open a session",
+)
 async def open_session(request: Request, deps: Deps, tenant: Tenant) -> Response:
     """At the state that is sent, or at the model's initial values.
 
@@ -59,7 +81,12 @@ async def open_session(request: Request, deps: Deps, tenant: Tenant) -> Response
     return json_response(show_session(info), 201, headers)
 
 
-@router.get("", response_model=SessionList, summary="List live sessions")
+@router.get(
+    "",
+    response_model=SessionList,
+    responses=refusals(InvalidRequest, StoreUnavailable),
+    summary="List live sessions",
+)
 async def list_sessions(
     deps: Deps, tenant: Tenant, query: Annotated[PageQuery, Query()]
 ) -> Response:
@@ -68,7 +95,12 @@ async def list_sessions(
     return json_response({"sessions": list(map(show_session, page.sessions)), "next": page.next})
 
 
-@router.get("/{session_id}", response_model=SessionView, summary="Show a session")
+@router.get(
+    "/{session_id}",
+    response_model=SessionView,
+    responses=refusals(*FOUND),
+    summary="Show a session",
+)
 async def get_session(deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline) -> Response:
     """Where it stands and until when it lives."""
     info = await deps.sessions.info(tenant, session_id, deadline=deadline)
@@ -76,7 +108,12 @@ async def get_session(deps: Deps, tenant: Tenant, session_id: str, deadline: Dea
 
 
 @router.post(
-    "/{session_id}/fork", status_code=201, response_model=ForkView, summary="Copy a session"
+    "/{session_id}/fork",
+    status_code=201,
+    response_model=ForkView,
+    responses=refusals(*INPUT, *FOUND, SessionExists, SessionLimit),
+    openapi_extra=body(ForkSession, examples.FORK, required=False),
+    summary="Copy a session",
 )
 async def fork_session(
     request: Request, deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline
@@ -100,7 +137,12 @@ async def fork_session(
     return json_response({"position": made.position, "sessions": shown}, 201)
 
 
-@router.post("/{session_id}/reset", response_model=SessionView, summary="Start a session anew")
+@router.post(
+    "/{session_id}/reset",
+    response_model=SessionView,
+    responses=refusals(*FOUND, PreconditionFailed),
+    summary="Start a session anew",
+)
 async def reset_session(
     request: Request,
     deps: Deps,
@@ -118,7 +160,12 @@ async def reset_session(
     return json_response(show_session(info))
 
 
-@router.delete("/{session_id}", status_code=204, summary="End a session")
+@router.delete(
+    "/{session_id}",
+    status_code=204,
+    responses=refusals(*FOUND, PreconditionFailed),
+    summary="End a session",
+)
 async def delete_session(
     deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline, if_match: IfMatch = None
 ) -> Response:

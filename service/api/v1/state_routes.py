@@ -4,16 +4,34 @@ from fastapi import APIRouter, Request, Response
 
 from carousel.service.api.http.dependencies import Deadline, Deps, Tenant
 from carousel.service.api.http.responses import json_response
+from carousel.service.api.openapi import examples
+from carousel.service.api.openapi.nodes import BINARY, POSITION_HEADER, body
+from carousel.service.api.openapi.refusals import FOUND, INPUT, STATE, refusals
+from carousel.service.api.v1.control_bodies import WriteState
 from carousel.service.api.v1.media.choose import JSON, SAFETENSORS, media_for
 from carousel.service.api.v1.media.media import Media
 from carousel.service.api.v1.session_routes import IfMatch, body_media
 from carousel.service.api.v1.views import SessionView, StateView, show_session
-from carousel.service.errors import NotAcceptable, UnsupportedMediaType
+from carousel.service.errors import NotAcceptable, PreconditionFailed, UnsupportedMediaType
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 
-@router.get("/{session_id}/state", response_model=StateView, summary="Read a session's state")
+@router.get(
+    "/{session_id}/state",
+    response_model=StateView,
+    responses=refusals(*FOUND, NotAcceptable)
+    | {
+        200: {
+            "headers": {
+                "ETag": {"schema": {"type": "string"}},
+                "Carousel-Position": POSITION_HEADER,
+            },
+            "content": {SAFETENSORS.name: BINARY},
+        }
+    },
+    summary="Read a session's state",
+)
 async def read_state(
     request: Request, deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline
 ) -> Response:
@@ -24,7 +42,13 @@ async def read_state(
     return Response(media.write_state(read), headers=headers, media_type=media.name)
 
 
-@router.put("/{session_id}/state", response_model=SessionView, summary="Set a session's state")
+@router.put(
+    "/{session_id}/state",
+    response_model=SessionView,
+    responses=refusals(*INPUT, *FOUND, *STATE, PreconditionFailed),
+    openapi_extra=body(WriteState, examples.WRITE_STATE, SAFETENSORS.name),
+    summary="Set a session's state",
+)
 async def write_state(
     request: Request,
     deps: Deps,
@@ -43,12 +67,7 @@ async def write_state(
     codec = deps.codecs.of(session.loaded)
     asked = media.read_state(await request.body(), request.headers, codec)
     info = await deps.sessions.write_state(
-        tenant,
-        session_id,
-        asked.state,
-        asked.position,
-        if_match=if_match,
-        deadline=deadline,
+        tenant, session_id, asked.state, asked.position, if_match=if_match, deadline=deadline
     )
     return json_response(show_session(info))
 

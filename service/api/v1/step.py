@@ -1,13 +1,17 @@
 """`POST /v1/sessions/{id}/steps`: the hottest route of all."""
 
 import asyncio
-from collections.abc import Callable
 
 from carousel.service.api.encoding.codec import Codec, Codecs
-from carousel.service.api.http.answer import Answer, Header
+from carousel.service.api.http.answer import Answer, Header, Reply
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.problem import problem, unexpected
-from carousel.service.api.v1.media.choose import JSON, media_for_outputs, media_of
+from carousel.service.api.openapi import examples
+from carousel.service.api.openapi.nodes import POSITION_HEADER, RAW_INPUT, TIMEOUT, encodings, flag
+from carousel.service.api.openapi.operation import post
+from carousel.service.api.openapi.refusals import STEP, refusals
+from carousel.service.api.v1.data_bodies import StepBody, StepResult
+from carousel.service.api.v1.media.choose import JSON, RAW, SAFETENSORS, media_for_outputs, media_of
 from carousel.service.api.v1.media.media import Media
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import CarouselError
@@ -16,16 +20,45 @@ from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.step_runner import Step
 
-STEP_PATH = "/v1/sessions/{session_id}/steps"
-
-# Told the answer once it is there; None where the client has gone.
-Send = Callable[[Answer | None], None]
-
 _REPLAYED: Header = (b"carousel-replayed", b"true")
+
+_PATHS = post(
+    {"/v1/sessions/{session_id}/steps": "step"},
+    tag="steps",
+    summary="Feed a session its next time steps",
+    description="A step that names its position is run once, however often it is sent. "
+    + RAW_INPUT,
+    parameters=[
+        flag("return_state", "Answer the state too. In JSON also a member of the body."),
+        flag("commit", "False moves nothing. In JSON also a member of the body."),
+        {
+            "name": "Carousel-Position",
+            "in": "header",
+            "description": "In binary: the position that the step starts from.",
+            "schema": {"type": "integer", "minimum": 0},
+        },
+        TIMEOUT,
+    ],
+    body=encodings(StepBody, examples.STEP, RAW.name, SAFETENSORS.name),
+    answer={
+        "description": "The outputs; with a state, a binary answer is safetensors.",
+        "headers": {
+            "Carousel-Position": POSITION_HEADER,
+            "Carousel-Replayed": {
+                "description": "`true` where the recorded reply came again and nothing moved.",
+                "schema": {"type": "string"},
+            },
+        },
+        "content": encodings(StepResult, None, RAW.name, SAFETENSORS.name),
+    },
+    refusals=refusals(*STEP),
+)
 
 
 class StepRoute:
     """Feeds a session one or more time steps."""
+
+    paths = _PATHS
 
     def __init__(self, sessions: Sessions, codecs: Codecs) -> None:
         self._sessions = sessions
@@ -51,7 +84,7 @@ class StepRoute:
             codec, step, media = self._read(exchange, session)
         return _write(codec, await self._sessions.step(session, step), media)
 
-    def begin(self, exchange: Exchange, send: Send) -> Abandonable | None:
+    def begin(self, exchange: Exchange, send: Reply) -> Abandonable | None:
         """Start answering a step without a task; `send` is called later.
 
         None, or an error, where it does not work: nothing was begun then.
@@ -61,7 +94,7 @@ class StepRoute:
             return _Fetched(self, exchange, send)
         return None if session.busy else self._begin(exchange, session, send)
 
-    def _begin(self, exchange: Exchange, session: Session, send: Send) -> Request | None:
+    def _begin(self, exchange: Exchange, session: Session, send: Reply) -> Request | None:
         try:
             codec, step, media = self._read(exchange, session)
         except CarouselError:
@@ -87,7 +120,7 @@ class StepRoute:
 class _Fetched:
     """A step whose session is being brought in from the store; then it goes on as any other."""
 
-    def __init__(self, route: StepRoute, exchange: Exchange, send: Send) -> None:
+    def __init__(self, route: StepRoute, exchange: Exchange, send: Reply) -> None:
         self._route = route
         self._exchange = exchange
         self._send = send

@@ -4,14 +4,23 @@ import orjson
 
 from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.problem import problem, problem_members
+from carousel.service.api.openapi.nodes import Node, ref
+from carousel.service.api.openapi.refusals import Responses, refusals
+from carousel.service.api.v2.bodies import OipError
 from carousel.service.errors import CarouselError
 
 _PREFIX = "/v2/"
+_CONTENT: Node = {"application/json": {"schema": ref(OipError)}}
 
 
 def is_oip(path: str) -> bool:
     """Whether a path is one of the protocol's."""
     return path.startswith(_PREFIX) or path == _PREFIX[:-1]
+
+
+def oip_refusals(*kinds: type[CarouselError]) -> Responses:
+    """As `refusals`, in the form of the protocol."""
+    return refusals(*kinds, content=_CONTENT)
 
 
 def error_answer(

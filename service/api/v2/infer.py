@@ -1,12 +1,16 @@
 """`POST /v2/models/{model}[/versions/{version}]/infer`: stateless, or a step of a sequence."""
 
-from collections.abc import Callable
-
-from carousel.service.api.http.answer import Answer
+from carousel.service.api.http.answer import Answer, Reply
 from carousel.service.api.http.exchange import Abandonable, Exchange, read_version
 from carousel.service.api.http.problem import unexpected
+from carousel.service.api.openapi import examples
+from carousel.service.api.openapi.nodes import Node, encodings
+from carousel.service.api.openapi.operation import post
+from carousel.service.api.openapi.refusals import STEP
+from carousel.service.api.v1.media.choose import RAW
 from carousel.service.api.v1.work import run
-from carousel.service.api.v2.fault import fault
+from carousel.service.api.v2.bodies import OipRequest, OipResponse
+from carousel.service.api.v2.fault import fault, oip_refusals
 from carousel.service.api.v2.oip_codec import OipCodec, OipCodecs
 from carousel.service.api.v2.request import InferRequest, read_request
 from carousel.service.api.v2.request_cache import CachedRequest, RequestCache
@@ -17,24 +21,50 @@ from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.request import Abandoned
 from carousel.service.engine.start_state import require_given
-from carousel.service.errors import CarouselError, ModelMismatch
+from carousel.service.errors import (
+    CarouselError,
+    ModelMismatch,
+    ModelNotFound,
+    NotStreamable,
+    SessionLimit,
+)
 from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.sequences import Sequences
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.session_record import Key
 
-OIP_INFER_PATH = "/v2/models/{model}/infer"
-OIP_INFER_VERSION_PATH = "/v2/models/{model}/versions/{version}/infer"
-
-# Told the answer once it is there; None where the client has gone.
-Send = Callable[[Answer | None], None]
-
 # No request without this names a sequence; one that spells it otherwise goes the longer way.
 _MARK = b'"sequence_id"'
+
+_LENGTH = "Inference-Header-Content-Length"
+_LENGTH_HEADER: Node = {
+    "description": "Bytes of the JSON, where tensors in binary follow it.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+_PATHS = post(
+    {
+        "/v2/models/{model}/infer": "oip_infer",
+        "/v2/models/{model}/versions/{version}/infer": "oip_infer_version",
+    },
+    tag="open inference protocol",
+    summary="Infer, or step a sequence",
+    description="Tensors in JSON, or in binary behind it (Triton's binary tensor "
+    "extension); with `parameters.sequence_id` a step of a sequence, whose state is kept.",
+    parameters=[{"name": _LENGTH, "in": "header", **_LENGTH_HEADER}],
+    body=encodings(OipRequest, examples.OIP, RAW.name),
+    answer={
+        "description": "The outputs",
+        "headers": {_LENGTH: _LENGTH_HEADER},
+        "content": encodings(OipResponse, None, RAW.name),
+    },
+    refusals=oip_refusals(*STEP, ModelNotFound, NotStreamable, SessionLimit),
+)
 
 
 class OipInferRoute:
     """Infers. `max_at_once`: how many rows of one request may be in a model's queue together."""
+
+    paths = _PATHS
 
     def __init__(
         self, catalog: Catalog, sequences: Sequences, *, max_steps: int, max_at_once: int
@@ -59,7 +89,7 @@ class OipInferRoute:
         except CarouselError as error:
             raise params.told(error) from None
 
-    def begin(self, exchange: Exchange, send: Send) -> Abandonable | None:
+    def begin(self, exchange: Exchange, send: Reply) -> Abandonable | None:
         """Start answering a step that has nothing to wait for but its run; `send` is called later.
 
         None, or an error, where it is not so: nothing was begun then. A step that ends its sequence
@@ -82,7 +112,7 @@ class OipInferRoute:
         return self._begin(session, sequence_step, send)
 
     def _begin_cached(
-        self, exchange: Exchange, cached: CachedRequest, send: Send
+        self, exchange: Exchange, cached: CachedRequest, send: Reply
     ) -> Abandonable | None:
         session = self._idle(cached.params.key)
         if session is None:
@@ -98,7 +128,7 @@ class OipInferRoute:
         return None if session is None or session.busy else session
 
     def _begin(
-        self, session: Session, sequence_step: SequenceStep, send: Send
+        self, session: Session, sequence_step: SequenceStep, send: Reply
     ) -> Abandonable | None:
         def done(outcome: StepReply | BaseException) -> None:
             if isinstance(outcome, StepReply):

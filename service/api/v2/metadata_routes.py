@@ -10,18 +10,22 @@ from carousel.service.api.http.exchange import read_version
 from carousel.service.api.http.responses import json_response
 from carousel.service.api.ops.probes import livez, readyz
 from carousel.service.api.v2.bodies import OipLive, OipModel, OipModelReady, OipReady, OipServer
+from carousel.service.api.v2.fault import oip_refusals
 from carousel.service.api.v2.metadata import model_metadata, server_metadata
 from carousel.service.engine.loaded_model import LoadedModel
+from carousel.service.errors import ModelNotFound
 from carousel.service.release import release
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
 _OK, _UNAVAILABLE = 200, 503
-_LOST = "`model_unavailable`: its device is lost"
+_READY = oip_refusals(ModelNotFound) | {
+    _UNAVAILABLE: {"model": OipModelReady, "description": "`model_unavailable`: its device is lost"}
+}
 
 
 @router.get("/", include_in_schema=False)
-@router.get("", response_model=OipServer, summary="What this server is")
+@router.get("", response_model=OipServer, responses=oip_refusals(), summary="What this server is")
 async def oip_server() -> Response:
     """Its name, version, and the extensions of the protocol that it has."""
     return json_response(server_metadata(release()))
@@ -52,7 +56,12 @@ async def oip_ready(deps: Deps) -> Response:
     return _probe(shown, told)
 
 
-@router.get("/models/{model}", response_model=OipModel, summary="A model's tensors")
+@router.get(
+    "/models/{model}",
+    response_model=OipModel,
+    responses=oip_refusals(ModelNotFound),
+    summary="A model's tensors",
+)
 async def oip_model(deps: Deps, model: str) -> Response:
     """Of its highest version: names, datatypes and shapes, as requests have them."""
     return _show(deps, deps.catalog.get(model))
@@ -61,6 +70,7 @@ async def oip_model(deps: Deps, model: str) -> Response:
 @router.get(
     "/models/{model}/versions/{version}",
     response_model=OipModel,
+    responses=oip_refusals(ModelNotFound),
     summary="The tensors of a model's version",
 )
 async def oip_model_version(deps: Deps, model: str, version: str) -> Response:
@@ -71,7 +81,7 @@ async def oip_model_version(deps: Deps, model: str, version: str) -> Response:
 @router.get(
     "/models/{model}/ready",
     response_model=OipModelReady,
-    responses={_UNAVAILABLE: {"model": OipModelReady, "description": _LOST}},
+    responses=_READY,
     summary="Whether a model can be asked",
 )
 async def oip_model_ready(deps: Deps, model: str) -> Response:
@@ -82,7 +92,7 @@ async def oip_model_ready(deps: Deps, model: str) -> Response:
 @router.get(
     "/models/{model}/versions/{version}/ready",
     response_model=OipModelReady,
-    responses={_UNAVAILABLE: {"model": OipModelReady, "description": _LOST}},
+    responses=_READY,
     summary="Whether a model's version can be asked",
 )
 async def oip_model_version_ready(deps: Deps, model: str, version: str) -> Response:

@@ -11,12 +11,11 @@ from websockets.typing import Origin
 
 from carousel.service.api.control import ROUTES
 from carousel.service.api.http.authenticator import OPEN_FOLDER, OPEN_PATHS, Authenticator
-from carousel.service.api.openapi.v1 import data_operations
-from carousel.service.api.openapi.v2 import oip_operations
 from carousel.service.api.v2.fault import is_oip
 from carousel.service.errors import Forbidden, Unauthorized
 from tests.harness.client import MODEL
 from tests.harness.live import Live
+from tests.harness.routes import DATA_PATHS
 
 KEY = "a-key-of-the-tests-42"
 
@@ -24,7 +23,7 @@ KEY = "a-key-of-the-tests-42"
 def every_route() -> list[tuple[str, str]]:
     """Method and path template of every route of both planes."""
     control = [(method, each.path) for each in ROUTES for method in sorted(each.methods or ())]
-    return control + [("POST", path) for path in data_operations() | oip_operations()]
+    return control + [("POST", path) for path in DATA_PATHS]
 
 
 @pytest.fixture(scope="module")
