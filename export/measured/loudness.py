@@ -1,9 +1,9 @@
 """Large values: where the runtimes compute one operator in two ways, these show it."""
 
 from carousel.export.measured.cases import FallsShort
-from carousel.export.measured.memory import lost
+from carousel.export.measured.drift import drift
 from carousel.export.measured.rows import LOUD
-from carousel.export.measured.subject import Expected, only, size
+from carousel.export.measured.subject import Expected, size
 from carousel.export.measured.tolerance import Tolerance
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import RunFailed, fault
@@ -25,10 +25,7 @@ def check_loud(candidate: Candidate, expected: Expected) -> None:
     except RunFailed as failed:
         raise FallsShort(f"{candidate.kind}: loud inputs: {fault(failed)}") from None
     off = loud.compare(wanted, found.all(), roundings=[expected.rounding])
-    kept = {} if off.passes else only(wanted, wanted.keys() - lost(expected))
-    if kept:
-        off = loud.compare(kept, found.all(), roundings=[expected.rounding])
-    if kept and not off.passes:
+    if not off.passes and drift(expected, found.all(), loud, names=wanted) is None:
         raise FallsShort(
             f"{candidate.kind}: loud inputs at {size(expected.batch, expected.time)}: "
             f"error {off.error:.1e}, bound {off.bound:.1e}"

@@ -8,10 +8,11 @@ import torch
 
 from carousel.export.errors import ExportRefused
 from carousel.export.measured.chunks import chunked
+from carousel.export.measured.drift import drift
 from carousel.export.measured.rows import LOUD, joined, places, take
 from carousel.export.measured.sampling import can_hold, take_steps
 from carousel.export.measured.stepper import Result, Stepper
-from carousel.export.measured.subject import LONG, Expected, Given, NotAccepted, Reference, only
+from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only
 from carousel.export.measured.tolerance import (
     Difference,
     Scale,
@@ -22,7 +23,6 @@ from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.models.spec import BATCH, InputSpec, ModelSpec
 
-_GROWTH = 3  # powers of the steps by which rounding adds up at the most
 _LONGEST_UNUSUAL = 16
 _TURNS = 3
 _ABOVE = 3
@@ -52,49 +52,9 @@ def forgets(candidate: Candidate, reference: Reference) -> str | None:
     if held.found.passes:
         return None
     found = stepper.run_chunks(expected.inputs, expected.states, [time // 2] * 2)
-    if drift(expected, found) is not None:
+    if drift(expected, found.all()) is not None:
         return None
     return f"chunks differ from the whole (T={time}: {held.text})"
-
-
-def drift(expected: Expected, found: Result) -> float | None:
-    """How far a long run may be off by rounding that adds up, in proportion to the largest value:
-    no more than anything may be, unless the original itself is. None where it is off by more.
-    """
-    ceiling, off = expected.subject.tolerance.ceiling, off_by(expected, found)
-    return off if off <= ceiling or lost(expected) else None
-
-
-def off_by(expected: Expected, found: Result) -> float:
-    """How far a run is off, in proportion to the largest value."""
-    wanted, ceiling = expected.tensors(), expected.subject.tolerance.ceiling
-    return ceiling * Tolerance(ceiling, ceiling).compare(wanted, only(found.all(), wanted)).ratio
-
-
-def adds_up(stepper: Stepper, reference: Reference, expected: Expected) -> float | None:
-    """How far a long run is off by rounding, as `drift`; also more, if it has grown with the steps
-    (as in sums of sums) and not come at once.
-    """
-    found = stepper.run_whole(expected.inputs, expected.states, expected.time)
-    error = drift(expected, found)
-    short = reference.at(int(reference.subject.spec.has_batch), LONG)
-    if error is not None or short is None or expected.time <= LONG:
-        return error
-    before = drift(short, stepper.run_whole(short.inputs, short.states, short.time))
-    off = off_by(expected, found)
-    if before is None or off > before * (expected.time / LONG) ** _GROWTH:
-        return None
-    return off
-
-
-def lost(expected: Expected) -> frozenset[str]:
-    """The tensors by which the original itself is off by more in float32 than anything may be."""
-    ceiling = expected.subject.tolerance.ceiling
-    return frozenset(
-        name
-        for name, off in expected.rounding().items()
-        if off.error > ceiling * max(1.0, expected.tensors()[name].abs().max().item())
-    )
 
 
 def remembers(candidate: Candidate, expected: Expected, reference: Reference) -> str | None:
@@ -146,10 +106,7 @@ def _differs(
         wanted = alone.tensors()
         own = take(only(chunks.all(), wanted), after, rows)
         found = tolerance.compare(wanted, own, roundings=[alone.rounding])
-        kept = {} if found.passes else only(wanted, wanted.keys() - lost(alone))
-        if kept:
-            found = tolerance.compare(kept, own, roundings=[alone.rounding])
-        if kept and not found.passes:
+        if not found.passes and drift(alone, own, tolerance) is None:
             return f"{each.words}: chunks differ from the whole by {found.error:.1e}"
     return None
 

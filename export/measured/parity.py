@@ -8,8 +8,8 @@ from time import perf_counter
 
 from carousel.export.measured import lengths, streaming
 from carousel.export.measured.cases import Cases, FallsShort, flat
+from carousel.export.measured.long import check_long
 from carousel.export.measured.loudness import check_loud
-from carousel.export.measured.memory import adds_up
 from carousel.export.measured.rows import (
     LOUDER,
     ROWS,
@@ -115,19 +115,8 @@ class Meter:
         """The shortest, the longest, and a long sequence, in which rounding may add up."""
         batch = int(self._spec.has_batch)
         self._whole(self._reference.at(batch, time) for time in span.ends())
-        long = None
-        if self._spec.has_time and self._reference.takes(self._reference.long):
-            long = self._reference.at(batch, self._reference.long)
-        if long is None:
-            return
-        try:
-            self._whole([long])
-        except FallsShort:
-            error = adds_up(self._stepper, self._reference, long)
-            if error is None:
-                raise
-            note = f"rounding adds up: {error:.0e} off after {long.time:,} steps"
-            self._reference.skipped.append(f"{note} ({self._candidate.kind})")
+        if self._spec.has_time:
+            check_long(self._candidate, self._reference, lambda each: self._whole([each]))
 
     def _whole(self, sizes: Iterable[Expected | None]) -> None:
         """Whole sequences of these sizes."""
