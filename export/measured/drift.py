@@ -130,4 +130,3 @@ def _grown(error: torch.Tensor, usual: torch.Tensor, axis: int) -> torch.Tensor:
     earlier = torch.nn.functional.pad(before, (1, 0))[..., torch.arange(error.shape[axis]) // 2]
     grown: torch.Tensor = 2**_GROWTH * earlier
     return grown.movedim(-1, axis)
-

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from carousel.export.measured.cases import Cases
 from carousel.export.measured.chunks import chunked
+from carousel.export.measured.ends import steps_differ
 from carousel.export.measured.memory import foresees, forgets, remembers
 from carousel.export.measured.subject import Expected, Reference
 from carousel.export.programs.candidate import Candidate
@@ -61,6 +62,9 @@ def measure(candidate: Candidate, reference: Reference, least: int | None) -> St
     forgotten = forgets(candidate, reference)
     if forgotten is not None:
         return Streams("none", subject.explain(forgotten))
+    late = steps_differ(candidate.stepper, reference)
+    if late is not None:
+        return Streams("none", subject.explain(late))
     sequence = any(each.per == "sequence" for each in spec.outputs)
     return Streams("last" if sequence else "step", None, cases)
 

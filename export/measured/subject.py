@@ -139,12 +139,15 @@ class Reference:
     """Runs the subject; `skipped` lists the sizes that were not, and why.
 
     Every program is compared with the same runs: none is made twice. `long` is how many steps a
-    long sequence has, `pace` how many seconds a step of the longest run took.
+    long sequence has, `pace` how many seconds a step of the longest run took, `steps` are numbers
+    in the code, and `ends` the runs at many lengths, once there are some.
     """
 
     subject: Subject
     long: int = LONG
     pace: float = 0.0
+    steps: Collection[int] = ()
+    ends: "list[Expected] | None" = None
     skipped: list[str] = field(default_factory=list)
     _known: dict[tuple[int, int, int], Expected | None] = field(default_factory=dict)
     _ran: dict[bytes, Expected] = field(default_factory=dict)
@@ -157,7 +160,7 @@ class Reference:
         sessions start.
         """
         key = batch, time, draw
-        if key not in self._known and self._costs_too_much(batch, time):
+        if key not in self._known and self.costs_too_much(batch, time):
             weights = f"{self.subject.num_weights():,} weights"
             self.skipped.append(f"not run: {size(batch, time)}, for the {weights} of the model")
             self._known[key] = None
@@ -178,7 +181,7 @@ class Reference:
         tell. Nothing is listed.
         """
         batch = int(self.subject.spec.has_batch)
-        if self._costs_too_much(batch, time):
+        if self.costs_too_much(batch, time):
             return True
         key = batch, time, 0
         if key not in self._known:
@@ -188,7 +191,7 @@ class Reference:
                 self._known[key] = None
         return self._known[key] is not None
 
-    def _costs_too_much(self, batch: int, time: int) -> bool:
+    def costs_too_much(self, batch: int, time: int) -> bool:
         """Whether a run would take seconds: eight rows cost about as much as one."""
         return self.subject.num_weights() * max(time, 1) * max(batch / 8, 1) > _MOST_WORK
 
@@ -207,6 +210,7 @@ class Reference:
 
     def look_beyond(self, steps: Collection[int]) -> None:
         """Let a long sequence reach beyond each of these steps, as far as that takes seconds."""
+        self.steps = frozenset(steps)
         further = sorted(each for each in steps if self.long <= each <= _LONGEST)
         if not further or not self.takes(self.long):
             return
