@@ -18,6 +18,7 @@ from carousel.models.spec import ModelSpec
 
 LONG = 1000  # steps, more than most memories and tables of positions have
 _LONGEST, _LONGEST_S = 20_000, 3.0  # steps, and seconds, of a run that looks for what comes late
+_TRIES = 5  # numbers of which one may be the longest sequence that there is
 _MOST_WORK = 8e9  # weights times steps times rows by eight; small models never come near
 
 
@@ -140,7 +141,8 @@ class Reference:
 
     Every program is compared with the same runs: none is made twice. `long` is how many steps a
     long sequence has, `pace` how many seconds a step of the longest run took, `steps` are numbers
-    in the code, and `ends` the runs at many lengths, once there are some.
+    in the code, `ends` the runs at many lengths, and `settings` those with other integers, once
+    there are some.
     """
 
     subject: Subject
@@ -148,6 +150,7 @@ class Reference:
     pace: float = 0.0
     steps: Collection[int] = ()
     ends: "list[Expected] | None" = None
+    settings: "dict[str, Expected] | None" = None
     skipped: list[str] = field(default_factory=list)
     _known: dict[tuple[int, int, int], Expected | None] = field(default_factory=dict)
     _ran: dict[bytes, Expected] = field(default_factory=dict)
@@ -216,11 +219,14 @@ class Reference:
             return
         affordable = int(_LONGEST_S / max(self.pace, 1e-9))
         within = [each for each in further if each < affordable]
-        if len(within) < len(further):
-            self.long = max(self.long, min(affordable, further[-1]))
+        beyond = min(affordable, further[-1]) if len(within) < len(further) else 0
+        several = ([beyond] if beyond else []) + [each + 2 for each in reversed(within)]
+        for time in several[:_TRIES]:
+            if time > self.long and self.takes(time):
+                self.long = time
+                break
+        if beyond:
             self.skipped.append(f"not run: more than {self.long:,} steps, which take too long")
-        else:
-            self.long = max(self.long, further[-1] + 2)
 
     def told(self, given: Given, batch: int, time: int, result: Result) -> Expected:
         """What the subject made of `given`, whatever it is."""

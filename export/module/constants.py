@@ -2,57 +2,99 @@
 which it may do something else (`if t % 1500 == 0`, `if t < self.warmup`).
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from types import CodeType, FunctionType
+import functools
+from collections.abc import Iterator
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torch import nn
+
+from carousel.export.module.held import numbers_in
+from carousel.export.module.scripts import KINDS, python_behind
 
 _MOST_FUNCTIONS = 1000  # of a module's code that are read
 
 
 def whole_numbers(module: nn.Module) -> frozenset[int]:
     """Numbers in the code of the user's modules, in what it calls, and in what it reads of them or
-    of a configuration; without those that are sizes of weights.
+    of a configuration, sizes of weights among them.
     """
     found: set[int] = set()
     for each in module.modules():
-        if not _is_torch(type(each)):
-            codes = list(_codes(type(each)))
-            names = {name for code, _ in codes for name in code.co_names}
-            found |= {number for code, _ in codes for number in _ints(code.co_consts)}
-            found |= {number for code, known in codes for number in _read(known, {*code.co_names})}
-            own = {name: value for kind in type(each).__mro__ for name, value in vars(kind).items()}
-            own |= vars(each)
-            found |= set(_read(own, names))
-            for value in own.values():
-                found |= set(_read(_fields(value), names))
-    sizes = {size for each in module.state_dict().values() for size in getattr(each, "shape", ())}
-    return frozenset(found - sizes)
+        if _is_torch(type(each)):
+            continue
+        functions = list(_functions(each))
+        codes = [code for function in functions for code in _nested(function.__code__)]
+        names = {name for code in codes for name in code.co_names}
+        names |= {text for code in codes for text in _words(code.co_consts)}
+        for code in codes:
+            found |= set(numbers_in(code.co_consts, ()))
+        for function in functions:
+            for value in _bound(function):
+                found |= set(numbers_in(value, names))
+        own = {name: value for kind in type(each).__mro__ for name, value in vars(kind).items()}
+        own |= {**vars(each), **each._buffers}
+        for name, value in own.items():
+            found |= set(numbers_in(value, names)) if name in names else set()
+            # An attribute of another name may be handed on; it says what it is by its fields.
+            held = getattr(value, "__dict__", value if isinstance(value, dict) else None)
+            if name not in names and isinstance(held, dict) and not isinstance(value, nn.Module):
+                found |= set(numbers_in(value, names))
+    return frozenset(found)
 
 
-def _codes(kind: type) -> Iterator[tuple[CodeType, Mapping[str, Any]]]:
-    """The code of a class but for its __init__, with the globals it reads; and the functions it
-    calls.
-    """
+def sizes(module: nn.Module) -> frozenset[int]:
+    """Sizes of the module's weights."""
+    weights = module.parameters()
+    return frozenset(size for each in weights for size in getattr(each, "shape", ()))
+
+
+def _functions(module: nn.Module) -> Iterator[FunctionType]:
+    """What a module does but for its __init__, and what that calls."""
     left: list[Any] = [
         value
-        for each in kind.__mro__
-        if not _is_torch(each)
-        for name, value in vars(each).items()
+        for kind in type(module).__mro__
+        if not _is_torch(kind)
+        for name, value in vars(kind).items()
         if name != "__init__"
     ]
+    for each in vars(module).values():
+        plain = isinstance(each, (FunctionType, MethodType, functools.partial, *KINDS))
+        left.append(each if plain or isinstance(each, nn.Module) else type(each))
     seen: set[int] = set()
     while left and len(seen) < _MOST_FUNCTIONS:
         function = left.pop()
+        if isinstance(function, functools.partial):
+            left += [function.func, *function.args, *function.keywords.values()]
+        if isinstance(function, KINDS):
+            function = python_behind(function)
         function = getattr(function, "__func__", getattr(function, "fget", function))
         function = getattr(function, "__wrapped__", function)
+        if isinstance(function, type) and not _is_torch(function) and id(function) not in seen:
+            seen.add(id(function))
+            left += vars(function).values()
         if not isinstance(function, FunctionType) or id(function) in seen or _is_torch(function):
             continue
         seen.add(id(function))
-        for code in _nested(function.__code__):
-            yield code, function.__globals__
-            left += [function.__globals__.get(name) for name in code.co_names]
+        yield function
+        left += _bound(function)
+
+
+def _bound(function: FunctionType) -> Iterator[Any]:
+    """What a function reads that is no attribute: globals, what it closes over, and defaults."""
+    for code in _nested(function.__code__):
+        for name in code.co_names:
+            value = function.__globals__.get(name)
+            yield value
+            if isinstance(value, ModuleType) and not _is_of_torch(value.__name__):
+                yield from (getattr(value, each, None) for each in code.co_names)
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not yet bound
+            continue
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:
@@ -62,25 +104,17 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(each)
 
 
-def _read(values: Mapping[str, Any], names: Collection[str]) -> Iterator[int]:
-    return _ints(value for name, value in values.items() if name in names)
-
-
-def _ints(values: Any) -> Iterator[int]:
+def _words(values: Any) -> Iterator[str]:
     for each in values:
-        if isinstance(each, tuple):
-            yield from _ints(each)
-        elif isinstance(each, int) and not isinstance(each, bool):
-            yield abs(each)
-
-
-def _fields(value: Any) -> Mapping[str, Any]:
-    """What a configuration holds; nothing of other values."""
-    if isinstance(value, dict):
-        return {str(key): each for key, each in value.items()}
-    held = getattr(value, "__dict__", None)
-    return held if isinstance(held, dict) and not isinstance(value, nn.Module) else {}
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, (tuple, frozenset)):
+            yield from _words(each)
 
 
 def _is_torch(value: type | FunctionType) -> bool:
-    return value.__module__.split(".")[0] in ("torch", "builtins")
+    return _is_of_torch(value.__module__ or "")
+
+
+def _is_of_torch(name: str) -> bool:
+    return name.split(".")[0] in ("torch", "builtins", "numpy", "math")

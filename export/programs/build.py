@@ -15,7 +15,7 @@ from carousel.export.measured.parity import Measured, Meter
 from carousel.export.measured.stepper import Stepper
 from carousel.export.measured.subject import NotAccepted, Reference
 from carousel.export.measured.tolerance import TOLERANCE
-from carousel.export.module.constants import whole_numbers
+from carousel.export.module.constants import sizes, whole_numbers
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.programs.lift import Lifted
@@ -95,8 +95,9 @@ class Builder:
             self._reference.long = max(self._reference.long, longest_cut(traced) * 5 // 4)
             numbers = {int(each) for each in self._subject.marks if each == each // 1}
             numbers |= whole_numbers(self._original.module)
-            if self._spec.run_steps is not None:
-                numbers.add(_LOOPED)
+            # A layer says by its weights how large it is; of a loop any number may be a period.
+            loops = self._spec.run_steps is not None
+            numbers = numbers | {_LOOPED} if loops else numbers - sizes(self._original.module)
             self._reference.look_beyond(numbers)
         self._progress.stage("proving the TorchScript program")
         self._keep(built, self._scripts(traced, built))

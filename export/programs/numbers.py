@@ -15,6 +15,11 @@ _MEASURING = (
     *("add", "sub", "rsub", "div", "floor_divide", "remainder", "fmod"),
     *("threshold", "softshrink", "hardshrink", "maximum", "minimum", "bucketize"),
 )
+_CUTTING = (
+    *("slice", "narrow", "pad", "constant_pad_nd", "reflection_pad1d", "replication_pad1d"),
+    *("roll", "unfold", "split", "chunk", "tensor_split", "tril", "triu", "diff", "max_pool1d"),
+    *("avg_pool1d", "convolution", "_convolution", "conv1d", "conv2d"),
+)
 _BEYOND = 3  # what is measured by less is within the values that are drawn
 _MANY = 64  # numbers in a tensor; a weight has more
 _SHORT, _LONGEST = 100, 20_000  # steps
@@ -40,15 +45,27 @@ def compared_with(traced: torch.jit.ScriptModule) -> frozenset[float]:
 
 
 def longest_cut(traced: torch.jit.ScriptModule) -> int:
-    """The most steps that forward keeps of a sequence (`x[:, :1024]`), as far as a trace tells."""
+    """The most steps that forward keeps of a sequence (`x[:, :1024]`), or looks back or is late by
+    (`F.pad(x, (0, 0, 1680, 0))`), as far as a trace tells.
+    """
     graph: Any = traced.inlined_graph
     ends = (
-        abs(value)
-        for node in graph.findAllNodes("aten::slice")
-        for each in list(node.inputs())[2:4]
-        if isinstance(value := each.toIValue(), int)
+        abs(number)
+        for kind in _CUTTING
+        for node in graph.findAllNodes(f"aten::{kind}")
+        for each in list(node.inputs())[1:]
+        for number in _whole(each)
     )
     return max((each for each in ends if _SHORT < each <= _LONGEST), default=0)
+
+
+def _whole(value: Any) -> list[int]:
+    """The integers that a value of the graph always is, or a list that it is made of."""
+    if value.node().kind() == "prim::ListConstruct":
+        return [number for each in value.node().inputs() for number in _whole(each)]
+    held = value.toIValue()
+    several = held if isinstance(held, list) else [held]
+    return [each for each in several if isinstance(each, int) and not isinstance(each, bool)]
 
 
 def _numbers(traced: torch.jit.ScriptModule, node: Any) -> Iterator[float]:

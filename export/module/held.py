@@ -1,0 +1,79 @@
+"""The whole numbers that a value holds: of an attribute, a configuration, a table of steps."""
+
+import functools
+import math
+from collections.abc import Collection, Iterator, Mapping, Set
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+_MANY = 300  # of a container, the largest first
+_FEW = 64  # numbers in a tensor of floats; a table of gains has more
+_DEEP = 4  # containers in each other
+_LIBRARIES = ("torch", "numpy", "builtins")
+
+
+def numbers_in(value: Any, names: Collection[str], deep: int = _DEEP) -> Iterator[int]:
+    """Those that it is or holds, its size among them; of objects and of what stands under words
+    only what is among `names`, which code reads.
+    """
+    if isinstance(value, (int, float)):
+        if not isinstance(value, bool) and math.isfinite(value):
+            yield int(abs(value))
+    elif isinstance(value, torch.Tensor) or type(value).__module__ == "numpy":
+        yield from _numbers_of_array(value)
+    elif deep and isinstance(value, functools.partial):
+        for each in (*value.args, *value.keywords.values()):
+            yield from numbers_in(each, names, deep - 1)
+    elif deep and isinstance(value, (list, tuple, Set, range)):
+        yield len(value)
+        found = {each for held in value for each in numbers_in(held, names, deep - 1)}
+        yield from sorted(found)[-_MANY:]
+    elif deep:
+        for key, each in _fields(value).items():
+            if isinstance(key, str) and key not in names:
+                continue
+            for one in (key, each):
+                yield from () if isinstance(one, str) else numbers_in(one, names, deep - 1)
+
+
+def _numbers_of_array(value: Any) -> Iterator[int]:
+    """Of a tensor or of numpy; a weight has none."""
+    if isinstance(value, nn.Parameter) or not hasattr(value, "shape"):
+        return
+    yield from value.shape
+    made = value if isinstance(value, torch.Tensor) else _as_tensor(value)
+    if made is None or made.is_complex() or made.dtype == torch.bool:
+        return
+    if not made.is_floating_point() or made.numel() <= _FEW:
+        whole = made.detach().flatten().double()
+        numbers = {int(each) for each in whole[whole.isfinite()].abs().tolist()}
+        yield from sorted(numbers)[-_MANY:]
+
+
+def _as_tensor(value: Any) -> torch.Tensor | None:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):  # words, or objects
+        return None
+
+
+def _fields(value: Any) -> Mapping[Any, Any]:
+    """What a configuration or a module of Python's holds; nothing of a library's own."""
+    if isinstance(value, dict):
+        return value
+    kind = type(value)
+    if isinstance(value, (nn.Module, type)) or _is_of_library(value):
+        return {}
+    slots = {name for each in kind.__mro__ for name in getattr(each, "__slots__", ())}
+    own = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+    held = getattr(value, "__dict__", None)
+    plain = {name: each for name, each in vars(kind).items() if not callable(each)}
+    return {**plain, **own, **(held if isinstance(held, dict) else {})}
+
+
+def _is_of_library(value: Any) -> bool:
+    name = value.__name__ if isinstance(value, ModuleType) else type(value).__module__
+    return str(name).split(".")[0] in _LIBRARIES
