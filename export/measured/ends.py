@@ -88,7 +88,7 @@ def _expected(reference: Reference) -> list[Expected]:
 def _run(reference: Reference) -> Iterator[Expected]:
     spec, longest = reference.subject.spec, reference.long
     batch = int(spec.has_batch)
-    if not reference.takes(longest):
+    if not spec.has_time or not reference.takes(longest):
         return
     given = reference.subject.draw(batch, longest, 91)
     numbers = sorted(number + more for number in reference.steps for more in range(_BEYOND))

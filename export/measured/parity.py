@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
-from carousel.export.measured import lengths, streaming
+from carousel.export.measured import ends, lengths, settings, streaming
 from carousel.export.measured.cases import Cases, FallsShort, flat
-from carousel.export.measured.ends import whole_differs
 from carousel.export.measured.long import check_long
 from carousel.export.measured.loudness import check_loud
 from carousel.export.measured.rows import (
@@ -110,9 +109,11 @@ class Meter:
         if self._spec.has_time and streams.kind == "none":  # a stream may run in pieces
             span = span.far(self._reference, self._reference.long, FAR)
         self._far(span)
-        late = whole_differs(self._stepper, self._reference) if streams.kind == "none" else None
-        if late is not None:
-            raise FallsShort(f"{self._candidate.kind}: {late}")
+        if streams.kind == "none" or self._spec.is_framed:
+            held = self._stepper, self._reference
+            other = settings.whole_differs(*held) or ends.whole_differs(*held)
+            if other is not None:
+                raise FallsShort(f"{self._candidate.kind}: {other}")
         return Measured(self._cases, self._step_us(), span, streams.kind, streams.reason)
 
     def _far(self, span: Span) -> None:

@@ -5,9 +5,9 @@ Halves would hide a seam: a convolution before an LSTM passes 50|50 at 3e-8 and 
 
 from dataclasses import dataclass
 
+from carousel.export.measured import ends, settings
 from carousel.export.measured.cases import Cases
 from carousel.export.measured.chunks import chunked
-from carousel.export.measured.ends import steps_differ
 from carousel.export.measured.memory import foresees, forgets, remembers
 from carousel.export.measured.subject import Expected, Reference
 from carousel.export.programs.candidate import Candidate
@@ -62,7 +62,8 @@ def measure(candidate: Candidate, reference: Reference, least: int | None) -> St
     forgotten = forgets(candidate, reference)
     if forgotten is not None:
         return Streams("none", subject.explain(forgotten))
-    late = steps_differ(candidate.stepper, reference)
+    late = settings.steps_differ(candidate.stepper, reference)
+    late = late or ends.steps_differ(candidate.stepper, reference)
     if late is not None:
         return Streams("none", subject.explain(late))
     sequence = any(each.per == "sequence" for each in spec.outputs)
