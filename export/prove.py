@@ -13,7 +13,10 @@ from carousel.export.discovery.states import LayerRefused
 from carousel.export.discovery.subject import ModuleSubject
 from carousel.export.errors import ExportRefused, InvalidRequest, NoProgram
 from carousel.export.legacy import legacy_quiet
+from carousel.export.lifting.beside import more_states
+from carousel.export.lifting.lifter import Lifter, NotLifted
 from carousel.export.lifting.search import Search
+from carousel.export.lifting.states import lifted_states
 from carousel.export.lifting.step import Step
 from carousel.export.measured import sums
 from carousel.export.measured.subject import Reference
@@ -86,7 +89,7 @@ class _Work:
             except ExportRefused as refusal:
                 refused = refusal
             if proven is not None and _streams(proven):
-                return proven
+                return self._beside(found, options) or proven
         for reading in found.others:
             self.original.signature, self.original.omit = signature, frozenset()
             said = replace(options, states=reading.states)
@@ -116,6 +119,23 @@ class _Work:
             assert refused is not None
             raise refused
         return proven
+
+    def _beside(self, found: Found, options: Options) -> Proven | None:
+        """The programs with more states than torch's own layers and cells have, if forward's code
+        keeps some beside them that proofs may not reach (a count of thousands of active steps).
+        """
+        known, layout = found.states.variables, found.layout
+        if not (known and layout.time and _hides(found, self.module)) or options.states is not None:
+            return None
+        if not more_states(self.original, layout):
+            return None
+        self.progress.stage("looking for states beside those of layers")
+        with suppress(NotLifted, ExportRefused):
+            states = lifted_states(Lifter(self.original, layout).lift(), layout)
+            if len(states.variables) > len(known):
+                proven = self._programs(Found(layout, states, (), None), options)
+                return proven if _streams(proven) else None
+        return None
 
     def _framed(self, found: Found, signature: Signature, options: Options) -> Proven | None:
         """The stream of an example of one step whose length is no length: a frame, beside caches

@@ -207,7 +207,7 @@ class Candidates:
     def _fits(self, start: Key, key: Key, other: Key) -> bool:
         """Whether `key` is what the second step has as `other`, and as large as `start` may be."""
         first, value = self._one.values[start], self._one.values[key]
-        if first.dtype != value.dtype or not same(value, self._two.values[other]):
+        if not _alike(first.dtype, value.dtype) or not same(value, self._two.values[other]):
             return False
         try:
             first.expand(value.shape)
@@ -267,6 +267,12 @@ def assignments(
                 yield from assign(left[1:], [*chosen, (left[0], after)])
 
     return assign(list(options), [])
+
+
+def _alike(start: torch.dtype, new: torch.dtype) -> bool:
+    """Whether they are one, or would be but for a run in float64 of code that says float32."""
+    wide = torch.get_default_dtype() == torch.float64
+    return start == new or (wide and {start, new} == {torch.float32, torch.float64})
 
 
 def _apart(start: Start, split: Collection[Key]) -> Start:

@@ -18,7 +18,7 @@ from carousel.export.measured.subject import Expected, Given, NotAccepted, Refer
 from carousel.export.measured.tolerance import Tensors
 from carousel.models.spec import ModelSpec
 
-_NUMBERS_S, _OTHERS_S = 3.0, 1.5  # seconds for the original at each kind of length
+_NUMBERS_S, _OTHERS_S = 3.0, 0.7  # seconds for the original at each kind of length
 _BEYOND = 3  # lengths from each number on
 _ALL, _NEAR, _FAR = 24, 400, 1000  # every length up to the first; every eighth, and so on
 _SPACED, _WIDE, _WIDER = 8, 16, 128

@@ -213,7 +213,6 @@ class Reference:
 
     def look_beyond(self, steps: Collection[int]) -> None:
         """Let a long sequence reach beyond each of these steps, as far as that takes seconds."""
-        self.steps = frozenset(steps)
         further = sorted(each for each in steps if self.long <= each <= _LONGEST)
         if not further or not self.takes(self.long):
             return

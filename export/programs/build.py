@@ -97,8 +97,9 @@ class Builder:
             numbers |= whole_numbers(self._original.module)
             # A layer says by its weights how large it is; of a loop any number may be a period.
             loops = self._spec.run_steps is not None
-            numbers = numbers | {_LOOPED} if loops else numbers - sizes(self._original.module)
-            self._reference.look_beyond(numbers)
+            numbers = numbers if loops else numbers - sizes(self._original.module)
+            self._reference.steps = frozenset(numbers)
+            self._reference.look_beyond(numbers | {_LOOPED} if loops else numbers)
         self._progress.stage("proving the TorchScript program")
         self._keep(built, self._scripts(traced, built))
         self._progress.stage("making and proving the ONNX program")
