@@ -6,7 +6,7 @@ Expected values come from it alone. `Reference` runs it at any size, each size o
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import process_time
 from typing import Protocol
 
 import torch
@@ -139,7 +139,8 @@ class Expected:
 class Reference:
     """Runs the subject; `skipped` lists the sizes that were not, and why.
 
-    Every program is compared with the same runs: none is made twice. `long` is how many steps a
+    Every program is compared with the same runs: none is made twice. How long these take is CPU time,
+    so that a busy machine proves as much as an idle one. `long` is how many steps a
     long sequence has, `pace` how many seconds a step of the longest run took, `steps` are numbers
     in the code, `ends` the runs at many lengths, and `settings` those with other integers, once
     there are some.
@@ -202,10 +203,10 @@ class Reference:
         """The subject on `given`; raises NotAccepted, and ExportRefused where outputs are none."""
         key = _content(given)
         if key not in self._ran:
-            began = perf_counter()
+            began = process_time()
             result = self.subject.run(given)
             if time > self._longest:
-                self._longest, self.pace = time, (perf_counter() - began) / time
+                self._longest, self.pace = time, (process_time() - began) / time
             expected = self.told(given, batch, time, result)
             self._check(expected)
             self._ran[key] = expected

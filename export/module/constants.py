@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from carousel.export.module.computed import computed_numbers
 from carousel.export.module.held import numbers_in
 from carousel.export.module.scripts import KINDS, python_behind
 
@@ -30,6 +31,7 @@ def whole_numbers(module: nn.Module) -> frozenset[int]:
         for code in codes:
             found |= set(numbers_in(code.co_consts, ()))
         for function in functions:
+            found |= set(computed_numbers(function, each))
             for value in _bound(function):
                 found |= set(numbers_in(value, names))
         own = {name: value for kind in type(each).__mro__ for name, value in vars(kind).items()}

@@ -6,6 +6,7 @@ import torch
 from carousel.export.errors import ExportError
 from carousel.export.module.constants import whole_numbers
 from tests.export.cases import numbers
+from tests.export.cases.computed import COMPUTED
 from tests.export.cases.upheld import upheld
 from tests.harness.export_served import attempt
 
@@ -18,11 +19,23 @@ def test_a_number_of_steps_is_read_where_it_stands(place: str) -> None:
     assert 4500 in whole_numbers(numbers.EVERYWHERE[place]())
 
 
-@pytest.mark.parametrize("place", ["script", "size of a weight", "default", "keys"])
+@pytest.mark.parametrize("how", COMPUTED)
+def test_a_number_of_steps_is_computed_as_the_code_does(how: str) -> None:
+    """From what stands there, and from what the module holds."""
+    assert 4500 in whole_numbers(COMPUTED[how]())
+
+
+@pytest.mark.parametrize("place", ["script", "size of a weight", "keys"])
 def test_what_begins_anew_far_on_is_refused(place: str) -> None:
     """Later than any loop is run for without a number to go by."""
     torch.manual_seed(0)
     assert isinstance(attempt(numbers.EVERYWHERE[place]().eval(), EXAMPLE), ExportError)
+
+
+def test_a_clock_in_python_is_refused() -> None:
+    """Whose hour comes later than any loop is run for without a number to go by."""
+    torch.manual_seed(0)
+    assert isinstance(attempt(COMPUTED["clock"]().eval(), EXAMPLE), ExportError)
 
 
 def test_a_lag_of_many_steps_is_a_state_or_none_is_claimed() -> None:
