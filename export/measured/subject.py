@@ -139,11 +139,10 @@ class Expected:
 class Reference:
     """Runs the subject; `skipped` lists the sizes that were not, and why.
 
-    Every program is compared with the same runs: none is made twice. How long these take is CPU time,
-    so that a busy machine proves as much as an idle one. `long` is how many steps a
-    long sequence has, `pace` how many seconds a step of the longest run took, `steps` are numbers
-    in the code, `ends` the runs at many lengths, and `settings` those with other integers, once
-    there are some.
+    Every program is compared with the same runs: none is made twice. `long` is how many steps a
+    long sequence has, `pace` how many seconds of CPU time (a busy machine proves as much as an idle
+    one) a step of the longest run took, `steps` are numbers in the code, `ends` the runs at many
+    lengths, and `settings` those with other integers, once there are some.
     """
 
     subject: Subject

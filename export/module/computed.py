@@ -29,6 +29,7 @@ _CALLS: Mapping[str, Callable[..., Any]] = {
     **{"int": int, "float": float, "round": round, "abs": abs, "min": min, "max": max},
     **{"ceil": math.ceil, "floor": math.floor, "sqrt": math.sqrt, "pow": math.pow},
 }
+_SIZED = (str, bytes, list, tuple, dict, set, frozenset, range)
 _POWERS = 64  # the largest exponent
 _MOST = 1e9  # what is more is no number of steps
 
@@ -113,6 +114,9 @@ class _Known:
                 one, other = self.value(left), self.value(right)
                 alike = one is not None and other is not None
                 return _OPERATORS[type(kind)](one, other) if alike else None
+            case ast.Call(func=ast.Name(id="len"), args=[held]):
+                sized = self._evaluate(held)
+                return len(sized) if isinstance(sized, _SIZED) else None
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=args):
                 values = [self.value(each) for each in args]
                 plain = name in _CALLS and values and None not in values

@@ -46,6 +46,22 @@ class Days(Cell):
         return h * 0 if t == self.end else h
 
 
+class Long(Cell):
+    """Of the size of what is held."""
+
+    def after(self, h: Tensor, t: int) -> Tensor:
+        """At its end."""
+        return h * 0 if t == len(self.held) else h
+
+
+class Power(Cell):
+    """Of a power."""
+
+    def after(self, h: Tensor, t: int) -> Tensor:
+        """After it."""
+        return h if t < 10**self.held // 25 + 500 else h * 0
+
+
 class Rate(Cell):
     """Of a fraction."""
 
@@ -71,6 +87,8 @@ COMPUTED: dict[str, Callable[[], nn.Module]] = {
     "product": lambda: Minutes(75),
     "configuration": lambda: Configured(SimpleNamespace(hours=6.25, seconds=5)),
     "property": lambda: Days(10),
+    "size": lambda: Long("a" * 4500),
+    "power": lambda: Power(5),
     "fraction": lambda: Rate(16_000),
     "clock": lambda: Clock(45),
 }
