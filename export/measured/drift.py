@@ -37,8 +37,8 @@ def drift(
     """How far a run is off in proportion to the largest value, if that may be rounding; None where
     it is not. `names` are the tensors that count, if not all do.
 
-    `grows`: also by what it was off at half the steps. Of what belongs to the whole sequence only
-    `half` tells that, a run of so many steps and what was found.
+    `grows`: also by what it was off before. Of what belongs to the whole sequence only `half` tells
+    that, a run of half the steps and what was found.
     """
     ceiling = (tolerance or expected.subject.tolerance).ceiling
     wanted, axes = expected.tensors(), _time_axes(expected)
@@ -118,7 +118,8 @@ def _trailing(error: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 def _grown(error: torch.Tensor, usual: torch.Tensor, axis: int) -> torch.Tensor:
-    """What errors may have grown to from those before half the steps: of the first from none.
+    """What errors may have grown to from those a while before, when there was an eighth less to add
+    up: of the first from none.
 
     A sum that is off to both sides in turn may have been near by chance: then as those beside it
     were, as far as anything may be.
@@ -127,6 +128,6 @@ def _grown(error: torch.Tensor, usual: torch.Tensor, axis: int) -> torch.Tensor:
     beside = (error.amax(across, keepdim=True) if across else error).expand(error.shape)
     most, others = (each.cummax(axis).values for each in (error, beside))
     before = torch.maximum(most, torch.minimum(others, usual)).movedim(axis, -1)
-    earlier = torch.nn.functional.pad(before, (1, 0))[..., torch.arange(error.shape[axis]) // 2]
+    earlier = torch.nn.functional.pad(before, (1, 0))[..., torch.arange(error.shape[axis]) * 7 // 8]
     grown: torch.Tensor = 2**_GROWTH * earlier
     return grown.movedim(-1, axis)
