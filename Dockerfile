@@ -16,13 +16,15 @@ ENV PATH=/opt/carousel/bin:$PATH \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 
-# What pyproject.toml asks for, as two lists: they change more rarely than the code, and so do the
-# layers that install them.
+# What pyproject.toml and the client's ask for, as two lists: they change more rarely than the code,
+# and so do the layers that install them.
 FROM base AS lists
 COPY pyproject.toml ./
+COPY client client
 RUN ["python", "-c", "import tomllib; from pathlib import Path; \
     project = tomllib.loads(Path('pyproject.toml').read_text())['project']; \
-    Path('service.txt').write_text('\\n'.join(project['dependencies'])); \
+    client = tomllib.loads(Path('client/pyproject.toml').read_text())['project']; \
+    Path('service.txt').write_text('\\n'.join(project['dependencies'] + client['dependencies'])); \
     Path('torch.txt').write_text('\\n'.join(project['optional-dependencies']['torch']))"]
 
 FROM base AS wheel
@@ -35,7 +37,8 @@ COPY carousel carousel
 COPY models models
 COPY export export
 COPY service service
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
+COPY client client
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . ./client
 
 FROM base AS service-packages
 ARG PIP_INDEX_URL=

@@ -27,7 +27,7 @@ help:  ## this list
 
 setup: $(STAMP)  ## make .venv and install the pinned dependencies (TORCH_BACKEND=cu126: for a GPU)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml client/pyproject.toml constraints.txt
 	@set -e; found=; \
 	for python in $(PYTHONS); do \
 	  if "$$python" -c '$(PROBE)' >/dev/null 2>&1; then found=$$python; break; fi; \
@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml constraints.txt
 	echo "==> installing pinned dependencies, PyTorch among them (a minute or two)"; \
 	$(PIP) setuptools; \
 	$(BIN)/python install_torch.py $(TORCH_BACKEND); \
-	$(PIP) --no-build-isolation -e '.[torch,dev]'; \
+	$(PIP) --no-build-isolation -e ./client -e '.[sessions,torch,dev]'; \
 	torch=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("torch"))'); \
 	echo "==> installed, with PyTorch $$torch"; \
 	touch $(VENV)/.installed $@
@@ -92,5 +92,5 @@ pins: setup  ## write constraints.txt from what is installed
 	@mv constraints.new constraints.txt
 
 clean:  ## remove .venv and what tools left behind; models and results stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info client/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -exec rm -rf {} +

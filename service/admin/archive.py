@@ -10,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from safetensors import SafetensorError, safe_open
 
@@ -22,15 +22,6 @@ SUFFIX = ".safetensors"
 _FORMAT = "carousel_format"
 _VERSION = "1"
 _LENGTH_BYTES = 8
-_MAX_HEADER_BYTES = 1 << 20
-_CHUNK_BYTES = 1 << 20
-
-
-class Source(Protocol):
-    """What bytes come from."""
-
-    def read(self, num_bytes: int, /) -> bytes:
-        """The next bytes, fewer only at the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +49,11 @@ class Archived:
         return {name: str(value) for name, value in values.items() if value is not None}
 
 
-def write_archive(file: BinaryIO, state: Source, about: Archived) -> None:
-    """Copy a safetensors body into `file`, with metadata; raises Failure if it is none."""
-    length = int.from_bytes(state.read(_LENGTH_BYTES), "little")
-    header = state.read(length) if length <= _MAX_HEADER_BYTES else b""
+def write_archive(file: BinaryIO, state: bytes, about: Archived) -> None:
+    """Write a state, which is safetensors, with metadata; raises Failure if it is none."""
+    begin = _LENGTH_BYTES + int.from_bytes(state[:_LENGTH_BYTES], "little")
     try:
-        tensors = json.loads(header)
+        tensors = json.loads(state[_LENGTH_BYTES:begin])
     except (ValueError, RecursionError):
         tensors = None
     if not isinstance(tensors, dict):
@@ -71,8 +61,7 @@ def write_archive(file: BinaryIO, state: Source, about: Archived) -> None:
     written = _header(tensors, about.metadata())
     file.write(len(written).to_bytes(_LENGTH_BYTES, "little"))
     file.write(written)
-    while data := state.read(_CHUNK_BYTES):
-        file.write(data)
+    file.write(memoryview(state)[begin:])
 
 
 def read_archive(path: Path) -> Archived:

@@ -8,26 +8,11 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from carousel.service.admin.connection import connect
 from carousel.service.admin.failure import Failure
 from carousel.service.admin.flags import make_parser
-from carousel.service.admin.remote import (
-    delete_sessions,
-    export_sessions,
-    import_sessions,
-    list_sessions,
-    show_session,
-)
 from carousel.service.admin.say import say_failure
-from carousel.service.admin.sessions import Sessions
 
-_REMOTE = {
-    "list": list_sessions,
-    "show": show_session,
-    "export": export_sessions,
-    "import": import_sessions,
-    "delete": delete_sessions,
-}
+_OF_FILES = ("check", "vacuum", "backup")
 # As a shell counts what a signal ended.
 _INTERRUPTED = 128 + signal.SIGINT
 _PIPE_CLOSED = 128 + signal.SIGPIPE
@@ -59,13 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = make_parser().parse_args(arguments)
-    if options.verb in ("check", "vacuum"):
-        # Whoever asks a service needs no SQLite.
+    # Whoever asks a service needs no SQLite, and a file no client.
+    if options.verb in _OF_FILES:
         from carousel.service.admin.offline import check_file, vacuum_file
 
         return {"check": check_file, "vacuum": vacuum_file}[options.verb](options)
-    with connect(options, os.environ) as client:
-        return _REMOTE[options.verb](Sessions(client), options)
+    try:
+        from carousel.service.admin.remote import run_remote
+    except ModuleNotFoundError as error:
+        if error.name != "carousel_client":
+            raise
+        raise Failure(
+            f"{options.verb} needs the Python client: pip install 'carousel-serving[sessions]', "
+            "or pip install ./client in a checkout"
+        ) from None
+    return run_remote(options)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

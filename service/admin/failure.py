@@ -1,13 +1,9 @@
 """What ends a verb of the tool: one line for the operator, and an exit code for scripts.
 
 Failure 1: not found, damaged, or a file that cannot be read or written
-  Refused 1: the service's answer, with its code, detail and hint
   Usage 2: the command line says something that cannot be meant
   Unreachable 3: nothing answers at the address, or what answers is not Carousel
 """
-
-# 401, 403: the key. 429: the store is full. 503: draining, or the store is away.
-_FOR_ALL = (401, 403, 429, 503)
 
 
 class Failure(Exception):
@@ -18,15 +14,6 @@ class Failure(Exception):
 
     exit_code = 1
     ends_all = False
-
-
-class Refused(Failure):
-    """The service said no."""
-
-    def __init__(self, status: int, code: str, detail: str, hint: str | None) -> None:
-        super().__init__(f"{code} ({status}): {detail}" + (f"; hint: {hint}" if hint else ""))
-        self.code = code
-        self.ends_all = status in _FOR_ALL
 
 
 class Usage(Failure):

@@ -5,8 +5,9 @@ import math
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from carousel.service.admin.connection import DEFAULT_TIMEOUT_S, DEFAULT_URL
-
+DEFAULT_URL = "http://127.0.0.1:8000"
+# Above the deadline of the service, 30 s by default, so that its own answer comes first.
+DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_LIMIT = 100
 
 _EPILOG = """\

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 
-from carousel.service.admin.sessions import Page, Session
 from carousel.service.admin.table import Column, Table, shown_bytes, shown_time
+from carousel_client.session_info import SessionInfo, SessionPage
 
 _COLUMNS = (
     Column("SESSION"),
@@ -17,7 +18,7 @@ _COLUMNS = (
 )
 
 
-def list_lines(pages: Iterable[Page]) -> Iterator[str]:
+def list_lines(pages: Iterable[SessionPage]) -> Iterator[str]:
     """A table, and where it goes on if it was cut."""
     table = Table(_COLUMNS)
     count, follows = 0, None
@@ -31,7 +32,7 @@ def list_lines(pages: Iterable[Page]) -> Iterator[str]:
         yield f"more follow: --after {follows} goes on, --all lists them all\n"
 
 
-def list_json(pages: Iterable[Page]) -> Iterator[str]:
+def list_json(pages: Iterable[SessionPage]) -> Iterator[str]:
     """One document as the service's own pages are, written while it comes, a line a session."""
     before, follows = '{"sessions": [\n', None
     for page in pages:
@@ -43,7 +44,7 @@ def list_json(pages: Iterable[Page]) -> Iterator[str]:
     yield f'{closed}], "next": {json.dumps(follows)}}}\n'
 
 
-def session_lines(session: Session) -> Iterator[str]:
+def session_lines(session: SessionInfo) -> Iterator[str]:
     """Everything about one session, a line each."""
     yield from Table((Column("session"), Column(session.session_id))).lines(
         (
@@ -57,12 +58,18 @@ def session_lines(session: Session) -> Iterator[str]:
     )
 
 
-def session_json(session: Session) -> str:
-    """A SessionInfo, on one line."""
-    return json.dumps({name: each for name, each in asdict(session).items() if each is not None})
+def session_json(session: SessionInfo) -> str:
+    """A session as the service says it, on one line."""
+    said = {name: each for name, each in asdict(session).items() if each is not None}
+    return json.dumps(said, default=_time_json)
 
 
-def _row(session: Session) -> tuple[str, ...]:
+def _time_json(time: datetime) -> str:
+    """RFC 3339, in the service's own form."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _row(session: SessionInfo) -> tuple[str, ...]:
     return (
         session.session_id,
         f"{session.model}/{session.version}",

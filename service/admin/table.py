@@ -60,6 +60,6 @@ def shown_bytes(count: int) -> str:
     return f"{size:.1f} TB"
 
 
-def shown_time(text: str) -> str:
-    """A time of RFC 3339 to the second, in UTC."""
-    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+def shown_time(time: datetime) -> str:
+    """To the second, in UTC."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import IO, Self
 
 ROOT = Path(__file__).parents[2]
+# By which a program finds this tree's packages, the client among them.
+PATHS = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "client")))}
 PATIENCE_S = 30.0
 # A service that is asked to end lets requests finish first.
 _STOP_S = 45.0

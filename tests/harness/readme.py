@@ -1,12 +1,11 @@
 """What README.md and the pages of docs/ show, for tests that do as they say."""
 
-import os
 import re
 import sys
 from pathlib import Path
 
 from tests.harness.live import Live
-from tests.harness.process import ROOT, run_program
+from tests.harness.process import PATHS, ROOT, run_program
 
 # By their paths from the root; docs/field.md is written by a command and has its own tests.
 PAGES = {
@@ -34,7 +33,6 @@ def run_script(script: str, folder: Path, live: Live | None = None) -> str:
     if live is not None:
         assert _PRINTED in script
         script = script.replace(_PRINTED, live.url.removeprefix("http://"))
-    path = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "client")))}
-    ended = run_program([sys.executable, "-c", script], path, cwd=folder, patience_s=100)
+    ended = run_program([sys.executable, "-c", script], PATHS, cwd=folder, patience_s=100)
     assert ended.code == 0, ended.err
     return ended.out

@@ -128,35 +128,39 @@ def test_every_dependency_has_a_pin() -> None:
     pins = [line for line in lines if line and not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", pin) for pin in pins)
     pinned = {_normal(name): version for name, version in (pin.split("==") for pin in pins)}
-    for each in _wanted():
+    for each in (*_wanted("."), *_wanted("client")):
         assert pinned[_normal(each.name)] in each.specifier, each
 
 
 @pytest.mark.parametrize(("name", "next_release"), [("uvicorn", "0.55.0"), ("websockets", "18.0")])
 def test_what_is_used_from_within_has_a_bound(name: str, next_release: str) -> None:
     """A release that may change what is subclassed or looked into is not taken by itself."""
-    (wanted,) = (each for each in _wanted() if each.name == name)
+    (wanted,) = (each for each in _wanted(".") if each.name == name)
     assert next_release not in wanted.specifier
 
 
-def _wanted() -> list[Requirement]:
-    """What pyproject.toml asks for, with all extras."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    return [
-        Requirement(each)
-        for each in (*project["dependencies"], *itertools.chain.from_iterable(extras))
-    ]
+def _wanted(folder: str) -> list[Requirement]:
+    """What a pyproject.toml asks for, with all extras; the client aside, which is of this tree."""
+    project, client = _project(folder), _project("client")
+    extras = project.get("optional-dependencies", {}).values()
+    own = f"{client['name']}=={client['version']}"
+    asked = (*project["dependencies"], *itertools.chain.from_iterable(extras))
+    return [Requirement(each) for each in asked if each != own]
 
 
 def test_cpu_image_has_no_torch(tmp_path: Path) -> None:
-    """Its packages are pyproject's dependencies alone; the Dockerfile's own step says so."""
-    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    """Its packages are pyproject's dependencies and the client's alone; the Dockerfile's own step
+    says so.
+    """
+    (tmp_path / "client").mkdir()
+    for name in ("pyproject.toml", "client/pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     _, flag, code = json.loads(STAGES["lists"].rests("RUN")[0])
     subprocess.run([sys.executable, flag, code], cwd=tmp_path, check=True, timeout=30)
     service = (tmp_path / "service.txt").read_text().split()
     assert not any(name.startswith(("torch", "onnx>")) for name in service)
     assert any(name.startswith("onnxruntime") for name in service)
+    assert set(_project("client")["dependencies"]) <= set(service)
     assert "torch" in (tmp_path / "torch.txt").read_text()
     assert [rest for rest in STAGES["cpu"].rests("COPY") if "torch" in rest] == []
     assert "-r torch.txt" not in " ".join(rests("service-packages", "RUN"))
@@ -166,7 +170,8 @@ def test_cpu_image_has_no_torch(tmp_path: Path) -> None:
 def test_code_does_not_invalidate_dependencies(stage: str) -> None:
     """The stages that install packages see lists of names, and none of the code."""
     sources = {word for rest in rests(stage, "COPY") for word in rest.split()}
-    assert not sources & {"carousel", "models", "export", "service", ".", "pyproject.toml"}
+    code = {"carousel", "models", "export", "service", "client", ".", "pyproject.toml"}
+    assert not sources & code
 
 
 def test_build_context_holds_what_is_copied() -> None:
@@ -287,6 +292,10 @@ def test_compose_healthcheck_needs_no_curl() -> None:
     assert (kind, program, flag) == ("CMD", "python", "-c")
     assert "/readyz" in code
     ast.parse(code)
+
+
+def _project(folder: str) -> Any:
+    return tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
 
 
 def _normal(name: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness.client import refused
 from tests.harness.live import Live
-from tests.harness.process import ROOT, run_program
+from tests.harness.process import PATHS, run_program
 from tests.harness.readme import block_with
 
 STEP = {"inputs": [[1.0, 2.0, 3.0]]}
@@ -51,9 +51,8 @@ class Desk:
     def run(self, script: str, *, succeeds: bool = True) -> str:
         """Run a block as printed, but for the service's process and address."""
         script = script.replace("PID", str(self.live.pid))
-        known = {
+        known = PATHS | {
             "PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
             "CAROUSEL_URL": self.live.url,
         }
         shell = ["bash", "-ec", script]

@@ -131,6 +131,18 @@ def test_the_operators_tool_stands_beside_the_service() -> None:
     assert _found("service/admin", *(f"carousel.service.{each}" for each in layers)) == []
 
 
+def test_the_client_is_the_operators_tools_alone() -> None:
+    """The service needs no client of itself, and of the tool only what asks a service."""
+    ours = ("carousel_client", "httpx")
+    asks = ("connection", "listing", "remote", "transfer")
+    places = tuple(f"service/admin/{each}.py" for each in asks)
+    assert _found("service", *ours, but=places) == []
+    assert [each for folder in ("models", "export") for each in _found(folder, *ours)] == []
+    # Loaded by the one place that can say what is missing.
+    modules = [f"carousel.service.admin.{each}" for each in asks]
+    assert _found("service", *modules, but=(*places, "service/admin/command.py")) == []
+
+
 def test_folders_of_the_api_point_down() -> None:
     """A folder of service/api imports from itself and those behind it in API; none is left out."""
     here = ROOT / "service/api"

@@ -7,11 +7,15 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import apsw
 import pytest
 
 from carousel.models.repository import Repository
+from tests.harness.process import Ended
 
 ROOT = Path(__file__).parents[2]
+
+_PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
 
 _CRNN = """\
 import torch
@@ -50,6 +54,12 @@ class Environment:
 
     def run(self, program: str, *arguments: str) -> str:
         """What a program of the environment prints in the project's folder; it must succeed."""
+        done = self.end(program, *arguments)
+        assert done.code == 0, done.out + done.err
+        return done.out
+
+    def end(self, program: str, *arguments: str) -> Ended:
+        """What becomes of a program of the environment, run in the project's folder."""
         done = subprocess.run(
             [str(self.bin / program), *arguments],
             cwd=self.project,
@@ -59,27 +69,34 @@ class Environment:
             timeout=100,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return Ended(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """The wheel of this tree; the libraries it needs are those of this environment."""
     folder = tmp_path_factory.mktemp("package")
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
-    wheel = (*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
-    subprocess.run([*wheel, str(_sources(folder))], check=True, timeout=100, capture_output=True)
-    (made,) = folder.glob("*.whl")
+    made = _wheel(_sources(folder), folder)
     fresh = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", fresh], check=True, timeout=100)
-    python = fresh / "bin" / "python"
-    install = (*pip, "--python", str(python), "install", "--no-deps", str(made))
-    subprocess.run(install, check=True, timeout=100, capture_output=True)
+    _install(fresh / "bin", made)
     # A line in a .pth file adds the folder alone: what links this tree into it is not followed.
     (packages,) = fresh.glob("lib/python*/site-packages")
     (packages / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     return Environment(made, fresh / "bin", _project(folder / "project"))
+
+
+def _wheel(sources: Path, folder: Path) -> Path:
+    before = set(folder.glob("*.whl"))
+    make = ("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
+    subprocess.run([*_PIP, *make, sources], check=True, timeout=100, capture_output=True)
+    (made,) = set(folder.glob("*.whl")) - before
+    return made
+
+
+def _install(place: Path, wheel: Path) -> None:
+    command = (*_PIP, "--python", place / "python", "install", "--no-deps", wheel)
+    subprocess.run(command, check=True, timeout=100, capture_output=True)
 
 
 def _sources(folder: Path) -> Path:
@@ -144,6 +161,31 @@ def test_the_command_takes_factories_from_the_project(installed: Environment) ->
 def test_the_other_commands_start(installed: Environment, command: str) -> None:
     """They import what they need from the wheel."""
     assert command in installed.run(command, "--help")
+
+
+def test_the_client_is_an_extra(installed: Environment) -> None:
+    """Without it, verbs that ask a service say in a line what to install, and those of a file work;
+    with it they ask. Both packages are of one version.
+    """
+    with zipfile.ZipFile(installed.wheel) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith("/METADATA"))
+        metadata = archive.read(name).decode()
+    version = installed.wheel.name.split("-")[1]
+    assert f'Requires-Dist: carousel-client=={version}; extra == "sessions"' in metadata
+    remote = ("carousel-sessions", "list", "--url", "http://127.0.0.1:1")
+    lacking = installed.end(*remote)
+    assert (lacking.code, lacking.err.count("\n")) == (1, 1)
+    assert "pip install 'carousel-serving[sessions]'" in lacking.err
+    other = apsw.Connection(str(installed.project / "other"))
+    other.execute("CREATE TABLE mine (x)")
+    other.close()
+    for verb in (("check",), ("vacuum",)):
+        refused = installed.end("carousel-sessions", *verb, "other")
+        assert (refused.code, "another application" in refused.err) == (1, True)
+    made = _wheel(_sources(installed.project / "client") / "client", installed.project)
+    assert made.name.split("-")[1] == version
+    _install(installed.bin, made)
+    assert "http://127.0.0.1:1 cannot be reached" in installed.end(*remote).err
 
 
 def test_public_names_are_loaded_when_asked_for(installed: Environment) -> None:

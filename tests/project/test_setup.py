@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = ("Makefile", "pyproject.toml", "constraints.txt", "install_torch.py")
+FILES = (
+    *("Makefile", "pyproject.toml", "client/pyproject.toml"),
+    *("constraints.txt", "install_torch.py"),
+)
 # What the real one says, without the host's name.
 UNREACHABLE = """2 error: Request failed after 1 retry in 1.4s
   cause: Failed to fetch: an address
@@ -27,7 +30,7 @@ NO_SUCH_WORD = """2 error: invalid value 'gpu' for '--torch-backend <TORCH_BACKE
 
 For more information, try '--help'.
 """
-ALL = ["-e", ".[torch,dev]"]
+ALL = ["-e", "./client", "-e", ".[sessions,torch,dev]"]
 
 
 class Clone:
@@ -36,8 +39,9 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.venv = folder / ".venv"
+        (folder / "client").mkdir()
         for name in FILES:
-            shutil.copy(ROOT / name, folder)
+            shutil.copy(ROOT / name, folder / name)
         subprocess.run(
             [sys.executable, "-m", "venv", "--without-pip", self.venv], check=True, timeout=60
         )
@@ -138,7 +142,8 @@ def test_what_is_set_up_is_left_alone(clone: Clone) -> None:
     os.utime(clone.folder / "constraints.txt")
     clone.make()
     assert clone.uv_calls() == []
-    assert [call[-2:] for call in clone.pip_calls()] == [["constraints.txt", "setuptools"], ALL]
+    first, last = clone.pip_calls()
+    assert (first[-2:], last[-4:]) == (["constraints.txt", "setuptools"], ALL)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +162,7 @@ def test_pip_steps_in_where_the_build_cannot_be_had(clone: Clone, answer: str, r
         "==> installed, with PyTorch 2.13.0",
     ]
     assert len(clone.uv_calls()) == 1
-    assert clone.pip_calls()[-1][-2:] == ALL
+    assert clone.pip_calls()[-1][-4:] == ALL
 
 
 def test_pip_steps_in_where_there_is_no_uv(clone: Clone) -> None:

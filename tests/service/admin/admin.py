@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.process import PATIENCE_S, ROOT, Ended, run_program
+from tests.harness.process import PATHS, PATIENCE_S, ROOT, Ended, run_program
 
 PROBLEM = "application/problem+json"
 
@@ -29,7 +29,7 @@ def run_tool(
     command = tool_command(*arguments)
     if max_bytes is not None:
         command = ["sh", "-c", f'ulimit -f {max_bytes // 512}; exec "$@"', "sh", *command]
-    known = {"PYTHONPATH": str(ROOT)} | ({"CAROUSEL_URL": url} if url else {})
+    known = PATHS | ({"CAROUSEL_URL": url} if url else {})
     return run_program(command, known | dict(env or {}), cwd=cwd)
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load, load_file, save
 
 from tests.harness.client import MODEL, TENSORS, TOLERANCE, Client, numbers
 from tests.harness.live import Live
-from tests.harness.process import Process
+from tests.harness.process import PATHS, Process
 from tests.harness.served import Served, run_lstm
 from tests.service.admin.admin import line_of, run_tool, tool_command
 
@@ -279,7 +279,7 @@ def _at_terminal(answer: str, *arguments: str) -> int:
     """The tool's exit code, where somebody sits at a terminal and types `answer`."""
     ours, theirs = pty.openpty()
     try:
-        with Process(tool_command(*arguments), stdin=theirs) as tool:
+        with Process(tool_command(*arguments), PATHS, stdin=theirs) as tool:
             os.write(ours, answer.encode())
             return tool.wait()
     finally:

@@ -11,8 +11,15 @@ from safetensors.numpy import save_file
 
 from tests.harness.client import MODEL
 from tests.harness.live import Live
-from tests.harness.process import PATIENCE_S, ROOT, clean_env
-from tests.service.admin.admin import PROBLEM, Stranger, http, line_of, run_tool, tool_command
+from tests.harness.process import PATHS, PATIENCE_S, ROOT, clean_env
+from tests.service.admin.admin import (
+    PROBLEM,
+    Stranger,
+    http,
+    line_of,
+    run_tool,
+    tool_command,
+)
 from tests.service.admin.admin_words import (
     INFO,
     KEY,
@@ -237,7 +244,7 @@ def test_reader_that_has_enough(live: Live) -> None:
             done = subprocess.run(
                 tool_command("list", "--url", live.url),
                 cwd=ROOT,
-                env=clean_env(),
+                env=clean_env(PATHS),
                 stdout=output,
                 stderr=subprocess.PIPE,
                 timeout=PATIENCE_S,

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from tests.harness.client import MODEL
 from tests.harness.live import Live
-from tests.harness.process import PATIENCE_S, Process
+from tests.harness.process import PATHS, PATIENCE_S, Process
 from tests.service.admin.admin import Stranger, http, line_of, run_tool, tool_command
 from tests.service.admin.admin_words import (
     INFO,
@@ -165,7 +165,7 @@ def test_interrupted_download_leaves_nothing(
     }
     with Stranger(answers, holds=True) as stranger:
         command = tool_command("export", "s", "--output", tmp_path / "x", "--url", stranger.url)
-        with Process(command) as tool:
+        with Process(command, PATHS) as tool:
             assert stranger.answered.wait(PATIENCE_S)
             assert len(os.listdir(tmp_path)) == 1
             tool.signal(number)
