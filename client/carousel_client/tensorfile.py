@@ -13,6 +13,7 @@ from carousel_client.errors import BadAnswer
 from carousel_client.model import Array, little
 
 _LENGTH_BYTES = 8
+_METADATA = "__metadata__"
 _NAMES = {
     "float16": "F16", "float32": "F32", "float64": "F64", "int8": "I8", "int16": "I16",
     "int32": "I32", "int64": "I64", "uint8": "U8", "bool": "BOOL",
@@ -20,9 +21,9 @@ _NAMES = {
 _DTYPES = {name: little(dtype) for dtype, name in _NAMES.items()}
 
 
-def write_tensors(tensors: Mapping[str, Array]) -> bytes:
-    """The bytes of tensors by name."""
-    header: dict[str, Any] = {}
+def write_tensors(tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of tensors by name, and of what is said of them."""
+    header: dict[str, Any] = {} if metadata is None else {_METADATA: dict(metadata)}
     parts: list[bytes] = []
     offset = 0
     for name, array in tensors.items():
@@ -46,12 +47,12 @@ def read_tensors(data: bytes) -> dict[str, Array]:
     begin = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
     try:
         header = json.loads(data[_LENGTH_BYTES:begin])
-        return {
-            name: _read(entry, data, begin)
-            for name, entry in header.items()
-            if name != "__metadata__"
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        entries = {name: each for name, each in header.items() if name != _METADATA}
+        end = max((each["data_offsets"][1] for each in entries.values()), default=0)
+        if begin + end != len(data):
+            raise ValueError
+        return {name: _read(entry, data, begin) for name, entry in entries.items()}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise BadAnswer("the answer is not a safetensors file") from None
 
 

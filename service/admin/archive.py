@@ -4,24 +4,23 @@ The tensors keep the names and bytes that they have on the wire, so any reader o
 look at them, and the file itself is what a state write sends.
 """
 
-import json
 import math
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from safetensors import SafetensorError, safe_open
 
 from carousel.service.admin.failure import Failure
 from carousel.service.admin.identifier import is_id
+from carousel_client.errors import BadAnswer
+from carousel_client.tensorfile import read_tensors, write_tensors
 
 SUFFIX = ".safetensors"
 
 _FORMAT = "carousel_format"
 _VERSION = "1"
-_LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +48,12 @@ class Archived:
         return {name: str(value) for name, value in values.items() if value is not None}
 
 
-def write_archive(file: BinaryIO, state: bytes, about: Archived) -> None:
-    """Write a state, which is safetensors, with metadata; raises Failure if it is none."""
-    begin = _LENGTH_BYTES + int.from_bytes(state[:_LENGTH_BYTES], "little")
+def archived(state: bytes, about: Archived) -> bytes:
+    """A state, which is safetensors, with metadata; raises Failure if it is none."""
     try:
-        tensors = json.loads(state[_LENGTH_BYTES:begin])
-    except (ValueError, RecursionError):
-        tensors = None
-    if not isinstance(tensors, dict):
-        raise Failure("the service answered a state that is not safetensors")
-    written = _header(tensors, about.metadata())
-    file.write(len(written).to_bytes(_LENGTH_BYTES, "little"))
-    file.write(written)
-    file.write(memoryview(state)[begin:])
+        return write_tensors(read_tensors(state), about.metadata())
+    except BadAnswer:
+        raise Failure("the service answered a state that is not safetensors") from None
 
 
 def read_archive(path: Path) -> Archived:
@@ -104,10 +96,3 @@ def _read_metadata(metadata: Mapping[str, str]) -> Archived:
     if not is_id(about.session_id) or about.position < 0 or not 0 < about.ttl_s < math.inf:
         raise ValueError
     return about
-
-
-def _header(tensors: Mapping[str, object], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors header; the offsets in it count from its end, and it is padded to 8 bytes."""
-    named = {"__metadata__": dict(metadata)} | dict(tensors)
-    text = json.dumps(named, separators=(",", ":")).encode()
-    return text + b" " * (-len(text) % 8)

@@ -3,17 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from carousel.service.admin.archive import SUFFIX, Archived, read_archive, write_archive
+from carousel.service.admin.archive import SUFFIX, Archived, archived, read_archive
 from carousel.service.admin.connection import failure_of
 from carousel.service.admin.failure import Failure
 from carousel.service.admin.newfile import new_file
 from carousel_client import Client
-from carousel_client.errors import (
-    ModelNotFound,
-    SessionExists,
-    SessionExpired,
-    SessionNotFound,
-)
+from carousel_client.errors import ModelNotFound, SessionExists, SessionExpired, SessionNotFound
 from carousel_client.session_info import SessionInfo
 from carousel_client.session_state import SessionState
 
@@ -46,9 +41,7 @@ def export_session(client: Client, session_id: str, path: Path) -> Archived:
             ttl_s=_ttl_s(session),
             state_id=session.state_id,
         )
-        write_archive(file, state.content, about)
-        file.flush()
-        _check_whole(Path(file.name))
+        file.write(archived(state.content, about))
     return about
 
 
@@ -136,13 +129,6 @@ def _check_weights(session: SessionInfo, target: Target, about: Archived) -> Non
             f"{session.model}/{session.version} has other weights than {about.model}/"
             f"{about.version}, which the state comes from; name it with --model if you mean it"
         )
-
-
-def _check_whole(path: Path) -> None:
-    try:
-        read_archive(path)
-    except Failure:
-        raise Failure("the service answered a state that is not safetensors") from None
 
 
 def _ttl_s(session: SessionInfo) -> float:

@@ -39,6 +39,15 @@ def test_files_are_those_of_the_library(given: dict[str, Any]) -> None:
             np.testing.assert_array_equal(found[name], each)
 
 
+def test_what_is_said_of_tensors_stands_beside_them() -> None:
+    """As metadata, which the library reads and no tensor is."""
+    data = write_tensors({"x": np.arange(3, dtype="<i4")}, {"of": "\u00e9", "position": "3"})
+    length = int.from_bytes(data[:8], "little")
+    said = json.loads(data[8 : 8 + length])["__metadata__"]
+    assert said == {"of": "\u00e9", "position": "3"}
+    assert load(data).keys() == read_tensors(data).keys() == {"x"}
+
+
 def test_other_byte_orders_are_turned() -> None:
     """The wire is little-endian."""
     given = np.arange(3, dtype=">f4")
@@ -54,9 +63,11 @@ SOUND = write_tensors({"x": np.zeros(2, np.float32)})
         b"",
         SOUND[:5],
         SOUND[:-1],
+        SOUND + b"x",
         SOUND[:8] + b"{" * (len(SOUND) - 8),
         SOUND.replace(b"F32", b"F99"),
         SOUND.replace(b"[2]", b"[3]"),
+        SOUND.replace(b"[0,8]", b"[]   "),
         b"\xff" * 16,
         (2).to_bytes(8, "little") + b"[]",
     ],

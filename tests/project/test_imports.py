@@ -134,7 +134,7 @@ def test_the_operators_tool_stands_beside_the_service() -> None:
 def test_the_client_is_the_operators_tools_alone() -> None:
     """The service needs no client of itself, and of the tool only what asks a service."""
     ours = ("carousel_client", "httpx")
-    asks = ("connection", "listing", "remote", "transfer")
+    asks = ("archive", "connection", "listing", "remote", "transfer")
     places = tuple(f"service/admin/{each}.py" for each in asks)
     assert _found("service", *ours, but=places) == []
     assert [each for folder in ("models", "export") for each in _found(folder, *ours)] == []
