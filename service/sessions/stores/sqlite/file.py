@@ -9,7 +9,7 @@ from typing import Literal
 import apsw
 
 from carousel.service.errors import SettingError
-from carousel.service.sessions.stores.sqlite.log import LogExtent, look_through
+from carousel.service.sessions.stores.sqlite.log import Index, look_through, read_index
 
 log = logging.getLogger("carousel.store")
 
@@ -19,6 +19,9 @@ SETTING = "CAROUSEL_STORE"
 # "CRSL", so that `file` and others can tell whose this is.
 APPLICATION_ID = 0x4352534C
 FORMAT = 1
+# In the place of the format while a store has the file open, and in the file itself: a copy without
+# its log can be told by it, and older versions take it for the format that it is.
+IN_USE = -FORMAT
 _BUSY_MS = 5000
 _CACHE_KB = 2048
 _HEADER_BYTES = 100
@@ -69,6 +72,8 @@ class SqliteFile:
         self._durability = durability
         if not create and not self.path.is_file():
             raise SettingError(SETTING, f"there is no file {path}")
+        # What is known to be lost of its log, in words for who looks after it.
+        self.log_problem: str | None = None
         self._made_lock = False
         self._lock = self._own()
         try:
@@ -91,9 +96,27 @@ class SqliteFile:
         connection.pragma("synchronous", "FULL" if self._durability == "disk" else "NORMAL")
         return connection
 
+    def mark(self, connection: apsw.Connection, *, in_use: bool) -> None:
+        """Say in the file that it lacks what is in its log, or, on the last connection before it is
+        closed, that it will lack nothing.
+        """
+        try:
+            connection.pragma("user_version", IN_USE if in_use else FORMAT)
+            if in_use:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            # A full disk, say. The log then stays where the file says it is.
+            log.warning("the session file %s could not be marked: %s", self.path, error)
+            if not in_use:
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+
     def close(self) -> None:
         """Let another process have the file; after its connections were closed."""
         os.close(self._lock)
+
+    @property
+    def _log_path(self) -> Path:
+        return Path(f"{self.path}-wal")
 
     @property
     def _lock_path(self) -> Path:
@@ -128,15 +151,16 @@ class SqliteFile:
             # Made here, so that nobody else may read the states in it.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._check_size()
-            # Before SQLite takes the log over, and begins another.
-            extent = look_through(Path(f"{self.path}-wal"), Path(f"{self.path}-shm"))
+            # Before SQLite takes the log over, and begins another index.
+            index = read_index(Path(f"{self.path}-shm"))
+            has_log = self._log_path.exists() and self._log_path.stat().st_size > 0
             try:
-                self._check()
+                self._check(index, has_log=has_log)
             except apsw.CorruptError:
                 if not self._fill_up():
                     raise
-                self._check()
-            self._tell_lost(extent)
+                # Whatever was in the log is in the file by now.
+                self._check(Index(), has_log=has_log)
         except OSError as error:
             problem = f"the session file {self.path} cannot be written: {error.strerror}"
         except apsw.NotADBError:
@@ -158,7 +182,7 @@ class SqliteFile:
     def _check_size(self) -> None:
         """SQLite takes a file without a header for a new one, and forgets the log beside it."""
         size = self.path.stat().st_size
-        beside = Path(f"{self.path}-wal")
+        beside = self._log_path
         if 0 < size < _HEADER_BYTES:
             raise apsw.NotADBError
         if size == 0 and beside.exists() and beside.stat().st_size > 0:
@@ -168,7 +192,7 @@ class SqliteFile:
                 "a copy of the file in its place, or move the log away: sessions then begin anew",
             )
 
-    def _check(self) -> None:
+    def _check(self, index: Index, *, has_log: bool) -> None:
         connection = self.connect()
         try:
             found = int(connection.pragma("application_id"))
@@ -178,40 +202,54 @@ class SqliteFile:
                 raise NotOurs(
                     SETTING, f"{self.path} belongs to another application; name another file"
                 )
-            if version > FORMAT:
+            if abs(version) > FORMAT:
                 raise SettingError(
                     SETTING,
-                    f"{self.path} has format {version}, of a newer Carousel; this one knows "
+                    f"{self.path} has format {abs(version)}, of a newer Carousel; this one knows "
                     f"{FORMAT}: install the newer one, or name another file",
                 )
             if connection.pragma("journal_mode", "wal") != "wal":
                 raise apsw.ReadOnlyError
+            was_in_use = version == IN_USE
+            self._look_at_log(connection, index, is_gone=was_in_use and not has_log)
             if not tables:
                 with connection:
                     connection.execute(_SCHEMA)
                     connection.pragma("application_id", APPLICATION_ID)
                     connection.pragma("user_version", FORMAT)
-            # A file that cannot be written is found now; one that is only looked at stays as it is.
+            # A file that cannot be written is found now; one that is only looked at stays as it is,
+            # unless its log goes into it.
             connection.execute("BEGIN IMMEDIATE")
             try:
                 connection.pragma("user_version", FORMAT)
             finally:
-                connection.execute("ROLLBACK")
+                connection.execute("COMMIT" if was_in_use and has_log else "ROLLBACK")
             texts = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
             if {text for (text,) in texts} != _statements(_SCHEMA):
                 raise apsw.CorruptError
         finally:
             connection.close()
 
-    def _tell_lost(self, extent: LogExtent) -> None:
-        if extent.lost_bytes:
-            log.warning(
-                "the log beside the session file %s was cut short or damaged: its last %d bytes "
-                "cannot be read; sessions that were written last may be older than what clients "
-                "were answered, or gone",
-                self.path,
-                extent.lost_bytes,
-            )
+    def _look_at_log(self, connection: apsw.Connection, index: Index, *, is_gone: bool) -> None:
+        """Find out what is missing of the log, and tell of it."""
+        try:
+            num_read, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error:
+            # The disk is full, or another program is at it: that takes nothing away.
+            return
+        lost = look_through(self._log_path, index, num_read).lost_bytes
+        if lost:
+            self.log_problem = f"cut short or damaged: its last {lost} bytes cannot be read"
+        elif is_gone:
+            self.log_problem = "missing, and the file was in use: by itself it is no whole copy"
+        else:
+            return
+        log.warning(
+            "the log beside the session file %s is %s; sessions that were written last may be "
+            "older than what clients were answered, or gone",
+            self.path,
+            self.log_problem,
+        )
 
     def _fill_up(self) -> bool:
         """Give a file that was cut short its length again; False if it has it.

@@ -21,7 +21,7 @@ from carousel.service.sessions.stores.futures import tell
 from carousel.service.sessions.stores.read_job import ReadJob
 from carousel.service.sessions.stores.sealed import Damage
 from carousel.service.sessions.stores.sqlite.checkpointer import Checkpointer
-from carousel.service.sessions.stores.sqlite.file import FORMAT, Durability, SqliteFile
+from carousel.service.sessions.stores.sqlite.file import IN_USE, Durability, SqliteFile
 from carousel.service.sessions.stores.sqlite.reader import SqliteReader
 from carousel.service.sessions.stores.sqlite.rows import SessionRows
 from carousel.service.sessions.stores.sqlite.writer import SqliteWriter, WriteJob
@@ -52,6 +52,7 @@ class SqliteStore:
         self._file = SqliteFile(path, durability)
         self._reader = SqliteReader(self._file.connect(_READER_KB))
         self._writer = SqliteWriter(self._file.connect(), self.stats)
+        self._file.mark(self._writer.connection, in_use=True)
         self._checkpointer = Checkpointer(self._file.connect(), self._writer)
         self._writing = BatchWorker("store writer", self._writer.handle)
         self._reading = BatchWorker("store reader", self._reader.handle)
@@ -131,7 +132,7 @@ class SqliteStore:
     async def ping(self) -> None:
         """Raises StoreUnavailable if the file cannot be read or, after a failure, written."""
         if self._writer.failing:
-            await self._change(lambda rows: rows.connection.pragma("user_version", FORMAT))
+            await self._change(lambda rows: rows.connection.pragma("user_version", IN_USE))
         else:
             await self._ask(lambda rows: rows.connection.pragma("user_version"))
 
@@ -145,6 +146,7 @@ class SqliteStore:
         self._writing.close()
         self._checkpointer.close()
         self._reader.close()
+        self._file.mark(self._writer.connection, in_use=False)
         self._writer.close()
         self._file.close()
 

@@ -6,11 +6,12 @@ import logging
 import shutil
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import apsw
 import pytest
 
-from carousel.service.sessions.stores.sqlite.log import LogExtent, look_through
+from carousel.service.sessions.stores.sqlite.log import LogExtent, look_through, read_index
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.harness.durable import (
     PAGE,
@@ -73,7 +74,19 @@ def _log(path: Path) -> Path:
 
 
 def _look(path: Path) -> LogExtent:
-    return look_through(_log(path), Path(f"{path}-shm"))
+    """What is found on a copy, for SQLite takes the log over."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "s"
+        for end in ("", "-wal", "-shm"):
+            if Path(f"{path}{end}").exists():
+                shutil.copy(f"{path}{end}", f"{copy}{end}")
+        index = read_index(Path(f"{copy}-shm"))
+        connection = apsw.Connection(str(copy))
+        try:
+            connection.pragma("user_version")
+            return look_through(_log(copy), index, connection.wal_checkpoint()[0])
+        finally:
+            connection.close()
 
 
 def _size(path: Path) -> int:
