@@ -46,9 +46,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     options = make_parser().parse_args(arguments)
     # Whoever asks a service needs no SQLite, and a file no client.
     if options.verb in _OF_FILES:
-        from carousel.service.admin.offline import check_file, vacuum_file
+        from carousel.service.admin.offline import run_offline
 
-        return {"check": check_file, "vacuum": vacuum_file}[options.verb](options)
+        return run_offline(options)
     try:
         from carousel.service.admin.remote import run_remote
     except ModuleNotFoundError as error:

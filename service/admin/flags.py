@@ -25,6 +25,7 @@ examples:
   carousel-sessions export pump-7
   carousel-sessions export --all backup
   carousel-sessions import backup --url http://other-host:8000
+  carousel-sessions backup data/sessions.sqlite copies/monday.sqlite
   carousel-sessions check data/sessions.sqlite
 """
 
@@ -38,6 +39,11 @@ _IMPORT = """\
 Opens a session at the state and position of a file, or of every file in a folder. Its time to live
 begins anew. Ids that begin with v2. are the service's own: their sessions can be written with
 --replace, not opened.
+"""
+
+_BACKUP = """\
+Copies an SQLite file, also while a service is using it: with all that was answered before it began,
+checked, and there whole or not at all. A plain copy of such a file lacks what is in its log.
 """
 
 _Verbs = argparse._SubParsersAction  # the only name that argparse has for it
@@ -62,6 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_delete(verbs)
     _add_check(verbs)
     _add_vacuum(verbs)
+    _add_backup(verbs)
     return parser
 
 
@@ -143,6 +150,18 @@ def _add_vacuum(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
         allow_abbrev=False,
     )
     parser.add_argument("file", type=Path, metavar="FILE")
+
+
+def _add_backup(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
+    parser = verbs.add_parser(
+        "backup",
+        help="copy a session file, also while a service is using it",
+        description=_BACKUP,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("dest", type=Path, metavar="DEST")
+    parser.add_argument("--replace", action="store_true", help="put the copy in DEST's place")
 
 
 def _add_verb(

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from carousel.service.admin.table import Column, Table, shown_bytes, shown_time
+from carousel.service.admin.table import Column, Table, shown_time
+from carousel.service.sessions.stores.sqlite.upkeep.size import shown_bytes
 from carousel_client.session_info import SessionInfo, SessionPage
 
 _COLUMNS = (

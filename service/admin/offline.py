@@ -1,4 +1,4 @@
-"""The verbs that look after the file of a stopped service."""
+"""The verbs that look after session files: of a stopped service, or a copy of a running one's."""
 
 import argparse
 import json
@@ -6,15 +6,26 @@ import sys
 from collections.abc import Iterator
 
 from carousel.service.admin.failure import Failure
-from carousel.service.admin.rewrite import rewrite
 from carousel.service.admin.say import say
-from carousel.service.admin.sessionfile import SessionFile, measure, open_file
-from carousel.service.admin.survey import Survey, survey
-from carousel.service.admin.table import shown_bytes
-from carousel.service.sessions.session_record import Key
 from carousel.service.sessions.stores.sqlite.file import FORMAT
+from carousel.service.sessions.stores.sqlite.upkeep.backup import back_up
+from carousel.service.sessions.stores.sqlite.upkeep.rewrite import rewrite
+from carousel.service.sessions.stores.sqlite.upkeep.size import shown_bytes
+from carousel.service.sessions.stores.sqlite.upkeep.stopped import StoppedFile, measure, open_file
+from carousel.service.sessions.stores.sqlite.upkeep.survey import Survey, some_of, survey
+from carousel.service.sessions.stores.sqlite.upkeep.trouble import Trouble
 
 _MAX_SHOWN = 20
+# The check of a copy reads everything, and is in no hurry: the steps of a service come first.
+_NICE = 10
+
+
+def run_offline(options: argparse.Namespace) -> int:
+    """Do what the verb says; raises Failure."""
+    try:
+        return _VERBS[options.verb](options)
+    except Trouble as trouble:
+        raise Failure(str(trouble)) from None
 
 
 def check_file(options: argparse.Namespace) -> int:
@@ -48,45 +59,50 @@ def vacuum_file(options: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(file: SessionFile, found: Survey, *, removed: bool) -> Iterator[str]:
+def back_up_file(options: argparse.Namespace) -> int:
+    """`backup`."""
+    made = back_up(options.file, options.dest, replace=options.replace, nice=_NICE)
+    say(
+        f"backed up {options.file} to {options.dest}: {made.num_sessions} sessions, "
+        f"{shown_bytes(made.num_bytes)}"
+    )
+    return 0
+
+
+def _lines(file: StoppedFile, found: Survey, *, removed: bool) -> Iterator[str]:
     yield f"file        {file.path} (format {FORMAT})"
     yield f"size        {shown_bytes(file.sizes.file)}, log {shown_bytes(file.sizes.log)}"
     yield f"sessions    {found.num_sessions} sound, {shown_bytes(found.state_bytes)} of states"
     yield f"tombstones  {found.num_tombstones}"
-    yield f"structure   {_some(found.problems) or 'sound'}"
-    yield f"damaged     {_some([_name(each) for each in found.damaged]) or 'none'}"
+    yield f"structure   {some_of(found.problems, _MAX_SHOWN) or 'sound'}"
+    yield f"damaged     {some_of(found.damaged_names, _MAX_SHOWN) or 'none'}"
+    if found.log_problem is not None:
+        yield f"log         {found.log_problem}"
     if removed:
         yield "The file was written anew with what is sound; all other ids can be opened again."
     elif not found.is_sound:
         yield "--remove-damaged keeps what is sound, and all other ids can then be opened again."
 
 
-def _some(texts: list[str]) -> str:
-    """The first of many."""
-    more = len(texts) - _MAX_SHOWN
-    return ", ".join(texts[:_MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _name(key: Key | None) -> str:
-    return "(a session whose id is lost)" if key is None else key[1]
-
-
-def _json(file: SessionFile, found: Survey, *, removed: bool) -> str:
+def _json(file: StoppedFile, found: Survey, *, removed: bool) -> str:
     damaged = [
         None if each is None else {"tenant": each[0], "session_id": each[1]}
         for each in found.damaged
     ]
-    return json.dumps(
-        {
-            "file": str(file.path),
-            "format": FORMAT,
-            "file_bytes": file.sizes.file,
-            "log_bytes": file.sizes.log,
-            "sessions": found.num_sessions,
-            "state_bytes": found.state_bytes,
-            "tombstones": found.num_tombstones,
-            "structure": found.problems,
-            "damaged": damaged,
-            "removed": removed,
-        }
-    )
+    said = {
+        "file": str(file.path),
+        "format": FORMAT,
+        "file_bytes": file.sizes.file,
+        "log_bytes": file.sizes.log,
+        "sessions": found.num_sessions,
+        "state_bytes": found.state_bytes,
+        "tombstones": found.num_tombstones,
+        "structure": found.problems,
+        "damaged": damaged,
+        "removed": removed,
+    }
+    lost = {} if found.log_problem is None else {"log_problem": found.log_problem}
+    return json.dumps(said | lost)
+
+
+_VERBS = {"check": check_file, "vacuum": vacuum_file, "backup": back_up_file}

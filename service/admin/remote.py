@@ -14,8 +14,8 @@ from carousel.service.admin.failure import Failure, Unreachable, Usage
 from carousel.service.admin.identifier import check_id, is_id
 from carousel.service.admin.listing import list_json, list_lines, session_json, session_lines
 from carousel.service.admin.say import say, say_failure
-from carousel.service.admin.table import shown_bytes
 from carousel.service.admin.transfer import Target, export_session, files_of, import_session
+from carousel.service.sessions.stores.sqlite.upkeep.size import shown_bytes
 from carousel_client import Client
 from carousel_client.directory import MAX_PAGE
 from carousel_client.errors import CarouselError, SessionExpired, SessionNotFound

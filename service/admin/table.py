@@ -48,18 +48,6 @@ class Table:
         return "  ".join(cells).rstrip() + "\n"
 
 
-def shown_bytes(count: int) -> str:
-    """A size in decimal units."""
-    if count < 1000:
-        return f"{count} B"
-    size = count / 1000
-    for unit in ("kB", "MB", "GB"):
-        if round(size, 1) < 1000:
-            return f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
 def shown_time(time: datetime) -> str:
     """To the second, in UTC."""
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

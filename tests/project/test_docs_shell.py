@@ -181,10 +181,11 @@ def test_half_copied_and_linked_versions_are_refused(desk: Desk) -> None:
 
 
 def test_copy_of_a_running_file_lacks_what_is_in_the_log(desk: Desk) -> None:
-    """And it is called sound, as docs/backup.md warns."""
-    shutil.copy(desk.folder / "data" / "sessions.sqlite", desk.folder / "copy.sqlite")
-    said = desk.run("carousel-sessions check copy.sqlite")
+    """And `check` says so of it, as docs/backup.md has it."""
+    desk.run("cp data/sessions.sqlite copy.sqlite")
+    said = desk.run("carousel-sessions check copy.sqlite", succeeds=False)
     assert "sessions    0 sound" in said
+    assert "log         missing" in said
     desk.run("carousel-sessions check data/sessions.sqlite", succeeds=False)
     desk.live.signal(signal.SIGTERM)
     assert desk.live.wait() == 0

@@ -143,6 +143,13 @@ def test_the_client_is_the_operators_tools_alone() -> None:
     assert _found("service", *modules, but=(*places, "service/admin/command.py")) == []
 
 
+def test_the_store_runs_without_what_looks_after_its_file() -> None:
+    """What checks, rewrites and copies a session file is the operator's tool's alone."""
+    stores = "service/sessions/stores/sqlite/"
+    upkeep = "carousel.service.sessions.stores.sqlite.upkeep"
+    assert _found("service", upkeep, but=("service/admin/", f"{stores}upkeep/")) == []
+
+
 def test_folders_of_the_api_point_down() -> None:
     """A folder of service/api imports from itself and those behind it in API; none is left out."""
     here = ROOT / "service/api"

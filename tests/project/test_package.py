@@ -179,8 +179,8 @@ def test_the_client_is_an_extra(installed: Environment) -> None:
     other = apsw.Connection(str(installed.project / "other"))
     other.execute("CREATE TABLE mine (x)")
     other.close()
-    for verb in (("check",), ("vacuum",)):
-        refused = installed.end("carousel-sessions", *verb, "other")
+    for verb, *more in (("check",), ("vacuum",), ("backup", "copy")):
+        refused = installed.end("carousel-sessions", verb, "other", *more)
         assert (refused.code, "another application" in refused.err) == (1, True)
     made = _wheel(_sources(installed.project / "client") / "client", installed.project)
     assert made.name.split("-")[1] == version

@@ -9,7 +9,7 @@ from tests.service.admin.admin import PROBLEM, http
 KEY = "a-key-of-the-tests-42"
 
 
-VERBS = ("list", "show", "export", "import", "delete", "check", "vacuum")
+VERBS = ("list", "show", "export", "import", "delete", "check", "vacuum", "backup")
 
 
 INFO = (

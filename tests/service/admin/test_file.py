@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from carousel.service.admin.failure import Failure
-from carousel.service.admin.rewrite import require_room
 from carousel.service.sessions.session_record import SessionIdentity, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import Write
 from carousel.service.sessions.stores.sqlite.file import SqliteFile
 from carousel.service.sessions.stores.sqlite.rows import SessionRows
+from carousel.service.sessions.stores.sqlite.upkeep.size import require_room
+from carousel.service.sessions.stores.sqlite.upkeep.trouble import Trouble
 from tests.harness.client import MODEL, TENSORS
 from tests.harness.live import Live
 from tests.service.admin.admin import line_of, run_tool
@@ -219,7 +219,7 @@ def test_no_session_file(tmp_path: Path) -> None:
 def test_room_is_asked_for_first(tmp_path: Path) -> None:
     """A disk without the space that is needed is said so, in numbers."""
     require_room(tmp_path, 1)
-    with pytest.raises(Failure, match=r"1000000\.0 TB of free disk space are needed"):
+    with pytest.raises(Trouble, match=r"1000000\.0 TB of free disk space are needed"):
         require_room(tmp_path, 10**18)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import apsw
 
-from carousel.service.admin.failure import Failure
 from carousel.service.errors import SettingError
 from carousel.service.sessions.stores.sqlite.file import SqliteFile
 from carousel.service.sessions.stores.sqlite.salvage import Salvage
+from carousel.service.sessions.stores.sqlite.upkeep.trouble import Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +21,20 @@ class Sizes:
     log: int
 
 
-class SessionFile:
-    """An open file that no service has; `sizes` are those before it was opened."""
+class StoppedFile:
+    """An open file that no service has; `sizes` are those before it was opened. `log_problem`: what
+    is known to be lost of its log.
+    """
 
     def __init__(self, file: SqliteFile, sizes: Sizes) -> None:
         self.path = file.path
         self.sizes = sizes
+        self.log_problem = file.log_problem
         self._file = file
         self.rows = Salvage(file.connect())
 
     def __repr__(self) -> str:
-        return f"<SessionFile {self.path}>"
+        return f"<StoppedFile {self.path}>"
 
     def renew(self) -> apsw.Connection:
         """A connection on which nothing is under way, in the place of the one before."""
@@ -41,21 +44,21 @@ class SessionFile:
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[SessionFile]:
-    """The file, this process's own until the end of the block; raises Failure."""
+def open_file(path: Path) -> Iterator[StoppedFile]:
+    """The file, this process's own until the end of the block; raises Trouble."""
     sizes = measure(path)
     try:
         owned = SqliteFile(path, "disk", create=False)
     except SettingError as error:
-        raise Failure(str(error).removeprefix(f"{error.setting}: ")) from None
+        raise Trouble(str(error).removeprefix(f"{error.setting}: ")) from None
     try:
-        file = SessionFile(owned, sizes)
+        file = StoppedFile(owned, sizes)
         try:
             yield file
         finally:
             file.rows.connection.close(force=True)
     except apsw.Error as error:
-        raise Failure(f"{path} cannot be used: {error}") from None
+        raise Trouble(f"{path} cannot be used: {error}") from None
     finally:
         owned.close()
 
