@@ -19,8 +19,8 @@ SETTING = "CAROUSEL_STORE"
 # "CRSL", so that `file` and others can tell whose this is.
 APPLICATION_ID = 0x4352534C
 FORMAT = 1
-# In the place of the format while a store has the file open, and in the file itself: a copy without
-# its log can be told by it, and older versions take it for the format that it is.
+# In the place of the format in a file that a store has open (mark.py); older versions take it for
+# the format that it is.
 IN_USE = -FORMAT
 _BUSY_MS = 5000
 _CACHE_KB = 2048
@@ -95,20 +95,6 @@ class SqliteFile:
         connection.pragma("cache_size", -cache_kb)
         connection.pragma("synchronous", "FULL" if self._durability == "disk" else "NORMAL")
         return connection
-
-    def mark(self, connection: apsw.Connection, *, in_use: bool) -> None:
-        """Say in the file that it lacks what is in its log, or, on the last connection before it is
-        closed, that it will lack nothing.
-        """
-        try:
-            connection.pragma("user_version", IN_USE if in_use else FORMAT)
-            if in_use:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.Error as error:
-            # A full disk, say. The log then stays where the file says it is.
-            log.warning("the session file %s could not be marked: %s", self.path, error)
-            if not in_use:
-                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
     def close(self) -> None:
         """Let another process have the file; after its connections were closed."""

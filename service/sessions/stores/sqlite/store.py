@@ -21,7 +21,8 @@ from carousel.service.sessions.stores.futures import tell
 from carousel.service.sessions.stores.read_job import ReadJob
 from carousel.service.sessions.stores.sealed import Damage
 from carousel.service.sessions.stores.sqlite.checkpointer import Checkpointer
-from carousel.service.sessions.stores.sqlite.file import IN_USE, Durability, SqliteFile
+from carousel.service.sessions.stores.sqlite.file import FORMAT, Durability, SqliteFile
+from carousel.service.sessions.stores.sqlite.mark import FileMark
 from carousel.service.sessions.stores.sqlite.reader import SqliteReader
 from carousel.service.sessions.stores.sqlite.rows import SessionRows
 from carousel.service.sessions.stores.sqlite.writer import SqliteWriter, WriteJob
@@ -52,8 +53,9 @@ class SqliteStore:
         self._file = SqliteFile(path, durability)
         self._reader = SqliteReader(self._file.connect(_READER_KB))
         self._writer = SqliteWriter(self._file.connect(), self.stats)
-        self._file.mark(self._writer.connection, in_use=True)
-        self._checkpointer = Checkpointer(self._file.connect(), self._writer)
+        self._mark = FileMark(self._writer.connection, self._file.path)
+        self._mark.put()
+        self._checkpointer = Checkpointer(self._file.connect(), self._writer, self._mark)
         self._writing = BatchWorker("store writer", self._writer.handle)
         self._reading = BatchWorker("store reader", self._reader.handle)
         self._asked: list[ReadJob[SessionRows]] = []
@@ -132,7 +134,7 @@ class SqliteStore:
     async def ping(self) -> None:
         """Raises StoreUnavailable if the file cannot be read or, after a failure, written."""
         if self._writer.failing:
-            await self._change(lambda rows: rows.connection.pragma("user_version", IN_USE))
+            await self._change(lambda rows: rows.connection.pragma("user_version", FORMAT))
         else:
             await self._ask(lambda rows: rows.connection.pragma("user_version"))
 
@@ -146,7 +148,7 @@ class SqliteStore:
         self._writing.close()
         self._checkpointer.close()
         self._reader.close()
-        self._file.mark(self._writer.connection, in_use=False)
+        self._mark.remove()
         self._writer.close()
         self._file.close()
 

@@ -2,7 +2,9 @@
 missing is told from one that was closed.
 """
 
+import itertools
 import logging
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -11,9 +13,11 @@ from pathlib import Path
 import apsw
 import pytest
 
+from carousel.service.sessions.stores.sqlite import checkpointer
 from carousel.service.sessions.stores.sqlite.file import FORMAT, IN_USE, SqliteFile
+from carousel.service.sessions.stores.sqlite.mark import FileMark
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
-from tests.harness.durable import ids_of, make_record, open_records
+from tests.harness.durable import PAGE, ids_of, make_record, open_records
 from tests.harness.process import PATIENCE_S
 from tests.harness.rig import play
 
@@ -129,10 +133,11 @@ def test_a_mark_that_cannot_be_taken_away_leaves_the_log(
     path = tmp_path / "s"
     file = SqliteFile(path)
     connection = file.connect()
-    file.mark(connection, in_use=True)
+    mark = FileMark(connection, path)
+    mark.put()
     assert mark_of(path) == IN_USE
     connection.pragma("query_only", True)
-    file.mark(connection, in_use=False)
+    mark.remove()
     connection.close()
     file.close()
     assert _log(path).stat().st_size > 0
@@ -148,7 +153,7 @@ def test_a_store_opens_where_no_mark_can_be_made(
     file = SqliteFile(tmp_path / "s")
     connection = file.connect()
     connection.pragma("query_only", True)
-    file.mark(connection, in_use=True)
+    FileMark(connection, tmp_path / "s").put()
     connection.close()
     file.close()
     assert "could not be marked" in said.messages[0]
@@ -156,16 +161,8 @@ def test_a_store_opens_where_no_mark_can_be_made(
     assert mark_of(tmp_path / "s") == FORMAT
 
 
-def test_an_older_version_takes_the_mark_for_its_format(path: Path) -> None:
-    """It refuses numbers that are greater than the one that it knows."""
-    connection = sqlite3.connect(path)
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    connection.close()
-    assert found == IN_USE <= FORMAT
-
-
 def test_a_store_that_recovers_stays_marked(tmp_path: Path) -> None:
-    """What it writes to find out whether it can write again is the mark."""
+    """What it writes to find out whether it can write again stays in the log."""
     path = tmp_path / "s"
 
     async def scenario() -> None:
@@ -173,11 +170,119 @@ def test_a_store_that_recovers_stays_marked(tmp_path: Path) -> None:
         store._writer.failing = True
         await store.ping()
         assert not store._writer.failing
-        assert store._writer.connection.pragma("user_version") == IN_USE
+        _cp(path, tmp_path / "copy")
         await store.close()
 
     play(scenario)
+    assert mark_of(tmp_path / "copy") == IN_USE
     assert mark_of(path) == FORMAT
-    connection = apsw.Connection(str(path))
-    assert connection.pragma("user_version") == FORMAT
+
+
+def test_an_older_version_takes_the_mark_for_its_format(path: Path) -> None:
+    """It refuses numbers that are greater than the one that it knows."""
+    _log(path).unlink()
+    connection = sqlite3.connect(path)
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
     connection.close()
+    assert found == IN_USE <= FORMAT
+
+
+def test_whoever_takes_the_log_over_takes_the_mark_away(
+    path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    """An older version that is started in between, or another program, knows nothing of it."""
+    other = sqlite3.connect(path)
+    assert other.execute("SELECT count(*) FROM session").fetchone() == (1,)
+    other.close()
+    assert not _log(path).exists()
+    assert mark_of(path) == FORMAT
+    assert _start(path) == ["s"]
+    assert said.messages == []
+
+
+def test_checkpoints_leave_the_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    """The file lacks what is in its log as before, and both together lack nothing."""
+    path, marks = tmp_path / "s", set[int]()
+    lifted = _small_checkpoints(monkeypatch)
+    names = map("s{:04}".format, itertools.count())
+
+    async def scenario() -> None:
+        store = SqliteStore(path)
+        # Closed at the end: SQLite's locks go when this process closes the file.
+        with path.open("rb", buffering=0) as file:
+            while len(lifted) < 5:
+                await open_records(store, make_record(next(names), state=bytes(PAGE)))
+                marks.add(int.from_bytes(os.pread(file.fileno(), 4, 60), "big", signed=True))
+            await open_records(store, make_record("last"))
+            assert store._checkpointer._log_pages < 40
+            _cp(path, tmp_path / "killed")
+            await store.close()
+
+    play(scenario)
+    assert marks == {IN_USE}
+    assert _start(tmp_path / "killed") == _start(path)
+    assert said.messages == []
+
+
+def test_a_kill_in_the_middle_of_a_checkpoint_is_no_log_that_is_missing(
+    tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    """Both have the mark then; whoever takes the log over takes it away, also who only looks."""
+    path = tmp_path / "s"
+
+    async def scenario() -> None:
+        store = SqliteStore(path)
+        await open_records(store, make_record("s"))
+        assert store._mark.set()
+        for name in ("looked", "started"):
+            _cp(path, tmp_path / name)
+        await store.close()
+
+    play(scenario)
+    SqliteFile(tmp_path / "looked").close()
+    assert mark_of(tmp_path / "looked") == FORMAT
+    for name in ("looked", "started", "s"):
+        assert _start(tmp_path / name) == ["s"]
+    assert said.messages == []
+
+
+def test_a_checkpoint_that_somebody_reads_through_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    """It may carry over what takes the mark away, without what sets it: the next sets it again."""
+    path = tmp_path / "s"
+    lifted = _small_checkpoints(monkeypatch)
+    names = map("s{:04}".format, itertools.count())
+
+    async def scenario() -> None:
+        store = SqliteStore(path)
+        reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        reader.execute("BEGIN; SELECT count(*) FROM session").fetchall()
+        for many in (3, 6):
+            while len(lifted) < many:
+                await open_records(store, make_record(next(names), state=bytes(PAGE)))
+            reader.close(force=True)
+        _cp(path, tmp_path / "killed")
+        await store.close()
+
+    play(scenario)
+    assert mark_of(tmp_path / "killed") == IN_USE
+    assert Path(f"{tmp_path / 'killed'}-wal").stat().st_size > 0
+    assert _start(tmp_path / "killed") == _start(path)
+    assert said.messages == []
+
+
+def _small_checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Checkpoints after a few commits; the list grows by one with the end of each."""
+    monkeypatch.setattr(checkpointer, "_BEGIN_PAGES", 40)
+    lifted: list[None] = []
+    lift = FileMark.lift
+
+    def lift_and_count(mark: FileMark) -> bool:
+        lifted.append(None)
+        return lift(mark)
+
+    monkeypatch.setattr(FileMark, "lift", lift_and_count)
+    return lifted
