@@ -133,7 +133,7 @@ def _add_check(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
         description="Reads every session of an SQLite file that no service is using.",
         allow_abbrev=False,
     )
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("file", type=_file, metavar="FILE")
     parser.add_argument(
         "--remove-damaged",
         action="store_true",
@@ -149,7 +149,7 @@ def _add_vacuum(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
         description="Rewrites an SQLite file that no service is using, as small as it can be.",
         allow_abbrev=False,
     )
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("file", type=_file, metavar="FILE")
 
 
 def _add_backup(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
@@ -159,8 +159,8 @@ def _add_backup(verbs: "_Verbs[argparse.ArgumentParser]") -> None:
         description=_BACKUP,
         allow_abbrev=False,
     )
-    parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("dest", type=Path, metavar="DEST")
+    parser.add_argument("file", type=_file, metavar="FILE")
+    parser.add_argument("dest", type=_file, metavar="DEST")
     parser.add_argument("--replace", action="store_true", help="put the copy in DEST's place")
 
 
@@ -201,6 +201,15 @@ def _add_connection(parser: argparse.ArgumentParser, argument_default: str | Non
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def _file(text: str) -> Path:
+    if "://" in text:
+        # Not said again: there may be a password in it.
+        raise argparse.ArgumentTypeError(
+            "this is an address; name the file of an SQLite store (Redis has copies of its own)"
+        )
+    return Path(text)
 
 
 def _count(text: str) -> int:

@@ -78,6 +78,10 @@ def test_help(verb: tuple[str, ...]) -> None:
         ("list", "--api-key-file", "/nonexistent/key"),
         ("list", "--api-key-file", "/dev/null"),
         ("check",),
+        ("check", "rediss://:secret@127.0.0.1/0"),
+        ("backup", "file"),
+        ("backup", "redis://:secret@127.0.0.1/0", "copy"),
+        ("backup", "file", "redis://:secret@127.0.0.1/0"),
     ],
 )
 def test_wrong_usage(arguments: tuple[str, ...], tmp_path: Path) -> None:
@@ -85,6 +89,7 @@ def test_wrong_usage(arguments: tuple[str, ...], tmp_path: Path) -> None:
     ended = run_tool(*arguments, url=closed_url(), cwd=tmp_path)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.splitlines()[-1].startswith("carousel-sessions"), ended.err
+    assert "secret" not in ended.err
     assert os.listdir(tmp_path) == []
 
 
