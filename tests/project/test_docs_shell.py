@@ -194,6 +194,26 @@ def test_copy_of_a_running_file_lacks_what_is_in_the_log(desk: Desk) -> None:
     assert "sessions    2 sound" in said
 
 
+def test_backup_of_a_running_service_is_restored(desk: Desk) -> None:
+    """The copy in the place of the file: sessions stand where they stood when it was made."""
+    data, kept = desk.folder / "data", desk.folder / "backup"
+    kept.mkdir()
+    desk.step("two")
+    said = desk.run(block_with("bash", "carousel-sessions backup").replace("/backup/", f"{kept}/"))
+    assert "2 sessions" in said
+    assert "sessions    2 sound" in said
+    assert (kept / "sessions.sqlite").stat().st_mode & 0o777 == 0o600
+    assert desk.step("two").json()["position"] == 2
+    desk.live.signal(signal.SIGTERM)
+    assert desk.live.wait() == 0
+    for end in ("", "-wal", "-shm"):
+        (data / f"sessions.sqlite{end}").unlink(missing_ok=True)
+    shutil.copy(kept / "sessions.sqlite", data)
+    with Live(desk.repository, "--data-dir", str(data)) as live:
+        again = live.client.post("/v1/sessions/two/steps", json=STEP)
+        assert again.json()["position"] == 2
+
+
 def test_sessions_are_moved_to_another_service(desk: Desk) -> None:
     """All of them, at their positions."""
     desk.step("two")
