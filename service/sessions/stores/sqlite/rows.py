@@ -203,12 +203,6 @@ class SessionRows:
         self._cursor.execute(_FORGET, (buried_before, limit))
         return self.connection.changes()
 
-    def all_names(self) -> Iterator[tuple[int, str, str]]:
-        """Place, tenant and id of every session, from the index of names."""
-        yield from self.connection.execute(
-            "SELECT id, tenant, name FROM session INDEXED BY session_by_name"
-        )
-
     def _insert(self, meta: SessionMeta, sealed: bytes, state: bytes) -> Outcome:
         values = (*meta.key, meta.model, meta.expires_at, meta.revision, sealed, state)
         self._cursor.execute(_INSERT, values)
