@@ -10,12 +10,12 @@ from typing import Any
 from carousel.service.api.encoding.document import parse, take_list
 from carousel.service.api.encoding.explain import kind_of
 from carousel.service.api.http.exchange import Exchange
-from carousel.service.api.v1.media.choose import NPY, SAFETENSORS, media_of
+from carousel.service.api.v1.media.choose import JSON, RAW, TABLE, media_of
 from carousel.service.api.v2.binary_tensors import HEADER, read_length
 from carousel.service.errors import InvalidRequest, UnsupportedMediaType
 
 # Encodings that only `/v1` has.
-OTHER_MEDIA = (SAFETENSORS, NPY)
+OTHER_MEDIA = tuple(each for each in TABLE if each not in (JSON, RAW))
 # What would put a tensor elsewhere, or another thing in its place.
 _UNSUPPORTED = frozenset({"shared_memory_region", "classification"})
 
