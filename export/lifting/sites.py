@@ -13,15 +13,14 @@ _TORCH = str(Path(torch.__file__).parent)
 
 Place = tuple[str, int, int, int]  # file, first line of the function, instruction, its module
 
-# Torch's own way from a module's call to its forward, which a trace takes otherwise.
-_BETWEEN = (
-    "nn/modules/module.py",
-    "torch/overrides.py",
-    "torch/_jit_internal.py",
-    "jit/_trace.py",
-    "utils/_contextlib.py",
-    "export/lifting/scripted.py",
+# Torch's own way from a module's call to its forward, which a trace takes otherwise, and ours.
+_FILES = (
+    *("nn/modules/module.py", "overrides.py", "_jit_internal.py"),
+    *("jit/_trace.py", "utils/_contextlib.py"),
 )
+_BETWEEN = {str(Path(_TORCH, each)) for each in _FILES} | {
+    str(Path(__file__).with_name("scripted.py"))
+}
 
 
 class Site(NamedTuple):
@@ -57,7 +56,7 @@ def frames(end: CodeType) -> list[FrameType]:
     found: list[FrameType] = []
     frame: FrameType | None = sys._getframe(2)  # behind the mode's own
     while frame is not None and frame.f_code is not end:
-        if not frame.f_code.co_filename.endswith(_BETWEEN):
+        if frame.f_code.co_filename not in _BETWEEN:
             found.append(frame)
         frame = frame.f_back
     return found
