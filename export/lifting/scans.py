@@ -40,7 +40,8 @@ class Scan:
                 before = argument(call.args, call.kwargs, 3, "prepend")
                 return (before.detach().clone(),)
             return (x.new_full(shape, self.value),)
-        neutral = torch.full_like(x.narrow(self.dim, 0, 1), _neutral(self.kind, x))
+        dtype = call.kwargs.get("dtype") or _summed(self.kind, x.dtype)
+        neutral = torch.full_like(x.narrow(self.dim, 0, 1), _neutral(self.kind, x), dtype=dtype)
         # A count for every number, so that each row has its own: rows stand at different steps.
         counts = torch.zeros(neutral.shape, dtype=torch.int64)
         return (neutral, counts)[: 2 if self.kind == "mean" else 1]
@@ -86,11 +87,26 @@ def argument(args: Any, kwargs: Mapping[str, Any], place: int, name: str) -> Any
     return args[place] if len(args) > place else kwargs.get(name)
 
 
+def _summed(kind: str, dtype: torch.dtype) -> torch.dtype:
+    """What torch gives: sums and products of small integers, and of booleans, are large ones."""
+    if kind in ("any", "all"):
+        return torch.bool
+    if kind == "count_nonzero" or (kind in _WIDENING and not _is_real(dtype)):
+        return torch.int64
+    return dtype
+
+
+def _is_real(dtype: torch.dtype) -> bool:
+    return dtype.is_floating_point or dtype.is_complex
+
+
 def _neutral(kind: str, x: torch.Tensor) -> Any:
-    if kind in ("cumsum", "sum", "mean"):
+    if kind in ("cumsum", "sum", "mean", "any", "count_nonzero"):
         return 0
-    if kind in ("cumprod", "prod"):
+    if kind in ("cumprod", "prod", "all"):
         return 1
+    if x.dtype == torch.bool:
+        return kind in ("cummin", "amin", "min")
     info = torch.finfo(x.dtype) if x.is_floating_point() else torch.iinfo(x.dtype)
     return info.max if kind in ("cummin", "amin", "min") else info.min
 
@@ -106,6 +122,9 @@ _COMBINED: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = 
     **dict.fromkeys(("logcumsumexp", "logsumexp"), _logaddexp),
     **dict.fromkeys(("cummax", "amax", "max"), torch.maximum),
     **dict.fromkeys(("cummin", "amin", "min"), torch.minimum),
+    "any": torch.logical_or,
+    "all": torch.logical_and,
+    "count_nonzero": lambda own, kept: kept + (own != 0),
 }
 
 
@@ -170,9 +189,13 @@ def _last(seen: torch.Tensor, scan: Scan) -> torch.Tensor:
     return seen.narrow(scan.dim, seen.shape[scan.dim] - scan.size, scan.size)
 
 
+_WIDENING = ("cumsum", "sum", "cumprod", "prod")
 RUNNING = ("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin")
 SUMMING = ("cumsum", "sum", "mean", "cumprod", "prod", "logcumsumexp", "logsumexp")
-REDUCING = ("sum", "prod", "logsumexp", "amax", "max", "amin", "min")
+REDUCING = (
+    *("sum", "prod", "logsumexp", "amax", "max", "amin", "min"),
+    *("any", "all", "count_nonzero"),
+)
 CONVOLVING = ("conv1d", "conv2d", "conv3d")
 _Step = Callable[[Scan, Any, Any, Any, Any], Any]
 _STEPS: Mapping[str, _Step] = {
@@ -191,6 +214,9 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("cummax", "amax", "max"), ("highest",)),
     **dict.fromkeys(("cummin", "amin", "min"), ("lowest",)),
     **dict.fromkeys((*CONVOLVING, "pad"), ("past",)),
+    "any": ("any",),
+    "all": ("all",),
+    "count_nonzero": ("count",),
     "mean": ("total", "count"),
     **dict.fromkeys(("diff", "late"), ("previous",)),
     "arange": ("position",),

@@ -8,14 +8,13 @@ from time import perf_counter
 
 from carousel.export.measured import ends, lengths, settings, streaming
 from carousel.export.measured.cases import Cases, FallsShort, flat
+from carousel.export.measured.company import BATCH, check_rows
 from carousel.export.measured.long import check_long
 from carousel.export.measured.loudness import check_loud
 from carousel.export.measured.rows import (
     LOUDER,
     ROWS,
     added_rounding,
-    around,
-    own_rounding,
     places,
     take,
     unusual,
@@ -24,16 +23,15 @@ from carousel.export.measured.span import FAR, Span
 from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only, size
 from carousel.export.measured.tolerance import Scale, Tensors
 from carousel.export.programs.candidate import Candidate
-from carousel.export.programs.faults import RunFailed, fault
+from carousel.export.programs.faults import fault
 from carousel.export.threads import LARGE
 from carousel.models.spec import ModelSpec, Streaming
 
-BATCHES = (1, 3, 33)
+BATCHES = (1, 3, BATCH)
 TIMES = (1, 2, 7, 100)
 _SMALL = 7  # sizes up to this many frames are drawn several times,
 _DRAWS = 4  # so that a forward that branches on what it reads is seen taking the other way
 _FRAMES = 7
-_FEW, _SEEDS = 2, 6  # steps, fewer than most lengths that are drawn; and how often
 _RUNS, _RUNS_S = 30, 0.1  # of one step, to tell how long it takes
 
 
@@ -92,7 +90,7 @@ class Meter:
         self._unusual()
         if self._spec.has_batch:
             self._tell("rows alone and beside others")
-            self._rows()
+            check_rows(self._candidate, self._reference, self._cases, self._some_time())
         if self._spec.is_framed and self._subject.starts_anywhere:
             self._tell("frames one after the other")
             self._frames()
@@ -190,59 +188,6 @@ class Meter:
             if words == LOUDER:
                 check_loud(self._candidate, self._reference.told(given, batch, time, result))
 
-    def _rows(self) -> None:
-        """A full batch beside rows of it alone; of few steps too, where integers may count."""
-        time = self._some_time()
-        self._rows_at(time)
-        if time < self._longest() and self._subject.num_weights() < LARGE:
-            self._rows_at(self._longest())
-        for mark in self._subject.marks:
-            if abs(mark) > 1:
-                self._rows_at(time, 53, peak=abs(mark))
-        if self._subject.spans and time > _FEW:
-            for seed in range(_SEEDS):
-                self._rows_at(_FEW, 52 + seed)
-
-    def _rows_at(self, time: int, seed: int = 51, peak: float | None = None) -> None:
-        batch = max(BATCHES)
-        given = self._subject.draw(batch, time, seed, anywhere=True)
-        if peak is not None:
-            given = Given(around(given.inputs, places(self._spec)[0], peak), given.states)
-        states = {**self._subject.start(given, batch), **given.states}
-        try:
-            found = self._stepper.run_whole(given.inputs, states, time).all()
-        except RunFailed as failed:
-            if self._accepts(given):
-                raise FallsShort(f"{self._candidate.kind}: rows: {fault(failed)}") from None
-            return
-        before, after = places(self._spec)
-        run = flat(self._stepper, time)
-        for row in (0, batch // 2 | 1, batch - 1):  # `around` has even and odd ones unlike
-            one = Given(take(given.inputs, before, (row,)), take(given.states, before, (row,)))
-            try:
-                alone = self._reference.run(one, 1, time)
-            except NotAccepted as error:
-                if self._accepts(given) and not self._accepts(one):
-                    # In company it is answered with what is somebody else's.
-                    text = f"a row that fails alone is answered in company ({error})"
-                    raise FallsShort(f"{self._candidate.kind}: {text}") from None
-                continue
-            values = {**given.inputs, **states}
-            far = self._subject.tolerance.compare(
-                alone.tensors(),
-                take(only(found, alone.tensors()), after, (row,)),
-                Scale.SMALL,
-                [alone.rounding, partial(own_rounding, run, before, after, values, row)],
-            )
-            self._cases.add("rows", batch, time, far)
-
-    def _accepts(self, given: Given) -> bool:
-        try:
-            self._subject.run(given)
-        except NotAccepted:
-            return False
-        return True
-
     def _frames(self) -> None:
         """Frames of several sessions in one run each, beside each session alone."""
         batch = ROWS if self._spec.has_batch else 0
@@ -281,9 +226,6 @@ class Meter:
             self._stepper.run(expected.inputs, expected.states)
             took.append(perf_counter() - start)
         return round(1e6 * statistics.median(took), 1)
-
-    def _longest(self) -> int:
-        return max(each.time for each in self._cases.all() if each.check == "whole")
 
     def _some_time(self) -> int:
         """A length that runs: a moderate one, if there is a choice."""
