@@ -1,4 +1,6 @@
-"""Ragged batches: a padded run beside each row alone, with garbage in the padding."""
+"""Ragged batches: a padded run beside each row alone, with zeros in the padding, which is what the
+engine puts there, and with garbage of either sign.
+"""
 
 from functools import partial
 
@@ -13,7 +15,7 @@ from carousel.models.spec import BATCH, TIME, ModelSpec
 
 _LENGTHS = ((7, 1, 4, 2, 7), (5, 6, 33))
 _LOUDNESS = (1.0, 1e-2, 1e-2, 0.0, 10.0)  # of the rows in another run of the first
-_GARBAGE = 1e3
+_PADDING = (0.0, 1e3, -1e3)
 
 
 def measure(candidate: Candidate, reference: Reference) -> Cases | None:
@@ -26,10 +28,11 @@ def measure(candidate: Candidate, reference: Reference) -> Cases | None:
     cases = Cases(candidate.kind)
     alike = tuple((lengths, (1.0,) * len(lengths)) for lengths in _LENGTHS)
     for lengths, loudness in (*alike, (_LENGTHS[0], _LOUDNESS)):
-        try:
-            _compare(candidate, reference, lengths, loudness, cases)
-        except (FallsShort, NotAccepted):
-            return None
+        for padding in _PADDING:
+            try:
+                _compare(candidate, reference, lengths, loudness, padding, cases)
+            except (FallsShort, NotAccepted):
+                return None
     return cases
 
 
@@ -38,6 +41,7 @@ def _compare(
     reference: Reference,
     lengths: tuple[int, ...],
     loudness: tuple[float, ...],
+    padding: float,
     cases: Cases,
 ) -> None:
     """Every row; raises FallsShort where one differs."""
@@ -49,7 +53,8 @@ def _compare(
     )
     states = {**subject.start(given, len(lengths)), **given.states}
     padded = {
-        each.name: _padded(given.inputs[each.name], each.axes, lengths) for each in spec.inputs
+        each.name: _padded(given.inputs[each.name], each.axes, lengths, padding)
+        for each in spec.inputs
     }
     before, after = places(spec)
     try:
@@ -89,13 +94,16 @@ def _as_loud(
 
 
 def _padded(
-    tensor: torch.Tensor, axes: tuple[object, ...], lengths: tuple[int, ...]
+    tensor: torch.Tensor, axes: tuple[object, ...], lengths: tuple[int, ...], padding: float
 ) -> torch.Tensor:
-    """`tensor` with garbage beyond each row's length; token ids and flags stay what they are."""
-    if TIME not in axes or not tensor.is_floating_point():
+    """`tensor` with so loud a padding beyond each row's length; token ids and flags are zeros
+    there, or stay what they are.
+    """
+    if TIME not in axes or (padding and not tensor.is_floating_point()):
         return tensor
     garbage = tensor.clone()
     front = garbage.movedim((axes.index(BATCH), axes.index(TIME)), (0, 1))  # a view
     for row, length in enumerate(lengths):
-        front[row, length:] = _GARBAGE * (1 + front[row, length:].abs())
+        rest = front[row, length:]
+        front[row, length:] = padding * (1 + rest.abs()) if padding else torch.zeros_like(rest)
     return garbage

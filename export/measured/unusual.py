@@ -42,6 +42,7 @@ def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
         ("quiet steps after the first", dict.fromkeys(range(1, last + 1), 1 / LOUD), 1.0),
         ("silent steps", {middle: 0.0, last: 0.0}, 1.0),
         ("steps of the other sign", dict.fromkeys(_many(expected.time), -1.0), 1.0),
+        ("last steps of the other sign", dict.fromkeys(range(middle + 1, last + 1), -1.0), 1.0),
     ):
         inputs = {
             each.name: _scaled(expected.inputs[each.name], each.time_axis, times)
@@ -58,13 +59,17 @@ def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
 
 def _marked(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
     """Steps that hold what forward compares values with, or more or less, in inputs that may."""
-    few, many = (1, expected.time // 2), _many(expected.time)
+    middle, many = expected.time // 2, _many(expected.time)
+    late = range(middle + 1, expected.time)
     for mark in list(expected.subject.marks)[:_MARKS]:
         for words, steps, side in (
-            (f"steps of {mark:g}", few, 0),
+            (f"steps of {mark:g}", (1, middle), 0),
             (f"many steps of {mark:g}", many, 0),
             (f"steps below {mark:g}", many, -1),
             (f"steps above {mark:g}", many, 1),
+            (f"last steps of {mark:g}", late, 0),
+            (f"last steps below {mark:g}", late, -1),
+            (f"last steps above {mark:g}", late, 1),
         ):
             inputs = {
                 each.name: _put(expected.inputs[each.name], each, mark, steps, side)

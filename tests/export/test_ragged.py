@@ -72,6 +72,14 @@ def test_a_module_that_packs_takes_the_lengths_of_the_batch(program: ProgramKind
     _check(heads.Packs(), program, X, lengths)
 
 
+@pytest.mark.parametrize("make", [heads.LeastInput, heads.NearZero, heads.AttendsInputs])
+def test_what_reads_some_padding_only_takes_equal_lengths_only(make: type[nn.Module]) -> None:
+    """Zeros, which the engine puts there, and numbers of either sign."""
+    torch.manual_seed(2)
+    made = proven(make(), X.abs() + 0.5)
+    assert {each.ragged for each in made.manifest.programs.values()} == {"equal_length"}
+
+
 @pytest.mark.parametrize("make", [heads.MeanPool, traps.LookAhead, zoo.DualPath])
 def test_what_reads_the_padding_takes_equal_lengths_only(make: type[nn.Module]) -> None:
     """A mean over time cannot be mended from outside: no lengths, and the manifest says so."""

@@ -80,3 +80,32 @@ class Perceptron(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc(x).relu()
+
+
+class LeastInput(nn.Module):
+    """Beside the last state the least of the inputs, which padding of large ones never is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(6, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (B, T, 6)."""
+        return torch.cat([self.gru(x)[1][0], x.amin(1)], 1)
+
+
+class NearZero(LeastInput):
+    """How often inputs are near zero, which padding of zeros is alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (B, T, 6)."""
+        return torch.cat([self.gru(x)[1][0], torch.exp(-x * x).sum(1)], 1)
+
+
+class AttendsInputs(LeastInput):
+    """Weights of the inputs that are less for large ones."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x (B, T, 6)."""
+        weighted: torch.Tensor = (-x.sum(-1, keepdim=True)).softmax(1) * self.gru(x)[0]
+        return weighted.sum(1)
