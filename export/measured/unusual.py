@@ -14,7 +14,8 @@ from carousel.export.measured.subject import Expected
 from carousel.export.measured.tolerance import Tensors
 from carousel.models.spec import InputSpec, ModelSpec
 
-_TURNS = 3
+_TURNS, _MORE_TURNS = 3, 48  # of integers one after the other; more where there are not so many
+_SMALL = 4096
 _ABOVE = 3
 _MARKS = 16  # numbers that forward compares with, of those that are tried
 
@@ -35,22 +36,34 @@ def unusual_steps(spec: ModelSpec, expected: Expected) -> list[Unusual]:
 
 def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
     last, middle = expected.time - 1, expected.time // 2
+    many, late = _many(expected.time), _late(expected.time)
     for words, times, loud in (
         ("a loud last step", {last: LOUD}, LOUD),
         ("a loud first step", {0: LOUD}, LOUD),
         ("quiet steps before the last", dict.fromkeys(range(last), 1 / LOUD), 1.0),
         ("quiet steps after the first", dict.fromkeys(range(1, last + 1), 1 / LOUD), 1.0),
         ("silent steps", {middle: 0.0, last: 0.0}, 1.0),
-        ("steps of the other sign", dict.fromkeys(_many(expected.time), -1.0), 1.0),
-        ("last steps of the other sign", dict.fromkeys(range(middle + 1, last + 1), -1.0), 1.0),
+        ("steps of the other sign", dict.fromkeys(many, -1.0), 1.0),
+        ("last steps of the other sign", dict.fromkeys(late, -1.0), 1.0),
     ):
         inputs = {
             each.name: _scaled(expected.inputs[each.name], each.time_axis, times)
             for each in spec.inputs
         }
         yield Unusual(words, inputs, loud)
-    if any(each.low is not None and each.high is not None for each in spec.inputs):
-        for turn in (*range(_TURNS), -1):
+    for words, steps in (("ones for zeros", many), ("last ones for zeros", late)):
+        inputs = {
+            each.name: _filled(expected.inputs[each.name], each, steps) for each in spec.inputs
+        }
+        yield Unusual(words, inputs, 1.0)
+    spans = [
+        each.high - each.low + 1
+        for each in spec.inputs
+        if each.low is not None and each.high is not None
+    ]
+    if spans:
+        few = max(spans) <= _SMALL
+        for turn in (*range(_MORE_TURNS if few else _TURNS), -1):
             inputs = {
                 each.name: _counted(expected.inputs[each.name], each, turn) for each in spec.inputs
             }
@@ -59,11 +72,10 @@ def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
 
 def _marked(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
     """Steps that hold what forward compares values with, or more or less, in inputs that may."""
-    middle, many = expected.time // 2, _many(expected.time)
-    late = range(middle + 1, expected.time)
+    many, late = _many(expected.time), _late(expected.time)
     for mark in list(expected.subject.marks)[:_MARKS]:
         for words, steps, side in (
-            (f"steps of {mark:g}", (1, middle), 0),
+            (f"steps of {mark:g}", (1, expected.time // 2), 0),
             (f"many steps of {mark:g}", many, 0),
             (f"steps below {mark:g}", many, -1),
             (f"steps above {mark:g}", many, 1),
@@ -94,6 +106,22 @@ def _many(time: int) -> Collection[int]:
     return [step for step in range(1, max(time - 1, 2)) if step % 4 != 3]
 
 
+def _late(time: int) -> Collection[int]:
+    """The last steps, after which nothing comes."""
+    return range(time // 2 + 1, time)
+
+
+def _filled(tensor: torch.Tensor, spec: InputSpec, steps: Collection[int]) -> torch.Tensor:
+    """Ones where zeros stand in these steps: a flag that no example has."""
+    if spec.time_axis is None or not tensor.is_floating_point():
+        return tensor
+    made = tensor.clone()
+    for step in steps:
+        held = made.select(spec.time_axis, step)
+        held.masked_fill_(held == 0, 1.0)
+    return made
+
+
 def _put(
     tensor: torch.Tensor, spec: InputSpec, mark: float, steps: Collection[int], side: int
 ) -> torch.Tensor:
@@ -107,7 +135,7 @@ def _put(
         if not tensor.is_floating_point():
             held.fill_(int(beside))
         elif side:
-            held.copy_(mark + side * held.abs())
+            held.copy_(mark + side * (held.abs() + (held == 0)))
         else:
             held.fill_(mark)
     return made

@@ -19,7 +19,7 @@ from carousel.export.module.constants import sizes, whole_numbers
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import RunFailed, fault
 from carousel.export.programs.lift import Lifted
-from carousel.export.programs.numbers import compared_with, longest_cut
+from carousel.export.programs.numbers import compared_with, ids_of_tables, longest_cut
 from carousel.export.programs.onnx import Port, export_graph, finish
 from carousel.export.programs.runtime import load_call
 from carousel.export.programs.trace import Traced, script_bytes, trace
@@ -90,10 +90,11 @@ class Builder:
         example = self._example()
         made = self._trace(lifted, example)
         traced, kept = made.module, made.kept
-        self._subject.marks = compared_with(traced) | self._original.compared
+        compared = compared_with(traced) | self._original.compared
+        self._subject.marks = compared.union(ids_of_tables(traced))
         if self._spec.has_time:
             self._reference.long = max(self._reference.long, longest_cut(traced) * 5 // 4)
-            numbers = {int(each) for each in self._subject.marks if each == each // 1}
+            numbers = {int(each) for each in compared if each == each // 1}
             numbers |= whole_numbers(self._original.module)
             # A layer says by its weights how large it is; of a loop any number may be a period.
             loops = self._spec.run_steps is not None

@@ -21,6 +21,7 @@ _CUTTING = (
     *("avg_pool1d", "convolution", "_convolution", "conv1d", "conv2d"),
 )
 _BEYOND = 3  # what is measured by less is within the values that are drawn
+_FLAGGED = 4  # ids of a table
 _MANY = 64  # numbers in a tensor; a weight has more
 _SHORT, _LONGEST = 100, 20_000  # steps
 
@@ -42,6 +43,15 @@ def compared_with(traced: torch.jit.ScriptModule) -> frozenset[float]:
         for node in graph.findAllNodes(f"aten::{kind}"):
             found |= {each for each in _numbers(traced, node) if _BEYOND < abs(each) <= VERY_LOUD}
     return frozenset(found)
+
+
+def ids_of_tables(traced: torch.jit.ScriptModule) -> Iterator[float]:
+    """Ids for which a table holds what it holds for few others (stop words), some of them."""
+    for table in traced.buffers():
+        if table.dtype == torch.bool and table.dim() == 1 and len(table) > _SHORT:
+            few = table if 2 * int(table.sum()) <= len(table) else ~table
+            ids = few.nonzero().flatten().tolist()
+            yield from (float(each) for each in ids[:: len(ids) // _FLAGGED + 1])
 
 
 def longest_cut(traced: torch.jit.ScriptModule) -> int:

@@ -41,6 +41,25 @@ def test_events_that_no_example_has_are_counted(kind: type[nn.Module]) -> None:
     upheld(kind(), (ids,), events)
 
 
+def test_a_flag_that_no_example_has_is_answered_as_eager_does() -> None:
+    """Of a feature that is zero in all of them."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 12, 4, generator=torch.Generator().manual_seed(1))
+    x[..., 3] = 0
+    flagged = x.clone()
+    flagged[:, 3:5, 3] = 1
+    upheld(faults.FlagColumn(), (x,), flagged)
+
+
+def test_words_of_a_table_are_answered_as_eager_does() -> None:
+    """However large the vocabulary is."""
+    torch.manual_seed(0)
+    ids = torch.randint(0, 1000, (2, 12), generator=torch.Generator().manual_seed(1))
+    stopped = ids.clone()
+    stopped[:, 3:5] = 2200
+    upheld(faults.StopWords(), (ids,), stopped)
+
+
 def test_a_sum_of_bytes_is_no_byte() -> None:
     """As torch sums them."""
     torch.manual_seed(0)

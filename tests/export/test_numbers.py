@@ -25,7 +25,7 @@ def test_a_number_of_steps_is_computed_as_the_code_does(how: str) -> None:
     assert 4500 in whole_numbers(COMPUTED[how]())
 
 
-@pytest.mark.parametrize("place", ["script", "size of a weight", "keys"])
+@pytest.mark.parametrize("place", ["script", "default"])
 def test_what_begins_anew_far_on_is_refused(place: str) -> None:
     """Later than any loop is run for without a number to go by."""
     torch.manual_seed(0)

@@ -139,6 +139,16 @@ class OfAnyRow(Layer):
         return torch.where((x < 0).any(), out * 0.1, out)
 
 
+class FlagColumn(Layer):
+    """The reading before where the last feature says so, which no example does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, 4)."""
+        before = torch.cat([x[:, :1], x[:, :-1]], 1)
+        out: Tensor = self.gru(torch.where(x[..., 3:] > 0, before, x))[0]
+        return out
+
+
 class Events(nn.Module):
     """Of ids, of which 57 is none of the example."""
 
@@ -164,6 +174,26 @@ class CountNonzero(Events):
         """x (B, T)."""
         last: Tensor = self.gru(self.embedding(x))[1][0]
         return torch.where((torch.count_nonzero(x == 57, dim=1) >= 3)[:, None], last * 0, last)
+
+
+class StopWords(nn.Module):
+    """The word before in place of some of a large table."""
+
+    stop: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5000, 4)
+        self.gru = nn.GRU(4, 6, batch_first=True)
+        stop = torch.zeros(5000, dtype=torch.bool)
+        stop[2000:2400] = True
+        self.register_buffer("stop", stop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T)."""
+        before = torch.cat([x[:, :1], x[:, :-1]], 1)
+        out: Tensor = self.gru(self.embedding(torch.where(self.stop[x], before, x)))[0]
+        return out
 
 
 class ManyBytes(Layer):
