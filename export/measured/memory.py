@@ -37,10 +37,11 @@ def forgets(candidate: Candidate, reference: Reference) -> str | None:
     expected = reference.at(batch, time)
     if expected is None:
         return None
-    held = chunked(stepper, expected, [time // 2] * 2)
+    halves = [time // 2, time - time // 2]
+    held = chunked(stepper, expected, halves)
     if held.found.passes:
         return None
-    found = stepper.run_chunks(expected.inputs, expected.states, [time // 2] * 2)
+    found = stepper.run_chunks(expected.inputs, expected.states, halves)
     if drift(expected, found.all()) is not None:
         return None
     return f"chunks differ from the whole (T={time}: {held.text})"

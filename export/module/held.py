@@ -32,7 +32,8 @@ def numbers_in(value: Any, names: Collection[str], deep: int = _DEEP) -> Iterato
         found = {each for held in value for each in numbers_in(held, names, deep - 1)}
         yield from sorted(found)[-_MANY:]
     elif deep:
-        for key, each in _fields(value).items():
+        # A library may add to what it holds as soon as it is looked at.
+        for key, each in list(_fields(value).items()):
             if isinstance(key, str) and key not in names:
                 continue
             for one in (key, each):
