@@ -115,6 +115,28 @@ def test_a_loop_that_does_not_is_served() -> None:
     assert made.manifest.spec.streaming == "step"
 
 
+class Scaled(nn.Module):
+    """A layer, and a number of which two more are odd."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 6, batch_first=True)
+        self.most = 1501
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, 4)."""
+        out: Tensor = self.lstm(x)[0]
+        return out[:, -1] * (self.most / 1500)
+
+
+def test_a_layer_streams_where_the_long_run_is_of_an_odd_length() -> None:
+    """It is halved whole."""
+    torch.manual_seed(0)
+    made = attempt(Scaled().eval(), (torch.randn(2, 9, 4),))
+    assert isinstance(made, Proven)
+    assert made.manifest.spec.streaming == "last"
+
+
 def test_another_way_for_very_long_sequences_is_seen() -> None:
     """The program, which has one way, is not said to be right for both."""
     torch.manual_seed(0)
