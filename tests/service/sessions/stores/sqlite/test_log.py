@@ -17,7 +17,6 @@ from tests.harness.durable import (
     PAGE,
     commit,
     flip,
-    ids_of,
     make_record,
     next_write,
     open_records,
@@ -26,6 +25,7 @@ from tests.harness.durable import (
 )
 from tests.harness.process import Process
 from tests.harness.rig import play
+from tests.harness.session_file import ids_at_start, log_of
 
 HEAD, FRAME = 32, 24 + PAGE
 NAMES = [f"s{n}" for n in range(8)]
@@ -69,10 +69,6 @@ def path(request: pytest.FixtureRequest, killed: Path, tmp_path: Path) -> Path:
     return _copy(killed, tmp_path / "s", *(["-shm"] if request.param else []))
 
 
-def _log(path: Path) -> Path:
-    return Path(f"{path}-wal")
-
-
 def _look(path: Path) -> LogExtent:
     """What is found on a copy, for SQLite takes the log over."""
     with TemporaryDirectory() as folder:
@@ -84,13 +80,13 @@ def _look(path: Path) -> LogExtent:
         connection = apsw.Connection(str(copy))
         try:
             connection.pragma("user_version")
-            return look_through(_log(copy), index, connection.wal_checkpoint()[0])
+            return look_through(log_of(copy), index, connection.wal_checkpoint()[0])
         finally:
             connection.close()
 
 
 def _size(path: Path) -> int:
-    return _log(path).stat().st_size
+    return log_of(path).stat().st_size
 
 
 def _frames_read(path: Path) -> int:
@@ -105,29 +101,16 @@ def _frames_read(path: Path) -> int:
 
 def _closing(path: Path) -> list[int]:
     """The frames that close a transaction, counted from 1."""
-    data = _log(path).read_bytes()
+    data = log_of(path).read_bytes()
     heads = [data[at : at + 24] for at in range(HEAD, len(data), FRAME)]
     return [n for n, head in enumerate(heads, start=1) if head[4:8] != bytes(4)]
-
-
-def _start(path: Path) -> list[str]:
-    """Open the store and close it; the ids that it has."""
-    found: list[str] = []
-
-    async def scenario() -> None:
-        store = SqliteStore(path)
-        found.extend(await ids_of(store))
-        await store.close()
-
-    play(scenario)
-    return found
 
 
 def test_a_whole_log_is_said_nothing_of(path: Path, said: pytest.LogCaptureFixture) -> None:
     """All of it is read, after a kill and after an ordinary end."""
     assert _look(path) == LogExtent(_size(path), _size(path))
-    assert _start(path) == NAMES
-    assert _start(path) == NAMES
+    assert ids_at_start(path) == NAMES
+    assert ids_at_start(path) == NAMES
     assert said.messages == []
 
 
@@ -135,13 +118,13 @@ def test_a_flip_within_is_told_once(path: Path, said: pytest.LogCaptureFixture) 
     """With the bytes that are lost; what comes before is there, and the next start is quiet."""
     closing = _closing(path)
     middle = closing[len(closing) // 2]
-    flip(_log(path), HEAD + middle * FRAME + 1000)
-    names = _start(path)
+    flip(log_of(path), HEAD + middle * FRAME + 1000)
+    names = ids_at_start(path)
     assert NAMES[: len(names)] == names != NAMES
     (message,) = said.messages
     assert f"its last {(closing[-1] - middle) * FRAME} bytes cannot be read" in message
     assert "may be older than what clients were answered" in message
-    _start(path)
+    ids_at_start(path)
     assert len(said.messages) == 1
 
 
@@ -155,7 +138,7 @@ def test_what_is_read_is_what_sqlite_reads(killed: Path, tmp_path: Path, mask: i
     pages = range(HEAD + 40, _size(killed), 7 * FRAME // 3)
     for offset in (*range(0, HEAD, 3), *heads, *pages):
         path = _copy(killed, tmp_path / "s", "-shm")
-        flip(_log(path), offset, mask)
+        flip(log_of(path), offset, mask)
         extent = _look(path)
         Path(f"{path}-shm").unlink()
         alone = _look(path)
@@ -173,7 +156,7 @@ def test_a_log_that_was_cut_is_told(killed: Path, tmp_path: Path) -> None:
     size = _size(killed)
     for left in (0, 17, HEAD, *range(HEAD, size, 5 * FRAME // 2), size - 1):
         path = _copy(killed, tmp_path / "s", "-shm")
-        with _log(path).open("r+b") as file:
+        with log_of(path).open("r+b") as file:
             file.truncate(left)
         extent = _look(path)
         kept = [each for each in closing if HEAD + each * FRAME <= left]
@@ -212,12 +195,12 @@ def test_a_transaction_that_was_not_closed_is_nothing_lost(tmp_path: Path) -> No
         path = _copy(tmp_path / "live", tmp_path / f"s{len(ends)}", *ends)
         assert _size(path) > committed + 3 * FRAME
         for cut in (0, FRAME // 2, FRAME, FRAME - 24):
-            with _log(path).open("r+b") as file:
+            with log_of(path).open("r+b") as file:
                 file.truncate(_size(path) - cut)
             assert _look(path) == LogExtent(committed, committed)
         # The head of a frame that closes a transaction, and not yet its page.
         last = HEAD + (_size(path) - HEAD) // FRAME * FRAME - FRAME
-        overwrite(_log(path), last + 4, (99).to_bytes(4, "big"))
+        overwrite(log_of(path), last + 4, (99).to_bytes(4, "big"))
         assert _look(path) == LogExtent(committed, committed)
     connection.execute("ROLLBACK")
     connection.close()
@@ -236,7 +219,7 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, said: pytest.LogCaptureF
         extent = _look(path)
         assert extent.lost_bytes == 0
         assert extent.read_bytes > 0
-        assert _start(path)
+        assert ids_at_start(path)
         assert _has(path, f"s{number}-99")
     assert said.messages == []
 

@@ -17,9 +17,10 @@ from carousel.service.sessions.stores.sqlite import checkpointer
 from carousel.service.sessions.stores.sqlite.file import FORMAT, IN_USE, SqliteFile
 from carousel.service.sessions.stores.sqlite.mark import FileMark
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
-from tests.harness.durable import PAGE, ids_of, make_record, open_records
+from tests.harness.durable import PAGE, make_record, open_records
 from tests.harness.process import PATIENCE_S
 from tests.harness.rig import play
+from tests.harness.session_file import ids_at_start, log_of
 
 MISSING = "missing, and the file was in use"
 
@@ -66,27 +67,10 @@ def mark_of(path: Path) -> int:
     return int.from_bytes(path.read_bytes()[60:64], "big", signed=True)
 
 
-def _log(path: Path) -> Path:
-    return Path(f"{path}-wal")
-
-
-def _start(path: Path) -> list[str]:
-    """Open the store and close it; the ids that it has."""
-    found: list[str] = []
-
-    async def scenario() -> None:
-        store = SqliteStore(path)
-        found.extend(await ids_of(store))
-        await store.close()
-
-    play(scenario)
-    return found
-
-
 def test_a_file_in_use_says_so(path: Path, said: pytest.LogCaptureFixture) -> None:
     """With its log beside it, it is whole, and it is closed by whoever takes that up."""
     assert mark_of(path) == IN_USE
-    assert _start(path) == ["s"]
+    assert ids_at_start(path) == ["s"]
     assert mark_of(path) == FORMAT
     assert said.messages == []
 
@@ -96,14 +80,14 @@ def test_a_log_that_is_missing_is_told(
     path: Path, is_empty: bool, said: pytest.LogCaptureFixture
 ) -> None:
     """At the next start, and then no more: what is lost is lost."""
-    _log(path).unlink()
+    log_of(path).unlink()
     if is_empty:
-        _log(path).touch()
-    assert _start(path) == []
+        log_of(path).touch()
+    assert ids_at_start(path) == []
     (message,) = said.messages
     assert MISSING in message
     assert "may be older than what clients were answered" in message
-    assert _start(path) == []
+    assert ids_at_start(path) == []
     assert len(said.messages) == 1
 
 
@@ -119,7 +103,7 @@ def test_who_only_looks_takes_up_a_log_and_changes_nothing_without(path: Path) -
         assert MISSING in looked.log_problem
     assert without.read_bytes() == before
     SqliteFile(path).close()
-    assert not _log(path).exists()
+    assert not log_of(path).exists()
     assert mark_of(path) == FORMAT
     again = SqliteFile(path)
     again.close()
@@ -140,9 +124,9 @@ def test_a_mark_that_cannot_be_taken_away_leaves_the_log(
     mark.remove()
     connection.close()
     file.close()
-    assert _log(path).stat().st_size > 0
+    assert log_of(path).stat().st_size > 0
     assert "could not be marked" in said.messages[0]
-    assert _start(path) == []
+    assert ids_at_start(path) == []
     assert len(said.messages) == 1
 
 
@@ -157,7 +141,7 @@ def test_a_store_opens_where_no_mark_can_be_made(
     connection.close()
     file.close()
     assert "could not be marked" in said.messages[0]
-    assert not _log(tmp_path / "s").exists()
+    assert not log_of(tmp_path / "s").exists()
     assert mark_of(tmp_path / "s") == FORMAT
 
 
@@ -180,7 +164,7 @@ def test_a_store_that_recovers_stays_marked(tmp_path: Path) -> None:
 
 def test_an_older_version_takes_the_mark_for_its_format(path: Path) -> None:
     """It refuses numbers that are greater than the one that it knows."""
-    _log(path).unlink()
+    log_of(path).unlink()
     connection = sqlite3.connect(path)
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     connection.close()
@@ -194,9 +178,9 @@ def test_whoever_takes_the_log_over_takes_the_mark_away(
     other = sqlite3.connect(path)
     assert other.execute("SELECT count(*) FROM session").fetchone() == (1,)
     other.close()
-    assert not _log(path).exists()
+    assert not log_of(path).exists()
     assert mark_of(path) == FORMAT
-    assert _start(path) == ["s"]
+    assert ids_at_start(path) == ["s"]
     assert said.messages == []
 
 
@@ -222,7 +206,7 @@ def test_checkpoints_leave_the_mark(
 
     play(scenario)
     assert marks == {IN_USE}
-    assert _start(tmp_path / "killed") == _start(path)
+    assert ids_at_start(tmp_path / "killed") == ids_at_start(path)
     assert said.messages == []
 
 
@@ -244,7 +228,7 @@ def test_a_kill_in_the_middle_of_a_checkpoint_is_no_log_that_is_missing(
     SqliteFile(tmp_path / "looked").close()
     assert mark_of(tmp_path / "looked") == FORMAT
     for name in ("looked", "started", "s"):
-        assert _start(tmp_path / name) == ["s"]
+        assert ids_at_start(tmp_path / name) == ["s"]
     assert said.messages == []
 
 
@@ -270,7 +254,7 @@ def test_a_checkpoint_that_somebody_reads_through_is_made_up_for(
     play(scenario)
     assert mark_of(tmp_path / "killed") == IN_USE
     assert Path(f"{tmp_path / 'killed'}-wal").stat().st_size > 0
-    assert _start(tmp_path / "killed") == _start(path)
+    assert ids_at_start(tmp_path / "killed") == ids_at_start(path)
     assert said.messages == []
 
 
