@@ -1,8 +1,9 @@
 """The access log: a line for each request, at debug."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 
+from carousel.service.api.http.answer import Header
 from carousel.service.api.http.request_id import trace_id_of
 
 log = logging.getLogger("carousel.access")
@@ -14,14 +15,10 @@ def logs_access() -> bool:
 
 
 def log_access(
-    method: str,
-    path: str,
-    status: int,
-    elapsed_s: float,
-    request_id: str,
-    headers: Mapping[bytes, bytes],
+    method: str, path: str, status: int, elapsed_s: float, named: Sequence[Header]
 ) -> None:
-    """One line; 499 is what is said of a request whose client has gone."""
+    """One line; 499 is what is said of a request whose client has gone. `named`: its id headers."""
+    headers = dict(named)
     trace_id = trace_id_of(headers)
     log.debug(
         "%s %s %d in %.2f ms, request %s%s",
@@ -29,6 +26,6 @@ def log_access(
         path,
         status,
         1000 * elapsed_s,
-        request_id,
+        headers[b"x-request-id"].decode("ascii"),
         "" if trace_id is None else f", trace {trace_id}",
     )

@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Mapping
 
-from carousel.service.api.http.answer import Answer, Header
+from carousel.service.api.http.answer import Header
 
 _GIVEN = re.compile(rb"[!-~]{1,128}")
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -37,8 +37,3 @@ def id_headers(request_id: str, headers: Mapping[bytes, bytes]) -> list[Header]:
     if b"traceparent" in headers and trace_id_of(headers) is not None:
         own.append((b"traceparent", headers[b"traceparent"]))
     return own
-
-
-def name_answer(answer: Answer, request_id: str, headers: Mapping[bytes, bytes]) -> None:
-    """Let an answer say which request it belongs to."""
-    answer.headers += id_headers(request_id, headers)

@@ -77,8 +77,25 @@ class DirectReply:
 
 
 def _render(answer: Answer, defaults: Sequence[Header]) -> bytes:
-    parts = [_STATUS_LINES[answer.status]]
-    for name, value in (*defaults, *answer.headers):
+    parts = [_STATUS_LINES[answer.status], _rendered.of(defaults)]
+    for name, value in answer.headers:
         parts += (name, b": ", value, b"\r\n")
     parts += (b"content-length: %d\r\n\r\n" % len(answer.body), answer.body)
     return b"".join(parts)
+
+
+class _Rendered:
+    """The headers that all answers have, as text: uvicorn makes a list of them once a second."""
+
+    def __init__(self) -> None:
+        self._headers: Sequence[Header] = ()
+        self._text = b""
+
+    def of(self, headers: Sequence[Header]) -> bytes:
+        if headers is not self._headers:
+            self._text = b"".join([b"%b: %b\r\n" % header for header in headers])
+            self._headers = headers
+        return self._text
+
+
+_rendered = _Rendered()

@@ -18,7 +18,7 @@ from carousel.service.api.http.disconnect_watcher import DisconnectWatcher, Rece
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.problem import unexpected
-from carousel.service.api.http.request_id import id_headers, name_answer, request_id_of
+from carousel.service.api.http.request_id import id_headers, request_id_of
 from carousel.service.api.http.traffic import CLIENT_GONE, Traffic
 from carousel.service.api.openapi.nodes import Node
 from carousel.service.api.server.asgi import (
@@ -119,21 +119,22 @@ class Gate:
         match = self._find(parts)
         headers = dict(scope["headers"])
         request_id = request_id_of(headers)
+        named = id_headers(request_id, headers)
         if match is None:
-            await self._call_control(scope, receive, send, headers, request_id)
+            await self._call_control(scope, receive, send, headers, request_id, named)
             return
         started = time.monotonic()
         answer = await self._answer(match, parts, scope, receive, headers, request_id)
         status = CLIENT_GONE if answer is None else answer.status
         if answer is not None:
-            name_answer(answer, request_id, headers)
+            answer.headers += named
             if self._lifecycle.phase is Phase.REFUSING:
                 answer.headers.append(LAST_ANSWER)
             await send_answer(answer, send)
         elapsed_s = time.monotonic() - started
         self._traffic.count(match.template, status, elapsed_s)
         if self._logs:
-            log_access(scope["method"], scope["path"], status, elapsed_s, request_id, headers)
+            log_access(scope["method"], scope["path"], status, elapsed_s, named)
 
     def begin(
         self, path: str, headers: Sequence[Header], body: bytes, send: Reply
@@ -150,18 +151,20 @@ class Gate:
         started = time.monotonic()
         fields = dict(headers)
         request_id = request_id_of(fields)
+        # The headers themselves are not kept until the answer: there may be thousands on the way.
+        named = id_headers(request_id, fields)
 
         def reply(answer: Answer | None) -> None:
             status = CLIENT_GONE if answer is None else answer.status
             if answer is not None:
-                name_answer(answer, request_id, fields)
+                answer.headers += named
                 if self._lifecycle.phase is Phase.REFUSING:
                     answer.headers.append(LAST_ANSWER)
             self._lifecycle.answered()
             elapsed_s = time.monotonic() - started
             self._traffic.count(match.template, status, elapsed_s)
             if self._logs:
-                log_access("POST", path, status, elapsed_s, request_id, fields)
+                log_access("POST", path, status, elapsed_s, named)
             send(answer)
 
         if self._cors is not None and b"origin" in fields:
@@ -237,10 +240,11 @@ class Gate:
         send: Send,
         headers: Mapping[bytes, bytes],
         request_id: str,
+        named: Sequence[Header],
     ) -> None:
         """The control plane: admitted, bounded and counted as the data plane is."""
         started = time.monotonic()
-        sent = SentAnswer(send, self._lifecycle, id_headers(request_id, headers))
+        sent = SentAnswer(send, self._lifecycle, named)
         body, path = b"", scope["path"]
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
@@ -269,4 +273,4 @@ class Gate:
             elapsed_s = time.monotonic() - started
             self._traffic.count(template_of(scope), status, elapsed_s)
             if self._logs:
-                log_access(scope["method"], path, status, elapsed_s, request_id, headers)
+                log_access(scope["method"], path, status, elapsed_s, named)

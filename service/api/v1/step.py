@@ -102,8 +102,11 @@ class StepRoute:
                 return None
             raise
 
+        # Only that: what is kept until the answer is kept once for each session in flight.
+        request_id = exchange.request_id
+
         def done(outcome: StepReply | BaseException) -> None:
-            send(_answer(outcome, exchange, codec, media))
+            send(_answer(outcome, request_id, codec, media))
 
         return self._sessions.begin(session, step, done)
 
@@ -151,7 +154,7 @@ class _Fetched:
                 raise found
             self._request = self._route._begin(self._exchange, found, self._send)
         except Exception as error:
-            self._send(_answer(error, self._exchange))
+            self._send(_answer(error, self._exchange.request_id))
         else:
             if self._request is None:
                 # It has to wait after all: for its turn, or to be judged.
@@ -164,12 +167,12 @@ class _Fetched:
             self._send(None)
             return
         error = task.exception()
-        self._send(task.result() if error is None else _answer(error, self._exchange))
+        self._send(task.result() if error is None else _answer(error, self._exchange.request_id))
 
 
 def _answer(
     outcome: StepReply | BaseException,
-    exchange: Exchange,
+    request_id: str,
     codec: Codec | None = None,
     media: Media = JSON,
 ) -> Answer | None:
@@ -183,7 +186,6 @@ def _answer(
             outcome = error
     if isinstance(outcome, Abandoned):
         return None
-    request_id = exchange.request_id
     if not isinstance(outcome, CarouselError):
         outcome = unexpected(outcome, where="a step", request_id=request_id)
     return problem(outcome, is_step=True, request_id=request_id)
