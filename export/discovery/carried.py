@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import torch
 
+from carousel.export.discovery.absent import complete, fed_to
 from carousel.export.discovery.naming import is_named_so, is_surely_named
-from carousel.export.discovery.pairing import pair_by_name, pair_by_place, plain, short_names
+from carousel.export.discovery.pairing import pair_by_name, pair_by_place, plain
+from carousel.export.discovery.places import equal, handed_on, held_on
 from carousel.export.discovery.returned import output_names
 from carousel.export.errors import InvalidRequest
 from carousel.export.measured.sampling import noise_like
 from carousel.export.module.original import Observation, Original
-from carousel.export.module.tree import Tree, copied, flatten
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class _Run:
     fixed: frozenset[str]
     declared: frozenset[str]
     names: Mapping[str, str]
+    placed: Mapping[str, str]
 
 
 def find_carried(
@@ -61,12 +63,15 @@ def find_carried(
         unknown = set(declared) - set(original.signature.parameters.parameters)
         if unknown:
             raise InvalidRequest(f"states: forward has no parameter {sorted(unknown)[0]!r}")
-    _complete(original, seen, declared)
+    complete(original, seen, declared)
     values = shaken(original)
     known = frozenset(each.leaf for each in fixed)
     after = original.run(values)
     names = output_names(original.module, after.tree)
-    run = _Run(original, values, after, known, frozenset(declared or ()), names)
+    first = original.signature.leaves(next(iter(original.signature.trees)))
+    placed = held_on(original, values, after.outputs, names)
+    placed |= handed_on(values, after.outputs, [*first, *known], names)
+    run = _Run(original, values, after, known, frozenset(declared or ()), names, placed)
     found = list(fixed)
     for parameter in original.signature.trees:
         if declared is None or parameter in declared:
@@ -90,8 +95,9 @@ def shaken(original: Original) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     values = original.signature.tensors()
     first = next(iter(original.signature.trees))
-    for leaf in set(values) - set(original.signature.leaves(first)):
-        if values[leaf].is_floating_point():
+    own = original.signature.leaves(first)
+    for leaf in values:
+        if leaf not in own and values[leaf].is_floating_point():
             values[leaf] = noise_like(values[leaf], generator, 0.1)
     return values
 
@@ -114,15 +120,18 @@ def _pair(
             raise InvalidRequest(
                 f"states: {leaf!r} is one number for all rows; take a tensor with one for each row"
             )
-        fed = _fed(run.seen, run.values[leaf])
-        likely = named or _comes_back_beside(run, leaf, signature.leaves(parameter))
-        output = None if told is None else _named_output(run, leaf, told, taken)
-        if told is None and (fed is not None or likely):
+        fed = fed_to(run.seen, run.values[leaf])
+        placed = run.placed.get(leaf)
+        likely = named or placed is not None
+        likely = likely or _comes_back_beside(run, leaf, signature.leaves(parameter))
+        output = placed if told is None else _named_output(run, leaf, told, taken)
+        if output is None and (fed is not None or likely):
             output = _returned(run, leaf, fed, taken, sure)
         if fed is not None or (output is not None and likely):
             taken.add(output)
             layer, part = fed if fed is not None else (None, 0)
-            yield Carried(leaf, output, layer, part, doubtful=fed is None and not declared)
+            doubtful = fed is None and placed is None and not declared
+            yield Carried(leaf, output, layer, part, doubtful=doubtful)
         elif declared:
             raise InvalidRequest(
                 f"states: {leaf!r} is neither returned by forward in the same shape nor the "
@@ -149,7 +158,7 @@ def _comes_back_beside(run: _Run, leaf: str, beside: Sequence[str]) -> bool:
         for name, each in run.seen.outputs.items()
     )
     others = [each for each in beside if each != leaf and not own.isdigit()]
-    return returned and any(_fed(run.seen, run.values[each]) is not None for each in others)
+    return returned and any(fed_to(run.seen, run.values[each]) is not None for each in others)
 
 
 def _named_output(run: _Run, leaf: str, told: str, taken: Collection[str | None]) -> str:
@@ -172,15 +181,6 @@ def _named_output(run: _Run, leaf: str, told: str, taken: Collection[str | None]
     raise InvalidRequest(f"states: forward returns no {told!r} for {leaf!r}; it returns {known}")
 
 
-def _fed(seen: Observation, value: torch.Tensor) -> tuple[str, int] | None:
-    """The layer and part whose first initial state is `value`."""
-    for path, calls in seen.calls.layers.items():
-        for part, initial in enumerate(calls[0].initial or ()):
-            if _same(initial, value):
-                return path, part
-    return None
-
-
 def _returned(
     run: _Run, leaf: str, fed: tuple[str, int] | None, taken: set[str | None], sure: bool
 ) -> str | None:
@@ -189,7 +189,7 @@ def _returned(
     free = {name: each for name, each in seen.outputs.items() if name not in taken}
     if fed is not None:
         final = seen.calls.layers[fed[0]][-1].final[fed[1]]
-        same = [name for name, each in free.items() if _same(final, each)]
+        same = [name for name, each in free.items() if equal(final, each)]
         if same:
             # Of one step the answer may be the state: the last is what comes back.
             return same[-1]
@@ -198,8 +198,8 @@ def _returned(
         name
         for name, each in free.items()
         # What is handed through as it came is no new value.
-        if each.shape == value.shape and each.dtype == value.dtype and not _same(value, each)
-        if not any(_same(final, each) for final in others)
+        if each.shape == value.shape and each.dtype == value.dtype and not equal(value, each)
+        if not any(equal(final, each) for final in others)
     ]
     if "output" in alike and (sure or fed is not None):
         return "output"  # all that forward returns: the new state is the answer too
@@ -218,7 +218,7 @@ def _returned(
 def _finals(run: _Run, leaf: str) -> Iterator[torch.Tensor]:
     """What layers leave of the states that they are given, those of `leaf` left aside."""
     for name, value in run.values.items():
-        fed = None if name == leaf else _fed(run.seen, value)
+        fed = None if name == leaf else fed_to(run.seen, value)
         if fed is not None:
             yield run.seen.calls.layers[fed[0]][-1].final[fed[1]]
 
@@ -237,60 +237,5 @@ def _alone(run: _Run, leaf: str) -> list[str]:
         if values[name].shape == values[leaf].shape
         and values[name].dtype == values[leaf].dtype
         and name not in run.fixed
-        and _fed(run.seen, values[name]) is None
+        and fed_to(run.seen, values[name]) is None
     ]
-
-
-def _complete(
-    original: Original, seen: Observation, declared: Mapping[str, str | None] | None
-) -> None:
-    """Find values for optional states that the example leaves out: what `forward` returns."""
-    absent = [
-        name
-        for name in original.signature.absent()
-        if (name in declared if declared is not None else True)
-    ]
-    elements = list(seen.tree[1:]) if isinstance(seen.tree, tuple) else []
-    elements = [each for each in elements if flatten(each, "state")]
-    short = {label: name for name, label in short_names(seen.tree).items()}
-    named = [
-        {name: seen.outputs[short[name]]} for name in absent if short.get(name) in seen.outputs
-    ]
-    trials: list[dict[str, Tree]] = named
-    if 0 < len(absent) <= len(elements):
-        trials.append(dict(zip(absent, elements[-len(absent) :], strict=True)))
-    trials += [{name: element} for name in absent for element in reversed(elements)]
-    for trial in trials:
-        if _try(original, seen, trial, declared or ()):
-            return
-
-
-def _try(
-    original: Original, seen: Observation, trial: dict[str, Tree], declared: Collection[str]
-) -> bool:
-    """Run with `trial` as further arguments; keep them if they take effect as a state."""
-    before = original.signature
-    # Detached copies: what was returned must not share memory with what is given.
-    original.signature = before.having({name: copied(tree) for name, tree in trial.items()})
-    values = original.signature.tensors()
-    try:
-        after = original.run(values)
-    except Exception:  # whatever the user's code says to a state that it does not take
-        original.signature = before
-        return False
-    leaves = [leaf for name in trial for leaf in original.signature.leaves(name)]
-    fed = all(_fed(after, values[leaf]) is not None for leaf in leaves)
-    named = all(is_named_so(name) or name in declared for name in trial)
-    shapes = {name: each.shape for name, each in after.outputs.items()}
-    same = shapes == {name: each.shape for name, each in seen.outputs.items()}
-    effect = same and any(
-        not _same(each, after.outputs[name]) for name, each in seen.outputs.items()
-    )
-    if same and (fed or named or effect):
-        return True
-    original.signature = before
-    return False
-
-
-def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
-    return left.shape == right.shape and left.dtype == right.dtype and torch.equal(left, right)

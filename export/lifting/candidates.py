@@ -2,7 +2,7 @@
 its place.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 
@@ -248,25 +248,6 @@ class Candidates:
             ]
             if near:
                 yield start, near[-1]
-
-
-def assignments(
-    options: Mapping[Start, Sequence[After]],
-) -> Iterator[list[tuple[Start, After]]]:
-    """Every way to give each start a new value of its own, in the order of the recording."""
-
-    def assign(
-        left: list[Start], chosen: list[tuple[Start, After]]
-    ) -> Iterator[list[tuple[Start, After]]]:
-        if not left:
-            yield chosen
-            return
-        taken = {after for _, after in chosen}
-        for after in options[left[0]]:
-            if after not in taken:
-                yield from assign(left[1:], [*chosen, (left[0], after)])
-
-    return assign(list(options), [])
 
 
 def _alike(start: torch.dtype, new: torch.dtype) -> bool:

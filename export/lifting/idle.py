@@ -1,6 +1,7 @@
 """States that are taken along and that nothing reads."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -11,6 +12,7 @@ from carousel.export.lifting.sites import Key
 from carousel.export.lifting.step import UNFIT, Tensors
 from carousel.export.lifting.trial import Trial
 from carousel.export.lifting.ways import start_of
+from carousel.export.measured.otherwise import WAYS, Otherwise
 
 _NOISE = (1.0, 1e2, 1e4)  # that changes not one bit of anything but the state's own new value
 _STEPS = 6  # one of which may forget the state, whatever it was
@@ -33,6 +35,7 @@ def without_idle(plan: Plan, trial: Trial, batch: int) -> Plan:
             for noise in _NOISE
             for one in steps
         )
+        and _is_never_read(plan, trial, steps, states, index)
     ]
     kept = [pair for index, pair in enumerate(plan.pairs) if index not in idle]
     if plan.copies > 1:
@@ -41,6 +44,18 @@ def without_idle(plan: Plan, trial: Trial, batch: int) -> Plan:
     # A start that is written down is hardly idle: it may look so beside a bound that it seldom
     # meets. Where all are, there is none.
     return plan if kept or plan.scans else replace(plan, pairs=())
+
+
+def _is_never_read(
+    plan: Plan, trial: Trial, steps: Sequence[Tensors], states: Sequence[torch.Tensor], index: int
+) -> bool:
+    """Whether it changes nothing where comparisons come out otherwise either."""
+    other = _other(states[index], 1.0, torch.Generator().manual_seed(4))
+    for way in range(0 if trial.has_lengths else WAYS):
+        with suppress(*UNFIT), Otherwise(way):  # whatever it says to such decisions
+            if not all(_is_idle(plan, trial, one, states, index, other) for one in steps):
+                return False
+    return True
 
 
 def without_overruled(plan: Plan, one: Recording) -> Plan:

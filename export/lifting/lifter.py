@@ -23,6 +23,7 @@ from carousel.export.lifting.plan import After, Plan
 from carousel.export.lifting.recording import LAYERS, Recording
 from carousel.export.lifting.scans import Scan
 from carousel.export.lifting.scripted import operators
+from carousel.export.lifting.seldom import holds_seldom
 from carousel.export.lifting.shifts import Shift, find_shifts
 from carousel.export.lifting.sites import Key
 from carousel.export.lifting.step import UNFIT, Step, Tensors
@@ -181,7 +182,7 @@ class Lifter:
             if trials == _MOST_TRIALS:
                 raise NotLifted("there are too many candidates for its states")
             holds = start is not None and trial.holds(plan, values, start, expected)
-            if holds and stand_apart(plan, trial):
+            if holds and stand_apart(plan, trial) and holds_seldom(plan, trial, self._batch):
                 return plan
         raise NotLifted("no set of states gives the second step")
 

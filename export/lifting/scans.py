@@ -124,7 +124,7 @@ _COMBINED: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = 
     **dict.fromkeys(("cummin", "amin", "min"), torch.minimum),
     "any": torch.logical_or,
     "all": torch.logical_and,
-    "count_nonzero": lambda own, kept: kept + (own != 0),
+    "count_nonzero": lambda own, kept: kept + own.bool(),
 }
 
 

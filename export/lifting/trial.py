@@ -178,6 +178,11 @@ class Trial:
             return False
         return True
 
+    @property
+    def has_lengths(self) -> bool:
+        """Whether an input says how long each row is."""
+        return self._lengths is not None
+
     @contextmanager
     def precise(self) -> Iterator[None]:
         """Within it the module and all that is drawn are in float64."""

@@ -1,11 +1,11 @@
 """Which plans candidates make, and where each of them starts."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 
-from carousel.export.lifting.candidates import Options, assignments
-from carousel.export.lifting.plan import Pair, Plan
+from carousel.export.lifting.candidates import Options
+from carousel.export.lifting.plan import After, Pair, Plan, Start
 from carousel.export.lifting.recording import Recording
 from carousel.export.lifting.scans import Scan
 
@@ -67,3 +67,41 @@ def start_of(plan: Plan, one: Recording, batch: int) -> tuple[torch.Tensor, ...]
             return None
         found += scan.start(calls[scan.at], batch)
     return tuple(found)
+
+
+def assignments(
+    options: Mapping[Start, Sequence[After]],
+) -> Iterator[list[tuple[Start, After]]]:
+    """Every way to give each start a new value of its own, in the order of the recording."""
+
+    def assign(
+        left: list[Start], chosen: list[tuple[Start, After]]
+    ) -> Iterator[list[tuple[Start, After]]]:
+        if not left:
+            yield chosen
+            return
+        taken = {after for _, after in chosen}
+        for after in options[left[0]]:
+            # Else dead ends are walked into by the million.
+            if after not in taken and _enough(options, left[1:], {*taken, after}):
+                yield from assign(left[1:], [*chosen, (left[0], after)])
+
+    return assign(list(options), [])
+
+
+def _enough(
+    options: Mapping[Start, Sequence[After]], left: Sequence[Start], taken: Collection[After]
+) -> bool:
+    """Whether each start that is left can have one of its own (Kuhn's algorithm)."""
+    given: dict[After, Start] = {}
+
+    def give(start: Start, seen: set[After]) -> bool:
+        for after in options[start]:
+            if after not in taken and after not in seen:
+                seen.add(after)
+                if after not in given or give(given[after], seen):
+                    given[after] = start
+                    return True
+        return False
+
+    return all(give(start, set()) for start in left)

@@ -91,6 +91,10 @@ class Meter:
         if self._spec.has_batch:
             self._tell("rows alone and beside others")
             check_rows(self._candidate, self._reference, self._cases, self._some_time())
+            seldom = self._candidate.seldom
+            if seldom is not None and seldom.rows_differ:
+                where = "where comparisons come out otherwise"
+                raise FallsShort(f"{self._candidate.kind}: rows differ in company {where}")
         if self._spec.is_framed and self._subject.starts_anywhere:
             self._tell("frames one after the other")
             self._frames()

@@ -56,11 +56,7 @@ def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
             each.name: _filled(expected.inputs[each.name], each, steps) for each in spec.inputs
         }
         yield Unusual(words, inputs, 1.0)
-    spans = [
-        each.high - each.low + 1
-        for each in spec.inputs
-        if each.low is not None and each.high is not None
-    ]
+    spans = [each.high - (each.low or 0) + 1 for each in spec.inputs if each.high is not None]
     if spans:
         few = max(spans) <= _SMALL
         for turn in (*range(_MORE_TURNS if few else _TURNS), -1):
@@ -170,11 +166,12 @@ def _counted(tensor: torch.Tensor, spec: InputSpec, turn: int) -> torch.Tensor:
     """Integers of a known range, one after the other: special ones are its first or its last. Each
     turn goes on where the one before ended, and -1 is the last.
     """
-    if spec.low is None or spec.high is None:
+    if spec.high is None:
         return tensor
-    count, span = tensor.numel(), min(spec.high - spec.low + 1, 2**31)
+    low = spec.low or 0  # a negative one stands for one from the end
+    count, span = tensor.numel(), min(spec.high - low + 1, 2**31)
     start = span - count if turn < 0 else turn * count
-    ids = torch.arange(start, start + count) % span + spec.low
+    ids = torch.arange(start, start + count) % span + low
     # Not in order of size: an end that comes at once would end nothing.
     mixed = ids[torch.randperm(count, generator=torch.Generator().manual_seed(turn + 1))]
     return mixed.reshape(tensor.shape).to(tensor.dtype)

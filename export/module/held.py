@@ -1,9 +1,11 @@
 """The whole numbers that a value holds: of an attribute, a configuration, a table of steps."""
 
+import enum
 import functools
 import math
 from collections.abc import Collection, Iterator, Mapping, Set
-from types import ModuleType
+from datetime import timedelta
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -22,6 +24,8 @@ def numbers_in(value: Any, names: Collection[str], deep: int = _DEEP) -> Iterato
     if isinstance(value, (int, float)):
         if not isinstance(value, bool) and math.isfinite(value):
             yield int(abs(value))
+    elif isinstance(value, timedelta):
+        yield int(abs(value.total_seconds()))
     elif isinstance(value, torch.Tensor) or type(value).__module__ == "numpy":
         yield from _numbers_of_array(value)
     elif deep and isinstance(value, functools.partial):
@@ -65,9 +69,17 @@ def _fields(value: Any) -> Mapping[Any, Any]:
     """What a configuration or a module of Python's holds; nothing of a library's own."""
     if isinstance(value, dict):
         return value
-    kind = type(value)
-    if isinstance(value, (nn.Module, type)) or _is_of_library(value):
+    if isinstance(value, nn.Module) or _is_of_library(value):
         return {}
+    if isinstance(value, enum.EnumMeta):
+        members: Mapping[str, enum.Enum] = value.__members__
+        return {name: each.value for name, each in members.items()}
+    if isinstance(value, type):  # settings that are a class
+        kinds = [vars(one) for one in reversed(value.__mro__) if not _is_of_library(one)]
+        fields: dict[str, Any] = {name: each for kind in kinds for name, each in kind.items()}
+        # What it does is read as code is.
+        return {name: each for name, each in fields.items() if not isinstance(each, FunctionType)}
+    kind = type(value)
     slots = {name for each in kind.__mro__ for name in getattr(each, "__slots__", ())}
     own = {name: getattr(value, name) for name in slots if hasattr(value, name)}
     held = getattr(value, "__dict__", None)
@@ -76,5 +88,8 @@ def _fields(value: Any) -> Mapping[Any, Any]:
 
 
 def _is_of_library(value: Any) -> bool:
-    name = value.__name__ if isinstance(value, ModuleType) else type(value).__module__
+    if isinstance(value, type):
+        name = value.__module__
+    else:
+        name = value.__name__ if isinstance(value, ModuleType) else type(value).__module__
     return str(name).split(".")[0] in _LIBRARIES

@@ -12,6 +12,7 @@ from carousel.export.discovery.subject import ModuleSubject
 from carousel.export.errors import ExportRefused, NoProgram, first_line
 from carousel.export.measured.cases import FallsShort
 from carousel.export.measured.parity import Measured, Meter
+from carousel.export.measured.seldom import Seldom
 from carousel.export.measured.stepper import Stepper
 from carousel.export.measured.subject import NotAccepted, Reference
 from carousel.export.measured.tolerance import TOLERANCE
@@ -72,6 +73,7 @@ class Builder:
         self._original = subject.original
         # A step of its own has rows of one step.
         self._lengths = None if subject.found.step else self._layout.sampler.lengths
+        self._seldom: Seldom | None = None
         self._own_lengths = self._lengths and lengths_name(self._spec, self._lengths)
         self._inputs = [Port(each.name, each.axes) for each in self._spec.inputs]
         self._inputs += [Port(each.name, each.axes, each.fold) for each in self._spec.states]
@@ -242,7 +244,10 @@ class Builder:
             call = load_call(kind, data, self._spec, lengths)
         except Exception as error:  # a runtime's own error: it has no such operator
             raise FallsShort(f"{kind}: {fault(error)}") from error
-        return Candidate(kind, data, Stepper(self._spec, call, lengths))
+        stepper = Stepper(self._spec, call, lengths)
+        if kind == "torchscript" and self._lengths == self._layout.sampler.lengths:
+            self._seldom = Seldom(stepper, self._reference)
+        return Candidate(kind, data, stepper, self._seldom)
 
     def _keep(self, built: Built, candidates: Iterator[Callable[[], Candidate]]) -> None:
         """The first candidate that holds; one with wired lengths must be ragged-exact."""

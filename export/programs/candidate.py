@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass, field
 
+from carousel.export.measured.seldom import Seldom
 from carousel.export.measured.stepper import Stepper
 from carousel.models.manifest import ProgramKind, Ragged
 
 
 @dataclass(slots=True)
 class Candidate:
-    """A program's bytes, and the same loaded again as a server would."""
+    """A program's bytes, and the same loaded again as a server would; `seldom` is how its trace
+    answers what seldom happens, where that can be told.
+    """
 
     kind: ProgramKind
     data: bytes
     stepper: Stepper = field(repr=False)
+    seldom: Seldom | None = field(repr=False, default=None)
     ragged: Ragged = "equal_length"
 
     @property

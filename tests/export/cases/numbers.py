@@ -1,5 +1,6 @@
 """Modules that begin anew at step 4,500, by a number that stands wherever numbers may stand."""
 
+import enum
 import functools
 import types
 import warnings
@@ -229,6 +230,35 @@ class Resets:
         return h * 0 if t == self.at else h
 
 
+class Settings:
+    """Settings that are a class."""
+
+    at = 4500
+
+
+class Beats(enum.IntEnum):
+    """Settings that are an enumeration."""
+
+    SHORT = 3
+    LONG = 4500
+
+
+class BySettings(Cell):
+    """What the settings that it was given say."""
+
+    def after(self, h: Tensor, t: int) -> Tensor:
+        """Begins anew."""
+        return h * 0 if t == self.held.at else h
+
+
+class ByEnumeration(Cell):
+    """What an enumeration says."""
+
+    def after(self, h: Tensor, t: int) -> Tensor:
+        """Begins anew."""
+        return h * 0 if t == Beats.LONG else h
+
+
 EVERYWHERE: dict[str, Callable[[], nn.Module]] = {
     "float": lambda: Cell(4500.0),
     "numpy number": lambda: Cell(np.int64(4500)),
@@ -249,6 +279,8 @@ EVERYWHERE: dict[str, Callable[[], nn.Module]] = {
     "object": ByObject,
     "configuration": lambda: ByConfig(Outer()),
     "class": ByHelper,
+    "settings": lambda: BySettings(Settings),
+    "enumeration": lambda: ByEnumeration(0),
     "script": Scripted,
     "size of a weight": SizeOfAWeight,
 }

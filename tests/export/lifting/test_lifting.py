@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from carousel.export.artifact.record import Proven
 from carousel.export.errors import ExportError
+from carousel.export.lifting.plan import After, Start
+from carousel.export.lifting.sites import Key, Site
+from carousel.export.lifting.ways import assignments
 from carousel.models.manifest import ProgramKind
 from tests.export.lifting import (
     attributes,
@@ -227,3 +230,11 @@ def test_states_that_hand_on_and_states_that_begin(
         answers = stream(made, kind, given, 2)
         found = torch.cat([next(iter(each.values())) for each in answers], 1)
         torch.testing.assert_close(found, wanted, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def test_values_that_do_not_go_round_are_found_out_at_once() -> None:
+    """Of delays in lists twenty may want nineteen: no way is walked, where there are billions."""
+    starts = [Start(Key(Site("zeros", ()), index)) for index in range(20)]
+    values: list[After] = [Key(Site("linear", ()), index) for index in range(19)]
+    assert list(assignments(dict.fromkeys(starts, values))) == []
+    assert len(list(assignments(dict.fromkeys(starts[:3], values[:3])))) == 6

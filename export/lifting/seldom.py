@@ -1,0 +1,27 @@
+"""Plans where comparisons come out otherwise, as they seldom do."""
+
+from carousel.export.lifting.plan import Plan
+from carousel.export.lifting.step import UNFIT
+from carousel.export.lifting.trial import Trial
+from carousel.export.lifting.ways import start_of
+from carousel.export.measured.otherwise import WAYS, Otherwise
+
+_STEPS = 12
+
+
+def holds_seldom(plan: Plan, trial: Trial, batch: int) -> bool:
+    """Whether it holds there too: a plan without the state that an alarm resets would not."""
+    for way in range(0 if trial.has_lengths else WAYS):  # a step is one of one
+        values = trial.draw(batch, _STEPS, 6 + way)
+        start = start_of(plan, trial.record(trial.part(values, 0, plan.copies)), batch)
+        try:
+            with Otherwise(way) as otherwise:
+                expected = trial.expected(values, _STEPS)
+        except UNFIT:  # whatever it says to such decisions
+            continue
+        if not otherwise.compares:
+            return True
+        with Otherwise(way):
+            if start is not None and not trial.holds(plan, values, start, expected):
+                return False
+    return True

@@ -1,0 +1,103 @@
+"""Comparisons that come out otherwise: what a model does with values that no draw shows.
+
+A branch that is seldom taken (an alarm, a reset by one id out of thousands) may keep a state, look
+ahead or mix rows, and runs on likely inputs show nothing of it. So both sides of a proof are run
+with some of their comparisons answered wrongly, by nothing but the values that are compared: what
+is equal whatever its comparisons say stays equal, all else shows.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+WAYS = 9  # to answer otherwise
+_RATES = (4, 11, 29)  # one of so many values: often, less often, seldom
+_FINE = 2039.7  # floats a power of e: what rounding leaves is much less than from one to the next
+_OFFSET = 0.377  # so that no likely number is at the edge of one
+_SMALL = 1000.0  # what is much less than one of so many is nothing
+
+_aten = torch.ops.aten
+_COMPARING = {_aten.lt, _aten.le, _aten.gt, _aten.ge, _aten.eq, _aten.ne}
+_MIXING = {_aten.bitwise_and, _aten.bitwise_right_shift, _aten.__and__, _aten.__rshift__}
+
+
+class Decides(RuntimeError):
+    """The model reads out what a comparison says: it would go another way than its trace."""
+
+
+class Otherwise(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it so
+    """Within it some comparisons of values say the opposite, and bits taken out of integers are
+    others; each `way` is another choice. `compares` is whether there was one to choose.
+
+    Lengths are compared as ever, and so is what is made of them: a step is one of one, the whole
+    one of many. `lengths` are such tensors, which come from outside.
+    """
+
+    def __init__(self, way: int, lengths: Iterable[torch.Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it so
+        self.compares = False
+        self._way = way
+        self._alive = list(lengths)  # an id says nothing of a tensor that is gone
+        self._lengths = {id(each) for each in self._alive}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is compiled; else a second goes into importing the compiler."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is _aten._local_scalar_dense.default and not isinstance(args[0], torch.Tensor):
+            return args[0]  # a constant of TorchScript
+        if func is _aten._local_scalar_dense.default and args[0].dtype == torch.bool:
+            raise Decides("forward decides in Python by what it compares")
+        out = func(*args, **(kwargs or {}))
+        if not isinstance(out, torch.Tensor):
+            return out
+        kind, leaves = func.overloadpacket, tree_leaves(args)
+        tensors = [each for each in leaves if isinstance(each, torch.Tensor)]
+        counts = any(id(each) in self._lengths for each in tensors)
+        if kind in _COMPARING:
+            if counts or any(each.dtype == torch.bool for each in tensors):
+                return out
+            return out ^ self._chosen(args[0], args[1], out)
+        if kind in _MIXING and _is_integer(out) and not counts:
+            return torch.where(
+                self._chosen(args[0], args[1], out), out ^ _as_int(args[1], out), out
+            )
+        if counts and _is_integer(out):
+            self._alive.append(out)
+            self._lengths.add(id(out))
+        return out
+
+    def _chosen(self, first: Any, second: Any, out: torch.Tensor) -> torch.Tensor:
+        """Some of the places, by the values that stand there."""
+        self.compares = True
+        # As hashes of integers are mixed.
+        code = _code(first) * 2654435761 + _code(second) * 40503 + (self._way + 1) * 974711
+        code = (code ^ (code >> 15)) * 2246822519
+        rate = _RATES[self._way % len(_RATES)]
+        chosen: torch.Tensor = (code ^ (code >> 13)) % rate == 0
+        return chosen.expand(out.shape)
+
+
+def _is_integer(tensor: torch.Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+
+
+def _as_int(value: Any, out: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(value, dtype=out.dtype)
+
+
+def _code(value: Any) -> torch.Tensor:
+    """An integer for each number; those that rounding sets apart have the same."""
+    tensor = torch.as_tensor(value)
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor).sum(-1)
+    if tensor.is_floating_point():
+        tensor = torch.floor(torch.asinh(tensor.double().nan_to_num() * _SMALL) * _FINE + _OFFSET)
+    return tensor.long()

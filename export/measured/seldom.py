@@ -1,0 +1,124 @@
+"""What seldom happens: a program beside the original, both with comparisons answered otherwise."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cached_property
+
+from carousel.export.errors import ExportRefused
+from carousel.export.measured.otherwise import WAYS, Otherwise
+from carousel.export.measured.rows import places, take
+from carousel.export.measured.stepper import Stepper
+from carousel.export.measured.subject import Given, NotAccepted, Reference, only
+from carousel.export.measured.tolerance import Scale, Tensors
+from carousel.export.programs.faults import RunFailed
+
+_BATCH, _ROWS = 8, 3  # beside steps, and beside each alone
+_STEPS, _ENDS = 12, (4, 7, 12)  # the latter where an answer belongs to all of them
+_SEEDS, _ENOUGH = 4, 3  # of inputs: what rounding decides, at an edge, is not in so many of them
+
+
+class Seldom:
+    """Of one trace, by the program whose operators can be watched, which is TorchScript's."""
+
+    def __init__(self, stepper: Stepper, reference: Reference) -> None:
+        self._stepper = stepper
+        self._reference = reference
+        self._batched = stepper.spec.has_batch
+        self._time = _STEPS if stepper.spec.has_time else 0
+
+    def __repr__(self) -> str:
+        return f"<Seldom {self._stepper!r}>"
+
+    @cached_property
+    def steps_differ(self) -> bool:
+        """Whether single steps have less memory than the whole, or the whole knows what comes."""
+        return self._any(self._steps_differ)
+
+    @cached_property
+    def rows_differ(self) -> bool:
+        """Whether rows are others in company."""
+        return self._batched and self._any(self._rows_differ)
+
+    def _any(self, differs: Callable[[int, int], bool]) -> bool:
+        if not self._compares():
+            return False
+        for way in range(WAYS):
+            same = differing = 0
+            for seed in range(_SEEDS):
+                found = differs(way, seed)
+                same, differing = same + (not found), differing + found
+                if differing == _ENOUGH:
+                    return True
+                if same > _SEEDS - _ENOUGH:
+                    break
+        return False
+
+    def _compares(self) -> bool:
+        """Whether there is anything to answer otherwise, and time to look."""
+        batch = int(self._batched)
+        if self._reference.costs_too_much(_BATCH, self._time):
+            return False
+        given = self._given(batch, self._time, 0)
+        otherwise = self._otherwise(given, 0)
+        with suppress(NotAccepted, ExportRefused), otherwise:
+            self._reference.subject.run(given)
+        return otherwise.compares
+
+    def _steps_differ(self, way: int, seed: int) -> bool:
+        several = any(each.per == "sequence" for each in self._stepper.spec.outputs)
+        batch = _BATCH if self._batched else 0
+        for time in _ENDS if several else (_STEPS,):
+            given = self._given(batch, time, seed)
+            whole = self._original(given, way)
+            if whole is not None:
+                found = self._program(given, batch, way, [1] * time)
+                if found is None or not self._same(whole, found):
+                    return True
+        return False
+
+    def _rows_differ(self, way: int, seed: int) -> bool:
+        before, after = places(self._stepper.spec)
+        given = self._given(_ROWS, self._time, seed)
+        found = self._program(given, _ROWS, way)
+        if found is None:
+            return False
+        for row in range(_ROWS):
+            one = Given(take(given.inputs, before, (row,)), take(given.states, before, (row,)))
+            alone = self._original(one, way)
+            if alone is not None and not self._same(alone, take(only(found, alone), after, (row,))):
+                return True
+        return False
+
+    def _given(self, batch: int, time: int, seed: int) -> Given:
+        return self._reference.subject.draw(batch, time, 90 + seed, anywhere=True)
+
+    def _original(self, given: Given, way: int) -> Tensors | None:
+        """What it answers; None where that is nothing to compare with."""
+        try:
+            with self._otherwise(given, way):
+                whole = self._reference.subject.run(given).all()
+        except (NotAccepted, ExportRefused):  # whatever it says to such decisions
+            return None
+        return whole if all(bool(each.isfinite().all()) for each in whole.values()) else None
+
+    def _program(
+        self, given: Given, batch: int, way: int, chunks: Sequence[int] = ()
+    ) -> Tensors | None:
+        """What the program answers to the whole, or to chunks; None where it fails."""
+        states = {**self._reference.subject.start(given, batch), **given.states}
+        try:
+            with self._otherwise(given, way):
+                if chunks:
+                    return self._stepper.run_chunks(given.inputs, states, chunks).all()
+                return self._stepper.run_whole(given.inputs, states, self._time).all()
+        except RunFailed:
+            return None
+
+    def _otherwise(self, given: Given, way: int) -> Otherwise:
+        counts = [each.name for each in self._stepper.spec.inputs if each.counts_steps]
+        return Otherwise(way, [given.inputs[name] for name in counts])
+
+    def _same(self, wanted: Tensors, found: Tensors) -> bool:
+        expected = only(wanted, found)
+        tolerance = self._reference.subject.tolerance
+        return tolerance.compare(expected, only(found, expected), Scale.SMALL).passes
