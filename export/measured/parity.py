@@ -93,8 +93,8 @@ class Meter:
             check_rows(self._candidate, self._reference, self._cases, self._some_time())
             seldom = self._candidate.seldom
             if seldom is not None and seldom.rows_differ:
-                where = "where comparisons come out otherwise"
-                raise FallsShort(f"{self._candidate.kind}: rows differ in company {where}")
+                events = "at events that the example does not have"
+                raise FallsShort(f"{self._candidate.kind}: rows differ in company {events}")
         if self._spec.is_framed and self._subject.starts_anywhere:
             self._tell("frames one after the other")
             self._frames()

@@ -65,7 +65,7 @@ def measure(candidate: Candidate, reference: Reference, least: int | None) -> St
     late = settings.steps_differ(candidate.stepper, reference)
     late = late or ends.steps_differ(candidate.stepper, reference)
     if late is None and candidate.seldom is not None and candidate.seldom.steps_differ:
-        late = "chunks differ from the whole where comparisons come out otherwise"
+        late = "chunks differ from the whole at events that the example does not have"
     if late is not None:
         return Streams("none", subject.explain(late))
     sequence = any(each.per == "sequence" for each in spec.outputs)
