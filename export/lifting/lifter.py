@@ -19,6 +19,7 @@ from carousel.export.lifting.candidates import MANY, Candidates, Options, same
 from carousel.export.lifting.cut import cut
 from carousel.export.lifting.finders import find_late, find_scans
 from carousel.export.lifting.idle import without_idle, without_overruled
+from carousel.export.lifting.layers import find_layers
 from carousel.export.lifting.plan import After, Plan
 from carousel.export.lifting.recording import LAYERS, Recording
 from carousel.export.lifting.scans import Scan
@@ -28,7 +29,7 @@ from carousel.export.lifting.shifts import Shift, find_shifts
 from carousel.export.lifting.sites import Key
 from carousel.export.lifting.step import UNFIT, Step, Tensors
 from carousel.export.lifting.trial import Trial
-from carousel.export.lifting.ways import plans_of, start_of
+from carousel.export.lifting.ways import plans_of, splits, start_of
 from carousel.export.module.original import Original
 from carousel.export.threads import LARGE
 
@@ -216,10 +217,9 @@ class Lifter:
                 part(values, copies - 1, copies),
             ]
             last, before = (trial.record(trial.joined(parts)) for parts in (ends, seconds))
-            scans = (*find_scans(run, more), *find_late(run, more))
-            found, none = cut(run, last, before), Options()
-            for certain, moving in ((found, none), (none, found)):
-                for plan in plans_of(certain, none, moving, scans, copies):
+            scans = (*find_scans(run, more), *find_late(run, more), *find_layers(run, more))
+            for certain, moving in splits(cut(run, last, before)):
+                for plan in plans_of(certain, Options(), moving, scans, copies):
                     yield plan, start_of(plan, run, self._batch)
             if copies == 2:
                 yield from self._apart(values, run, last, before, more, scans)

@@ -1,5 +1,6 @@
 """Which plans candidates make, and where each of them starts."""
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
@@ -8,6 +9,8 @@ from carousel.export.lifting.candidates import Options
 from carousel.export.lifting.plan import After, Pair, Plan, Start
 from carousel.export.lifting.recording import Recording
 from carousel.export.lifting.scans import Scan
+
+_FEW = 4  # starts of which each may begin by the inputs or not
 
 
 def plans_of(
@@ -37,6 +40,15 @@ def plans_of(
     for those in [scans, ()] if scans and moving else [scans] if moving else []:
         for pairs in assignments({**certain, **moving}):
             yield Plan(tuple(Pair(*each, each[0] in moving) for each in pairs), those, copies)
+
+
+def splits(found: Options) -> Iterator[tuple[Options, Options]]:
+    """What starts at zeros, and what begins by the inputs: all one or all the other, then some."""
+    sizes = (0, len(found), *range(1, len(found))) if len(found) <= _FEW else (0, len(found))
+    for size in dict.fromkeys(sizes):
+        for some in itertools.combinations(found, size):
+            moving = {start: found[start] for start in some}
+            yield {start: found[start] for start in found if start not in moving}, moving
 
 
 def start_of(plan: Plan, one: Recording, batch: int) -> tuple[torch.Tensor, ...] | None:

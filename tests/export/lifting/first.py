@@ -72,6 +72,47 @@ class OfSums(nn.Module):
         return torch.stack(outs, 1)
 
 
+class Smoothed(nn.Module):
+    """A level in front of a layer, kept in a list whose first is the first step."""
+
+    def __init__(self, features: int, hidden: int, lstm: bool) -> None:
+        super().__init__()
+        kind = nn.LSTM if lstm else nn.GRU
+        self.layer = kind(features, hidden, num_layers=1 + lstm, batch_first=not lstm)
+        self.lstm = lstm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, F] to [B, T, H]."""
+        levels = [x[:, 0]]
+        for t in range(1, x.size(1)):
+            levels.append(0.3 * x[:, t] + 0.7 * levels[-1])
+        smooth = x - torch.stack(levels, 1)
+        if self.lstm:
+            late: Tensor = self.layer(smooth.transpose(0, 1))[0]
+            return late.transpose(0, 1)
+        found: Tensor = self.layer(smooth)[0]
+        return found
+
+
+class Changes(nn.Module):
+    """A cell over what each step changed; before the first there is nothing."""
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(features, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, T, F] to [B, T, H]."""
+        h, before = x.new_zeros(x.size(0), self.cell.hidden_size), None
+        outs = []
+        for t in range(x.size(1)):
+            change = torch.zeros_like(x[:, t]) if before is None else x[:, t] - before
+            before = x[:, t]
+            h = self.cell(change, h)
+            outs.append(h)
+        return torch.stack(outs, 1)
+
+
 X = inputs(floats(4))
 CASES = {
     "begins_by_projection": Case(lambda: BeginsByProjection(4, 6), X, "step", "h = w(x[:, 0])"),
@@ -81,5 +122,10 @@ CASES = {
     ),
     "forward_algorithm": Case(lambda: ForwardAlgorithm(4, 5), X, "step", "alpha of a first step"),
     "viterbi_scores": Case(lambda: ForwardAlgorithm(4, 5, True), X, "step", "the best path's"),
+    "begins_before_a_gru": Case(lambda: Smoothed(4, 6, False), X, "step", "levels from x[:, 0]"),
+    "begins_before_an_lstm": Case(
+        lambda: Smoothed(4, 6, True), X, "step", "two layers, time first"
+    ),
+    "begins_with_nothing_before": Case(lambda: Changes(4, 6), X, "step", "before = None"),
     "begins_of_sums": Case(lambda: OfSums(4, 6), X, "step", "a cumsum before the loop"),
 }
