@@ -69,7 +69,8 @@ def _unusual(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
 def _marked(spec: ModelSpec, expected: Expected) -> Iterator[Unusual]:
     """Steps that hold what forward compares values with, or more or less, in inputs that may."""
     many, late = _many(expected.time), _late(expected.time)
-    for mark in list(expected.subject.marks)[:_MARKS]:
+    marks = sorted(expected.subject.marks, key=lambda mark: (mark == mark, abs(mark)))  # NaN first
+    for mark in marks[:_MARKS]:
         for words, steps, side in (
             (f"steps of {mark:g}", (1, expected.time // 2), 0),
             (f"many steps of {mark:g}", many, 0),
