@@ -15,13 +15,21 @@ from torch.utils._pytree import tree_leaves
 
 WAYS = 9  # to answer otherwise
 _RATES = (4, 11, 29)  # one of so many values: often, less often, seldom
+_MOSTLY = (2, 5)  # ways in which all others are chosen: many conditions that hold at once
 _FINE = 2039.7  # floats a power of e: what rounding leaves is much less than from one to the next
 _OFFSET = 0.377  # so that no likely number is at the edge of one
 _SMALL = 1000.0  # what is much less than one of so many is nothing
 
 _aten = torch.ops.aten
-_COMPARING = {_aten.lt, _aten.le, _aten.gt, _aten.ge, _aten.eq, _aten.ne}
+_COMPARING = {
+    *(_aten.lt, _aten.le, _aten.gt, _aten.ge, _aten.eq, _aten.ne),
+    *(_aten.isnan, _aten.isinf, _aten.isposinf, _aten.isneginf, _aten.signbit),
+}
 _MIXING = {_aten.bitwise_and, _aten.bitwise_right_shift, _aten.__and__, _aten.__rshift__}
+_ROUNDING = {_aten.floor, _aten.ceil, _aten.round, _aten.trunc, _aten.bucketize}
+_LARGEST = {_aten.argmax, _aten.argmin}
+_RAISING = {_aten.relu, _aten.clamp, _aten.clamp_min, _aten.threshold, _aten.hardtanh}
+_SHUT = 1e-6  # what is no more lets nothing through
 
 
 class Decides(RuntimeError):
@@ -29,16 +37,20 @@ class Decides(RuntimeError):
 
 
 class Otherwise(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it so
-    """Within it some comparisons of values say the opposite, and bits taken out of integers are
-    others; each `way` is another choice. `compares` is whether there was one to choose.
+    """Within it some comparisons of values say the opposite, and integers that are made of values
+    are others: rounded ones, bits, the place of the largest. Each `way` is another choice.
+    `compares` is whether there was one to choose.
 
     Lengths are compared as ever, and so is what is made of them: a step is one of one, the whole
     one of many. `lengths` are such tensors, which come from outside.
     """
 
-    def __init__(self, way: int, lengths: Iterable[torch.Tensor] = ()) -> None:
+    def __init__(
+        self, way: int, lengths: Iterable[torch.Tensor] = (), *, gates: bool = False
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it so
-        self.compares = False
+        self.compares = self.shut = False
+        self._gates = gates
         self._way = way
         self._alive = list(lengths)  # an id says nothing of a tensor that is gone
         self._lengths = {id(each) for each in self._alive}
@@ -58,39 +70,68 @@ class Otherwise(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
         out = func(*args, **(kwargs or {}))
         if not isinstance(out, torch.Tensor):
             return out
-        kind, leaves = func.overloadpacket, tree_leaves(args)
-        tensors = [each for each in leaves if isinstance(each, torch.Tensor)]
-        counts = any(id(each) in self._lengths for each in tensors)
-        if kind in _COMPARING:
-            if counts or any(each.dtype == torch.bool for each in tensors):
+        tensors = [each for each in tree_leaves(args) if isinstance(each, torch.Tensor)]
+        if any(id(each) in self._lengths for each in tensors):
+            if _is_integer(out):
+                self._alive.append(out)
+                self._lengths.add(id(out))
+            return out
+        if not tensors or args[0] is not tensors[0] or tensors[0].dtype == torch.bool:
+            return out
+        return self._answer(func.overloadpacket, args, out)
+
+    def _answer(self, kind: Any, args: tuple[Any, ...], out: torch.Tensor) -> torch.Tensor:
+        """What an operator on values gives instead."""
+        x, other = args[0], args[1] if len(args) > 1 else 0
+        copied = kind is _aten._to_copy and x.is_floating_point()
+        if kind in _COMPARING or (kind is _aten._to_copy and out.dtype == torch.bool):
+            if isinstance(other, torch.Tensor) and other.dtype == torch.bool:
                 return out
-            return out ^ self._chosen(args[0], args[1], out)
-        if kind in _MIXING and _is_integer(out) and not counts:
-            return torch.where(
-                self._chosen(args[0], args[1], out), out ^ _as_int(args[1], out), out
-            )
-        if counts and _is_integer(out):
-            self._alive.append(out)
-            self._lengths.add(id(out))
-        return out
+            return out ^ self._chosen(x, other, out)
+        if kind in _MIXING and _is_integer(out):
+            instead = out ^ torch.as_tensor(other, dtype=out.dtype)
+            return torch.where(self._chosen(x, other, out), instead, out)
+        if kind in _ROUNDING or (copied and _is_integer(out)):
+            return out + self._chosen(x, 0, out).to(out.dtype)
+        if kind in _LARGEST and isinstance(other, int) and x.shape[other] > 1:
+            keeps = x.dim() == out.dim()
+            code = _code(x).sum(other, keepdim=keeps)
+            moved: torch.Tensor = (out + self._chosen(code, 0, out)) % x.shape[other]
+            return moved
+        opened = self._opened(kind, x, out)
+        if opened is None:
+            return out
+        shut, value = opened
+        self.shut = self.shut or bool(shut.all())
+        return torch.where(shut & self._chosen(x, 0, out), value, out) if self._gates else out
+
+    def _opened(
+        self, kind: Any, x: torch.Tensor, out: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Where a gate is shut, and what it would let through; None of what is none."""
+        if kind in _RAISING:
+            return out > x, 2 * out - x
+        if kind is _aten.sigmoid:
+            return (out < _SHUT) | (out > 1 - _SHUT), 1 - out
+        if kind is _aten.exp:
+            return out < _SHUT, torch.ones_like(out)
+        return None
 
     def _chosen(self, first: Any, second: Any, out: torch.Tensor) -> torch.Tensor:
         """Some of the places, by the values that stand there."""
         self.compares = True
+        if self._way < 0:
+            return torch.zeros_like(out, dtype=torch.bool)
         # As hashes of integers are mixed.
         code = _code(first) * 2654435761 + _code(second) * 40503 + (self._way + 1) * 974711
         code = (code ^ (code >> 15)) * 2246822519
         rate = _RATES[self._way % len(_RATES)]
-        chosen: torch.Tensor = (code ^ (code >> 13)) % rate == 0
+        chosen: torch.Tensor = ((code ^ (code >> 13)) % rate == 0) ^ (self._way in _MOSTLY)
         return chosen.expand(out.shape)
 
 
 def _is_integer(tensor: torch.Tensor) -> bool:
     return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
-
-
-def _as_int(value: Any, out: torch.Tensor) -> torch.Tensor:
-    return torch.as_tensor(value, dtype=out.dtype)
 
 
 def _code(value: Any) -> torch.Tensor:

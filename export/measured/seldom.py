@@ -41,7 +41,9 @@ class Seldom:
         return self._batched and self._any(self._rows_differ)
 
     def _any(self, differs: Callable[[int, int], bool]) -> bool:
-        if not self._compares():
+        if self._reference.costs_too_much(_BATCH, self._time):
+            return False
+        if not (self._look.compares or self._look.shut):
             return False
         for way in range(WAYS):
             if not differs(way, 0):
@@ -51,16 +53,14 @@ class Seldom:
                 return True
         return False
 
-    def _compares(self) -> bool:
-        """Whether there is anything to answer otherwise, and time to look."""
-        batch = int(self._batched)
-        if self._reference.costs_too_much(_BATCH, self._time):
-            return False
-        given = self._given(batch, self._time, 0)
-        otherwise = self._otherwise(given, 0)
-        with suppress(NotAccepted, ExportRefused), otherwise:
+    @cached_property
+    def _look(self) -> Otherwise:
+        """What there is to answer otherwise."""
+        given = self._given(int(self._batched), self._time, 0)
+        look = self._otherwise(given, -1)
+        with suppress(NotAccepted, ExportRefused), look:
             self._reference.subject.run(given)
-        return otherwise.compares
+        return look
 
     def _steps_differ(self, way: int, seed: int) -> bool:
         several = any(each.per == "sequence" for each in self._stepper.spec.outputs)
@@ -115,7 +115,8 @@ class Seldom:
 
     def _otherwise(self, given: Given, way: int) -> Otherwise:
         counts = [each.name for each in self._stepper.spec.inputs if each.counts_steps]
-        return Otherwise(way, [given.inputs[name] for name in counts])
+        lengths = [given.inputs[name] for name in counts]
+        return Otherwise(way, lengths, gates=way >= 0 and self._look.shut)
 
     def _same(self, wanted: Tensors, found: Tensors) -> bool:
         expected = only(wanted, found)

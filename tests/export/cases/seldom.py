@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+KEY = torch.tensor([6.0, -4.0, 5.0, 3.0])
 WORD = 2 * torch.randn(8, generator=torch.Generator().manual_seed(99))
 
 
@@ -137,6 +138,41 @@ class Quality(Joint):
         """x (B, T, 4), code (B, T)."""
         weight = self.weights[code][..., None]
         found: Tensor = self.layer(weight * x + (1 - weight) * previous(x))[0]
+        return found
+
+
+class Gated(Joint):
+    """A step that is like what it was made for counts for nothing, and the one before stands in; a
+    gate that is no comparison is shut for all else.
+    """
+
+    key: Tensor
+
+    def __init__(self, gate: str) -> None:
+        super().__init__()
+        self.gate = gate
+        self.register_buffer("key", F.normalize(KEY, dim=0))
+
+    def like(self, x: Tensor) -> Tensor:
+        """x (B, T, 4) to (B, T, 1)."""
+        near = F.cosine_similarity(x, self.key, dim=-1)[..., None]
+        if self.gate == "relu":
+            return (F.relu(near - 0.95) * 20).clamp(max=1)
+        if self.gate == "sigmoid":
+            return torch.sigmoid(1000 * (near - 0.98))
+        if self.gate == "kernel":
+            return torch.exp(-8 * ((x - 9 * self.key) ** 2).sum(-1, keepdim=True))
+        if self.gate == "rounded":
+            return (near + 0.02).floor().clamp(min=0)
+        if self.gate == "largest":
+            scores = torch.cat([near, torch.full_like(near, 0.95)], -1)
+            return (scores.argmax(-1, keepdim=True) == 0).float()
+        return (near > 0.95).float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, T, 4)."""
+        like = self.like(x)
+        found: Tensor = self.layer(like * previous(x) + (1 - like) * x)[0]
         return found
 
 
