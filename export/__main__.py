@@ -7,8 +7,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-INTERRUPTED = 130
+MISSING, INTERRUPTED = 3, 130
 
+_NEEDED = ("torch", "onnx")  # of the extra that a host without PyTorch leaves out
+_SENTENCE = (
+    "carousel-export: {} is not installed. Way out: pip install 'carousel-serving[torch]', or the "
+    "image of the target export\n"
+)
 _TEXT = "carousel-export: interrupted; what was not finished is not in the repository\n"
 
 
@@ -19,6 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(_TEXT)
         return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if error.name not in _NEEDED:
+            raise
+        sys.stderr.write(_SENTENCE.format(error.name))
+        return MISSING
 
 
 def _load() -> Callable[[Sequence[str]], int]:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -235,3 +237,16 @@ def test_a_bad_flag_of_a_state_is_named(
     """Exit code 3, and what was expected."""
     assert _export(*REMEMBERS, *flags) == 3
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["torch", "onnx"])
+def test_a_host_without_the_extra_is_told_what_to_install(missing: str) -> None:
+    """One sentence with the way out, as on the image that only serves."""
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from carousel.export.__main__ import main; sys.exit(main(['check', 'models/x']))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 3
+    [line] = found.stderr.splitlines()
+    assert line.startswith(f"carousel-export: {missing} is not installed. Way out: pip install")

@@ -20,7 +20,10 @@ LINKING = sorted(
     for file in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "client" / "README.md")
 )
 # Of programs that are not ours, with the program.
-_OTHERS = {("docker", f"--{flag}") for flag in ("target", "gpus", "build-arg")}
+_OTHERS = {
+    ("docker", f"--{flag}")
+    for flag in ("target", "gpus", "build-arg", "entrypoint", "no-deps", "rm")
+}
 _PROGRAMS = (
     ("carousel.service",),
     ("carousel.export",),
