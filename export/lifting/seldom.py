@@ -1,5 +1,7 @@
 """Plans where comparisons come out otherwise, as they seldom do."""
 
+from contextlib import suppress
+
 from carousel.export.lifting.plan import Plan
 from carousel.export.lifting.step import UNFIT
 from carousel.export.lifting.trial import Trial
@@ -13,8 +15,9 @@ def holds_seldom(plan: Plan, trial: Trial, batch: int) -> bool:
     """Whether it holds there too: a plan without the state that an alarm resets would not."""
     if trial.has_lengths:
         return True  # a step is one of one
-    with Otherwise(-1) as look:
-        trial.whole(trial.draw(batch, _STEPS, 5))
+    drawn = trial.draw(batch, _STEPS, 5)
+    with suppress(*UNFIT), Otherwise(-1) as look:
+        trial.whole(drawn)
     for way in range(WAYS if look.compares or look.shut else 0):
         values = trial.draw(batch, _STEPS, 6 + way)
         start = start_of(plan, trial.record(trial.part(values, 0, plan.copies)), batch)
