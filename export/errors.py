@@ -30,6 +30,10 @@ class ExportRefused(ExportError):
         self.way_out = way_out
 
 
+class MixesSessions(ExportRefused):
+    """Sessions would get each other's states, whatever else is tried."""
+
+
 class NoProgram(ExportRefused):
     """No program that was made of the module answers as it does."""
 

@@ -11,7 +11,7 @@ from carousel.export.discovery.describe import check_stated, describe, name_outp
 from carousel.export.discovery.find import Found, find
 from carousel.export.discovery.states import LayerRefused
 from carousel.export.discovery.subject import ModuleSubject
-from carousel.export.errors import ExportRefused, InvalidRequest, NoProgram
+from carousel.export.errors import ExportRefused, InvalidRequest, MixesSessions, NoProgram
 from carousel.export.legacy import legacy_quiet
 from carousel.export.lifting.beside import more_states
 from carousel.export.lifting.lifter import Lifter, NotLifted
@@ -93,14 +93,19 @@ class _Work:
         for reading in found.others:
             self.original.signature, self.original.omit = signature, frozenset()
             said = replace(options, states=reading.states)
-            with suppress(ExportRefused, InvalidRequest):
+            try:
                 again = self._programs(find(self.original, said), said)
-                # A question is answered by time alone: frame by frame every reading holds.
-                holds = again.manifest.spec.streaming != "none"
-                if holds and (found.ask is None or again.manifest.spec.has_time):
-                    return again
-                if reading.plainer and proven is not None:
-                    proven = again
+            except MixesSessions as refusal:
+                refused = refusal  # it says more than that nothing holds
+                continue
+            except (ExportRefused, InvalidRequest):
+                continue
+            # A question is answered by time alone: frame by frame every reading holds.
+            holds = again.manifest.spec.streaming != "none"
+            if holds and (found.ask is None or again.manifest.spec.has_time):
+                return again
+            if reading.plainer and proven is not None:
+                proven = again
         # What looks over its steps and carries a state is no stream of frames for that.
         carries = proven is not None and proven.manifest.spec.states and not options.states
         framed = None if carries else self._framed(found, signature, options)
@@ -113,7 +118,7 @@ class _Work:
             if proven is not None and not proven.manifest.spec.has_time and not options.axes:
                 refused = search.refusal()
                 proven = proven if refused is None else None
-            elif isinstance(refused, NoProgram):
+            elif search.mixes is not None or isinstance(refused, NoProgram):
                 refused = search.refusal() or refused
         if proven is None:
             assert refused is not None
@@ -170,6 +175,8 @@ class _Work:
             if not timed or all(TIME in axes for axes in layout.sampler.axes.values()):
                 try:
                     yield self._programs(Found(layout, states, (), None), options)
+                except MixesSessions as refusal:
+                    search.mixes = refusal
                 except ExportRefused as refusal:
                     search.reason = search.reason or refusal.reason
 
@@ -224,6 +231,8 @@ def _build(
     """The programs; frame by frame where the trace has unrolled a loop written by hand."""
     try:
         return Builder(traced, reference, subject, progress).build()
+    except MixesSessions:
+        raise
     except ExportRefused:
         spec = subject.spec
         if not spec.states or not spec.has_time or spec.run_steps is not None:

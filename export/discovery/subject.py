@@ -9,7 +9,7 @@ from torch import nn
 from carousel.export.artifact.identity import state_id
 from carousel.export.discovery.layout import Layout
 from carousel.export.discovery.state import States, StateVar, final
-from carousel.export.errors import ExportRefused, told
+from carousel.export.errors import ExportRefused, MixesSessions, told
 from carousel.export.measured.sampling import noise_like, take_steps
 from carousel.export.measured.stepper import Result
 from carousel.export.measured.subject import Given, NotAccepted
@@ -23,6 +23,9 @@ _WAYS_OUT = {
     "answer sequences of every length alike (x[:, -5:] of 3 steps has only 3)",
     "finite": "mend what makes NaN or infinity, or give an example within the model's range",
     "values": "answer with tensors whose sizes follow those of the inputs",
+    "together": "lay the rows of a session side by side (torch.stack([a, b], 1).flatten(0, 1) "
+    "instead of torch.cat([a, b]), and no sorting of rows), or export one row: an example of one, "
+    "and 1 in place of 'batch' in `axes`",
     "parity": "report this with the module, it is a fault of the exporter",
 }
 
@@ -174,7 +177,8 @@ class ModuleSubject:
 
     def refusal(self, what: str, reason: str) -> ExportRefused:
         """Why the module cannot be served."""
-        return ExportRefused(reason, _WAYS_OUT[what])
+        kind = MixesSessions if what == "together" else ExportRefused
+        return kind(reason, _WAYS_OUT[what])
 
     def initial(self, state: StateVar, batch: int) -> torch.Tensor:
         """Where `batch` sessions start, in model layout."""

@@ -27,6 +27,7 @@ class Search:
     """Looks for them, forward called as the example calls it. Afterwards `reason` says why the
     likeliest axes show none, `loops` whether forward walks over time step by step, `unseen` whether
     it does so inside of TorchScript, and `axes` what those axes are; `notes` are worth saying.
+    `mixes` is the refusal of states that sessions would share.
     """
 
     original: Original
@@ -35,6 +36,7 @@ class Search:
     reason: str | None = None
     loops: bool = False
     unseen: bool = False
+    mixes: ExportRefused | None = None
     axes: Mapping[str, Axes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -62,8 +64,8 @@ class Search:
 
     def refusal(self) -> ExportRefused | None:
         """Why a forward that walks over time is not to be held at one length."""
-        if not self.loops:
-            return None
+        if self.mixes is not None or not self.loops:
+            return self.mixes
         tensors = self.original.signature.tensors()
         fixed = {
             name: tuple(

@@ -21,6 +21,7 @@ from carousel.export.measured.rows import (
 )
 from carousel.export.measured.span import FAR, Span
 from carousel.export.measured.subject import Expected, Given, NotAccepted, Reference, only, size
+from carousel.export.measured.together import differ_together
 from carousel.export.measured.tolerance import Scale, Tensors
 from carousel.export.programs.candidate import Candidate
 from carousel.export.programs.faults import fault
@@ -105,6 +106,12 @@ class Meter:
             span = span.far(self._reference, max(TIMES), self._reference.long)
         self._tell("chunks beside the whole")
         streams = streaming.measure(self._candidate, self._reference, span.least)
+        if streams.kind != "none" and differ_together(self._stepper, self._reference):
+            raise self._subject.refusal(
+                "together",
+                "sessions that began apart get each other's states in one run: the rows of one "
+                "session do not stand side by side, or in the order of the batch",
+            )
         for cases in (streams.cases, padded):
             if cases is not None:
                 self._cases.merge(cases)

@@ -127,7 +127,7 @@ class FileSubject:
     def refusal(self, what: str, reason: str) -> ExportRefused:
         """Why the file cannot be served."""
         others = [each.name for each in self.spec.outputs if f" {each.name} " not in reason]
-        if what != "parity" and others:
+        if what not in ("parity", "together") and others:
             return ExportRefused(reason, f"leave it out: {flags.outputs(others)}")
         if self.spec.has_batch:
             return ExportRefused(reason, "say --no-batch, and rows run one by one")
