@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 WAYS = 9  # to answer otherwise
 _RATES = (4, 11, 29)  # one of so many values: often, less often, seldom
@@ -32,15 +32,12 @@ _RAISING = {_aten.relu, _aten.clamp, _aten.clamp_min, _aten.threshold, _aten.har
 _SHUT = 1e-6  # what is no more lets nothing through
 
 
-class Decides(RuntimeError):
-    """The model reads out what a comparison says: it would go another way than its trace."""
-
-
 class Otherwise(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it so
     """Within it some comparisons of values say the opposite, and integers that are made of values
     are others: rounded ones, bits, the place of the largest. Each `way` is another choice.
     `compares` is whether there was one to choose.
 
+    What Python code reads of a comparison (a check of its inputs) is what it says by itself.
     Lengths are compared as ever, and so is what is made of them: a step is one of one, the whole
     one of many. `lengths` are such tensors, which come from outside.
     """
@@ -54,6 +51,7 @@ class Otherwise(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
         self._way = way
         self._alive = list(lengths)  # an id says nothing of a tensor that is gone
         self._lengths = {id(each) for each in self._alive}
+        self._plain: dict[int, torch.Tensor] = {}  # what is true of what was answered otherwise
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -63,10 +61,12 @@ class Otherwise(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func is _aten._local_scalar_dense.default and not isinstance(args[0], torch.Tensor):
-            return args[0]  # a constant of TorchScript
-        if func is _aten._local_scalar_dense.default and args[0].dtype == torch.bool:
-            raise Decides("forward decides in Python by what it compares")
+        if func is _aten._local_scalar_dense.default:
+            if not isinstance(args[0], torch.Tensor):
+                return args[0]  # a constant of TorchScript
+            args = (self._plain.get(id(args[0]), args[0]),)
+        if func.overloadpacket is _aten._assert_async:
+            return None
         out = func(*args, **(kwargs or {}))
         if not isinstance(out, torch.Tensor):
             return out
@@ -76,9 +76,20 @@ class Otherwise(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
                 self._alive.append(out)
                 self._lengths.add(id(out))
             return out
+        known = not func._schema.is_mutable and any(id(each) in self._plain for each in tensors)
+        if known and out.dtype == torch.bool:
+            plain = tree_map(lambda each: self._plain.get(id(each), each), args)
+            self._remember(out, func(*plain, **(kwargs or {})))
         if not tensors or args[0] is not tensors[0] or tensors[0].dtype == torch.bool:
             return out
-        return self._answer(func.overloadpacket, args, out)
+        answer = self._answer(func.overloadpacket, args, out)
+        if answer is not out and answer.dtype == torch.bool:
+            self._remember(answer, out)
+        return answer
+
+    def _remember(self, answer: torch.Tensor, plain: torch.Tensor) -> None:
+        self._alive.append(answer)
+        self._plain[id(answer)] = plain
 
     def _answer(self, kind: Any, args: tuple[Any, ...], out: torch.Tensor) -> torch.Tensor:
         """What an operator on values gives instead."""
