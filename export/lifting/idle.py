@@ -51,7 +51,7 @@ def _is_never_read(
 ) -> bool:
     """Whether it changes nothing where comparisons come out otherwise either."""
     other = _other(states[index], 1.0, torch.Generator().manual_seed(4))
-    for way in range(0 if trial.has_lengths else WAYS):
+    for way in range(WAYS if trial.compares_plainly else 0):
         with suppress(*UNFIT), Otherwise(way, gates=True):  # whatever it says to such decisions
             if not all(_is_idle(plan, trial, one, states, index, other) for one in steps):
                 return False

@@ -179,9 +179,11 @@ class Trial:
         return True
 
     @property
-    def has_lengths(self) -> bool:
-        """Whether an input says how long each row is."""
-        return self._lengths is not None
+    def compares_plainly(self) -> bool:
+        """Whether comparisons may come out otherwise for the whole and for steps alike: no input
+        says how long each row is, and Python decides by none of them.
+        """
+        return self._lengths is None and not self._original.answers
 
     @contextmanager
     def precise(self) -> Iterator[None]:

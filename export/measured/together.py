@@ -4,10 +4,12 @@ states of others.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 
-from carousel.export.measured.rows import joined, places, take
+from carousel.export.measured.cases import flat
+from carousel.export.measured.rows import joined, own_rounding, places, take
 from carousel.export.measured.sampling import take_steps
 from carousel.export.measured.stepper import Stepper
 from carousel.export.measured.subject import Given, Reference, only
@@ -52,11 +54,14 @@ def differ_together(stepper: Stepper, reference: Reference) -> bool:
         together = stepper.run(*rows).all()
     except RunFailed:
         return True
-    tolerance = subject.tolerance
-    return not all(
-        tolerance.compare(each, take(only(together, each), after, (row,)), Scale.SMALL).passes
-        for row, each in enumerate(wanted * _TIMES)
-    )
+    run, tolerance = flat(stepper, min(time, 1)), subject.tolerance
+    for row, each in enumerate(wanted * _TIMES):
+        own = take(only(together, each), after, (row,))
+        values = {**inputs[row % len(inputs)], **states[row % len(states)]}
+        rounding = partial(own_rounding, run, before, after, values, 0)
+        if not tolerance.compare(each, own, Scale.SMALL, [rounding]).passes:
+            return True
+    return False
 
 
 def _row(reference: Reference, row: int, frame: int, time: int) -> Given:

@@ -245,7 +245,9 @@ class Builder:
         except Exception as error:  # a runtime's own error: it has no such operator
             raise FallsShort(f"{kind}: {fault(error)}") from error
         stepper = Stepper(self._spec, call, lengths)
-        if kind == "torchscript" and self._lengths == self._layout.sampler.lengths:
+        # Where Python decides by values it would go another way than programs do.
+        plain = self._lengths == self._layout.sampler.lengths and not self._original.answers
+        if kind == "torchscript" and plain:
             self._seldom = Seldom(stepper, self._reference)
         return Candidate(kind, data, stepper, self._seldom)
 
