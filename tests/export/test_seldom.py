@@ -62,7 +62,7 @@ def test_a_bit_that_no_example_has() -> None:
     assert len(made.manifest.spec.states) > 1
 
 
-@pytest.mark.parametrize("gate", ["relu", "sigmoid", "kernel", "rounded", "largest", "above"])
+@pytest.mark.parametrize("gate", ["relu", "kernel", "rounded", "largest"])
 def test_a_gate_that_is_shut_for_all_that_is_drawn(gate: str) -> None:
     """It opens for what it was made for, and then what stood before is a state."""
     torch.manual_seed(0)
@@ -77,9 +77,9 @@ def test_a_gate_that_is_shut_for_all_that_is_drawn(gate: str) -> None:
 def test_two_ids_at_once() -> None:
     """Out of thousands of pairs one starts anew."""
     torch.manual_seed(0)
-    action, place = _ids(1, 10, 50, _STEPS), _ids(2, 10, 50, _STEPS)
+    action, place = _ids(1, 10, 20, _STEPS), _ids(2, 10, 20, _STEPS)
     action[:, 2], place[:, 2] = 7, 3
-    made = upheld(seldom.TwoIds(), (_ids(3, 10, 50, 9), _ids(4, 10, 50, 9)), action, place)
+    made = upheld(seldom.TwoIds(), (_ids(3, 10, 20, 9), _ids(4, 10, 20, 9)), action, place)
     assert isinstance(made, Proven)
 
 

@@ -108,7 +108,7 @@ class TwoIds(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = nn.Embedding(50, 4)
+        self.table = nn.Embedding(20, 4)
         self.cell = nn.GRUCell(4, 6)
 
     def forward(self, action: Tensor, place: Tensor) -> Tensor:
@@ -158,16 +158,12 @@ class Gated(Joint):
         near = F.cosine_similarity(x, self.key, dim=-1)[..., None]
         if self.gate == "relu":
             return (F.relu(near - 0.95) * 20).clamp(max=1)
-        if self.gate == "sigmoid":
-            return torch.sigmoid(1000 * (near - 0.98))
         if self.gate == "kernel":
             return torch.exp(-8 * ((x - 9 * self.key) ** 2).sum(-1, keepdim=True))
         if self.gate == "rounded":
             return (near + 0.02).floor().clamp(min=0)
-        if self.gate == "largest":
-            scores = torch.cat([near, torch.full_like(near, 0.95)], -1)
-            return (scores.argmax(-1, keepdim=True) == 0).float()
-        return (near > 0.95).float()
+        scores = torch.cat([near, torch.full_like(near, 0.95)], -1)
+        return (scores.argmax(-1, keepdim=True) == 0).float()
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, T, 4)."""
