@@ -23,6 +23,8 @@ _WAYS_OUT = {
     "answer sequences of every length alike (x[:, -5:] of 3 steps has only 3)",
     "finite": "mend what makes NaN or infinity, or give an example within the model's range",
     "values": "answer with tensors whose sizes follow those of the inputs",
+    "rows": "let no row look at others, or export one row: an example of one, and 1 in place of "
+    "'batch' in `axes`",
     "together": "lay the rows of a session side by side (torch.stack([a, b], 1).flatten(0, 1) "
     "instead of torch.cat([a, b]), and no sorting of rows), or export one row: an example of one, "
     "and 1 in place of 'batch' in `axes`",

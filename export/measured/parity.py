@@ -94,8 +94,10 @@ class Meter:
             check_rows(self._candidate, self._reference, self._cases, self._some_time())
             seldom = self._candidate.seldom
             if seldom is not None and seldom.rows_differ:
-                events = "at events that the example does not have"
-                raise FallsShort(f"{self._candidate.kind}: rows differ in company {events}")
+                raise self._subject.refusal(
+                    "rows",
+                    "rows differ in company at events that the example does not have",
+                )
         if self._spec.is_framed and self._subject.starts_anywhere:
             self._tell("frames one after the other")
             self._frames()
