@@ -122,6 +122,7 @@ def _pair(
             )
         fed = fed_to(run.seen, run.values[leaf])
         placed = run.placed.get(leaf)
+        placed = None if placed in taken else placed
         likely = named or placed is not None
         likely = likely or _comes_back_beside(run, leaf, signature.leaves(parameter))
         output = placed if told is None else _named_output(run, leaf, told, taken)
@@ -186,7 +187,8 @@ def _returned(
 ) -> str | None:
     """The output that is the new value of a state: the layer's final one, or the like-shaped."""
     seen, value = run.seen, run.values[leaf]
-    free = {name: each for name, each in seen.outputs.items() if name not in taken}
+    known = {*taken, *run.placed.values()}
+    free = {name: each for name, each in seen.outputs.items() if name not in known}
     if fed is not None:
         final = seen.calls.layers[fed[0]][-1].final[fed[1]]
         same = [name for name, each in free.items() if equal(final, each)]
