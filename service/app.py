@@ -22,6 +22,7 @@ from carousel.service.api.ops.figures import (
 )
 from carousel.service.api.schema import create_schema
 from carousel.service.api.server.gate import DataRoute, Gate
+from carousel.service.api.server.unread import Unread
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.services import StreamServices
 from carousel.service.api.v1.bulk import BulkRoute
@@ -174,6 +175,7 @@ class App:
             traffic=self.traffic,
             deadline_s=settings.deadline_s,
             streams=self.streams,
+            unread=Unread(self.budget),
             origins=settings.origins,
         )
 

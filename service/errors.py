@@ -1,7 +1,7 @@
 """Every error that a client, a file or a setting can cause; status and code are what clients see.
 
 CarouselError
-  Malformed 400  Unauthorized 401  Forbidden 403
+  Malformed 400: NotText  Unauthorized 401  Forbidden 403
   NotFound 404:  ModelNotFound, SessionNotFound     MethodNotAllowed 405  NotAcceptable 406
   Conflict 409:  PositionConflict, ReplyNotKept, SessionExists, ModelMismatch, NotStreamable
   SessionExpired 410  PreconditionFailed 412  PayloadTooLarge 413  UnsupportedMediaType 415
@@ -39,9 +39,13 @@ class CarouselError(Exception):
 
 
 class Malformed(CarouselError):
-    """The body is not JSON, not UTF-8 or not safetensors."""
+    """The request is not HTTP/1.1, or its body not JSON, not UTF-8 or not safetensors."""
 
-    status, code, title = 400, "malformed", "Malformed body"
+    status, code, title = 400, "malformed", "Malformed request"
+
+
+class NotText(Malformed):
+    """It is not UTF-8, as all JSON is; a stream cannot go on after it."""
 
 
 class Unauthorized(CarouselError):

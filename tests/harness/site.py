@@ -34,6 +34,11 @@ class Connection:
             body = await self.reader.readexactly(int(headers[b"content-length"]))
         return int(status.split()[1]), headers, body
 
+    async def ask(self, *parts: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
+        """Send, and the answer."""
+        self.send(*parts)
+        return await self.answer()
+
     async def sums(self) -> list[float]:
         """The running sums in the next answer, which must be a raw one."""
         status, _, body = await self.answer()

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from carousel.service.api.encoding.explain import kind_of
-from carousel.service.errors import InvalidRequest, Malformed
+from carousel.service.errors import InvalidRequest, Malformed, NotText
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _malformed(body: bytes, error: orjson.JSONDecodeError) -> Malformed:
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as fault:
-        return Malformed(f"the body: byte {fault.start} is not UTF-8; expected JSON in UTF-8")
+        return NotText(f"the body: byte {fault.start} is not UTF-8; expected JSON in UTF-8")
     reason = error.msg.partition(":")[0]
     return Malformed(
         f"the body: not JSON at line {error.lineno}, column {error.colno}: {reason}",

@@ -1,11 +1,13 @@
 """ASGI's messages: an answer as messages, a body that was read as one, and what a scope says."""
 
+from asyncio import Transport
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header
 from carousel.service.api.http.disconnect_watcher import Receive
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
+from carousel.service.api.server.head import Head
 from carousel.service.errors import MethodNotAllowed
 
 Scope = MutableMapping[str, Any]
@@ -28,6 +30,26 @@ class SentAnswer:
             if self._lifecycle.phase is Phase.REFUSING:
                 message["headers"].append(LAST_ANSWER)
         await self._send(message)
+
+
+def http_scope(head: Head, transport: Transport) -> Scope:
+    """What ASGI calls a request; raises Malformed."""
+    path, raw_path, query = head.parts()
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": head.version,
+        "server": _address(transport, "sockname"),
+        "client": _address(transport, "peername"),
+        "scheme": "http",
+        "method": head.method.decode("ascii"),
+        "root_path": "",
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
+        "headers": head.headers,
+        "state": {},
+    }
 
 
 def require_post(method: str) -> None:
@@ -63,3 +85,9 @@ async def send_answer(answer: Answer, send: Send) -> None:
     start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
     await send(start)
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def _address(transport: Transport, which: str) -> tuple[str, int] | None:
+    """Of either end of the connection; None for what has none, as a Unix socket."""
+    name = transport.get_extra_info(which)
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None

@@ -31,6 +31,7 @@ from carousel.service.api.server.asgi import (
     send_answer,
     template_of,
 )
+from carousel.service.api.server.unread import Unread
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.v2.fault import error_answer
 from carousel.service.errors import CarouselError
@@ -84,11 +85,14 @@ class Gate:
         lifecycle: Lifecycle,
         traffic: Traffic,
         deadline_s: float,
-        streams: StreamRegistry | None = None,
+        streams: StreamRegistry,
+        unread: Unread,
         origins: Sequence[str] = (),
     ) -> None:
-        # Where WebSockets are taken; the connection asks for it.
+        # Where WebSockets are taken, and answers told that wait for their reader: the connection
+        # asks for both.
         self.streams = streams
+        self.unread = unread
         self._routes = {
             (len(parts), parts[1], parts[-1]): _Match(route, template)
             for route in routes

@@ -16,13 +16,12 @@ from contextlib import contextmanager
 import uvicorn
 
 from carousel.service.api.server.gate import Gate
-from carousel.service.api.server.protocol import Protocol
+from carousel.service.api.server.http_connection import HttpConnection
 from carousel.service.errors import SettingError
 from carousel.service.option import PREFIX
 
 log = logging.getLogger("carousel.server")
 
-_HEAD_TIMEOUT_S = 30.0
 _BACKLOG = 2048
 _TICKS_A_SECOND = 10
 _MAX_PORT = 65535
@@ -34,7 +33,7 @@ class Server(uvicorn.Server):
     def __init__(self, gate: Gate, *, keep_alive_s: float) -> None:
         config = uvicorn.Config(
             gate,
-            http=Protocol,
+            http=HttpConnection,
             ws="none",
             loop="uvloop",
             lifespan="off",
@@ -48,6 +47,7 @@ class Server(uvicorn.Server):
             backlog=_BACKLOG,
         )
         super().__init__(config)
+        self._gate = gate
         self._ending: asyncio.Task[None] | None = None
         self._refreshing: set[asyncio.Task[None]] = set()
 
@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second; once a second connections are looked through."""
         if counter % _TICKS_A_SECOND == 0:
-            self._close_slow_heads()
+            self._look_through()
         return await super().on_tick(counter)
 
     def _end(self, number: int, drain: Callable[[], Awaitable[None]]) -> None:
@@ -93,13 +93,13 @@ class Server(uvicorn.Server):
         self._refreshing.add(task)
         task.add_done_callback(self._refreshing.discard)
 
-    def _close_slow_heads(self) -> None:
-        """Close connections whose headers, or the first byte of them, do not come."""
-        too_old = time.monotonic() - _HEAD_TIMEOUT_S
+    def _look_through(self) -> None:
+        """Close where a client does not send what it began, or read what it asked for."""
+        now = time.monotonic()
         for each in list(self.server_state.connections):
-            since = each.head_since if isinstance(each, Protocol) else None
-            if since is not None and since < too_old:
-                each.transport.close()
+            if isinstance(each, HttpConnection):
+                each.close_if_late(now)
+        self._gate.unread.look()
 
 
 def listen(host: str, port: int) -> socket.socket:

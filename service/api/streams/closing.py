@@ -7,6 +7,7 @@ from carousel.service.errors import (
     Draining,
     Forbidden,
     NotFound,
+    NotText,
     PayloadTooLarge,
     SessionExpired,
     Unauthorized,
@@ -21,6 +22,7 @@ class Close(IntEnum):
     GOING_AWAY = 1001
     # Never on the wire: how a close frame without a code is read, as of a browser's close().
     NO_CODE = 1005
+    NOT_TEXT = 1007
     TOO_LARGE = 1009
     INTERNAL = 1011
     RESTARTING = 1012
@@ -41,6 +43,7 @@ _BY_ERROR: tuple[tuple[type[CarouselError], Close], ...] = (
     (Unavailable, Close.TRY_AGAIN),
     (Unauthorized, Close.UNAUTHORIZED),
     (Forbidden, Close.FORBIDDEN),
+    (NotText, Close.NOT_TEXT),
     (NotFound, Close.NOT_FOUND),
     (SessionExpired, Close.EXPIRED),
     (PayloadTooLarge, Close.TOO_LARGE),
@@ -56,5 +59,7 @@ def close_for(error: CarouselError) -> Close:
 
 
 def ends_stream(error: CarouselError) -> bool:
-    """Whether a refused step means that no other can work: there is no session any more."""
-    return isinstance(error, NotFound | SessionExpired)
+    """Whether a refused step means that no other can work: there is no session any more, or the
+    client's text is none (RFC 6455, section 8.1).
+    """
+    return isinstance(error, NotFound | NotText | SessionExpired)

@@ -48,6 +48,8 @@ class Splitter:
         size, start = second - _MASKED, 6
         if size == _SIZE_16:
             size, start = int.from_bytes(data[2:4], "big"), 8
+        elif size == _SIZE_64:
+            return None
         if len(data) != start + size or size > self._max_bytes:
             return None
         if first not in (_WHOLE_BINARY, _WHOLE_TEXT):

@@ -13,7 +13,7 @@ from carousel.service.api.encoding.document import (
 )
 from carousel.service.api.http.problem import problem_members
 from carousel.service.api.v1.media.json import read_step
-from carousel.service.errors import CarouselError, InvalidRequest
+from carousel.service.errors import CarouselError, InvalidRequest, NotText
 from carousel.service.sessions.results import SessionInfo
 from carousel.service.sessions.step_runner import Step
 
@@ -55,11 +55,13 @@ def read_frame(frame: Frame, codec: Codec, deadline: float) -> Step | Sync:
 
 
 def names_position(frame: Frame) -> bool:
-    """Whether a frame says where it starts, as one must after a refusal."""
+    """Whether a frame says where it starts, as one must after a refusal; raises NotText."""
     if not frame.is_text:
         return False
     try:
         return parse(frame.data).get("position") is not None
+    except NotText:
+        raise
     except CarouselError:
         return False
 

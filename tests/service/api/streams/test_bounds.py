@@ -3,6 +3,7 @@
 import asyncio
 
 import numpy as np
+import pytest
 from websockets.frames import Frame, Opcode
 
 from carousel.service.api.http.authenticator import Authenticator
@@ -136,3 +137,35 @@ async def _write(raw: RawStream, frame: bytes, count: int) -> None:
     for _ in range(count):
         raw.send(frame)
         await raw.writer.drain()
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xff", b'{"inputs": [[1, 1]], "\xc3": 1}', b'"\xed\xa0\x80"', b"\xc0"]
+)
+@pytest.mark.parametrize("refused_before", [False, True])
+def test_text_that_is_not_utf8_ends_a_stream(text: bytes, refused_before: bool) -> None:
+    """Closed 1007, once what came before is answered; whole or in pieces, and after a refusal."""
+
+    async def scenario(site: Site) -> None:
+        for pieces in ([message(text, Opcode.TEXT)], _in_bytes(text)):
+            async with dial(site, "/v1/models/witness/stream") as raw:
+                await raw.text()
+                raw.send(steps(1))
+                if refused_before:
+                    raw.send(message(b"{}", Opcode.TEXT))
+                raw.send(b"".join(pieces))
+                raw.send(steps(1))
+                assert await raw.frame() == (Opcode.BINARY, STEP)
+                if refused_before:
+                    assert "error" in await raw.text()
+                assert "UTF-8" in str(await raw.text())
+                assert await raw.close_code() == 1007
+
+    on_a_socket(scenario)
+
+
+def _in_bytes(text: bytes) -> list[bytes]:
+    """A text message of as many frames as bytes."""
+    last = len(text) - 1
+    kinds = [Opcode.TEXT, *[Opcode.CONT] * last]
+    return [message(text[at : at + 1], kinds[at], fin=at == last) for at in range(len(text))]

@@ -2,9 +2,10 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.frames import Frame, Opcode
+from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import SERVER, Protocol, State
 
 from carousel.service.api.streams.framing import Splitter, frame_header
@@ -45,6 +46,22 @@ def read_by_library(protocol: Protocol, data: bytes) -> list[tuple[Opcode, bytes
     ]
 
 
+def found_in(pieces: list[bytes]) -> list[tuple[Opcode, bytes, bool]]:
+    """What both together make of bytes that come in pieces, in order."""
+    splitter, library = Splitter(MAX_BYTES), Protocol(SERVER, state=State.OPEN, max_size=None)
+    found: list[tuple[Opcode, bytes, bool]] = []
+    for piece in pieces:
+        message = splitter.whole(piece, 0.0)
+        for part in splitter.split(piece, 0.0) if message is None else [message]:
+            if isinstance(part, StreamFrame):
+                kind = Opcode.TEXT if part.is_text else Opcode.BINARY
+                found.append((kind, part.data, True))
+            else:
+                found += read_by_library(library, part)
+    assert library.parser_exc is None
+    return found
+
+
 @given(st.lists(message_frames(), max_size=6), st.lists(st.integers(0, 400_000), max_size=12))
 def test_every_frame_arrives_once_and_in_order(
     messages: list[list[Frame]], places: list[int]
@@ -53,18 +70,35 @@ def test_every_frame_arrives_once_and_in_order(
     frames = [frame for message in messages for frame in message]
     sent = [(frame.opcode, bytes(frame.data), frame.fin) for frame in frames]
     data = b"".join(frame.serialize(mask=True) for frame in frames)
-    splitter, library = Splitter(MAX_BYTES), Protocol(SERVER, state=State.OPEN, max_size=None)
-    found: list[tuple[Opcode, bytes, bool]] = []
-    for piece in cut(data, places):
-        message = splitter.whole(piece, 0.0)
-        for part in splitter.split(piece, 0.0) if message is None else [message]:
-            if isinstance(part, StreamFrame):
-                kind = Opcode.TEXT if part.is_text else Opcode.BINARY
-                found.append((kind, part.data, True))
-            else:
-                found += read_by_library(library, part)
-    assert found == sent
-    assert library.state is State.OPEN
+    assert found_in(cut(data, places)) == sent
+
+
+KINDS = {
+    "ping": [Frame(Opcode.PING, b"ping")],
+    "pong": [Frame(Opcode.PONG, b"")],
+    "close": [Frame(Opcode.CLOSE, Close(1000, "bye").serialize())],
+    "pieces": [Frame(Opcode.TEXT, b"1" * 200, fin=False), Frame(Opcode.CONT, b"2" * 127)],
+    **{
+        f"{opcode.name} of {size}": [Frame(opcode, b"7" * size)]
+        for opcode in (Opcode.TEXT, Opcode.BINARY)
+        for size in (0, 1, 2, 119, 125, 126, 127, 128, 133, 300, 65_535, 65_536)
+    },
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_cut_of_every_kind_of_frame_gives_the_same(kind: str) -> None:
+    """Wherever the network cuts, also amid a header, a frame is the same; another comes behind."""
+    frames = [*KINDS[kind], Frame(Opcode.BINARY, b"behind")] if kind != "close" else KINDS[kind]
+    sent = [(frame.opcode, bytes(frame.data), frame.fin) for frame in frames]
+    data = b"".join(frame.serialize(mask=True) for frame in frames)
+    # All of a short one; of a long one those near its ends and about as long as other sizes.
+    places = {place for place in range(len(data)) if place < 700 or place > len(data) - 50}
+    for place in places:
+        assert found_in([data[:place], data[place:]]) == sent, place
+    assert found_in([data[place : place + 1] for place in range(min(700, len(data)))]) == (
+        sent if len(data) <= 700 else []
+    )
 
 
 @given(OPCODES, SIZES)

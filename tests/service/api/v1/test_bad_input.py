@@ -231,7 +231,7 @@ def test_nothing_there(live: Live) -> None:
         (f"/v1/models/{MODEL}/versions/-1/infer", "not_found"),
         (f"/v1/modles/{MODEL}/infer", "not_found"),
         ("/v1/models/../../etc/infer", "not_found"),
-        ("/v1/models/a%2fb/infer", "not_found"),
+        ("/v1/models/a%2fb/infer", "model_not_found"),
     ):
         problem = refused(live.client.post(path, json=body), 404, code)
         assert "advanced" in problem or code == "not_found"

@@ -1,4 +1,4 @@
-"""What HTTP clients do on the wire that llhttp or uvicorn alone would get wrong."""
+"""What HTTP clients do on the wire that llhttp alone would get wrong."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ import httpx
 import uvicorn
 from uvicorn.server import ServerState
 
-from carousel.service.api.server.protocol import Protocol
+from carousel.service.api.server.http_connection import HttpConnection
 from tests.harness.client import MODEL
 from tests.harness.inside import Service, serve
 from tests.harness.live import Live
@@ -76,18 +76,15 @@ def test_the_rest_of_a_body_is_not_taken_for_a_head() -> None:
     """What is left of one request and the head of the next may come in one piece."""
 
     async def scenario(service: Service) -> None:
-        config = uvicorn.Config(
-            service.app.gate, http=Protocol, ws="none", lifespan="off", log_config=None
-        )
-        config.load()
         wire = Wire()
-        protocol = Protocol(config=config, server_state=ServerState(), app_state={})
+        state = ServerState()
+        protocol = HttpConnection(uvicorn.Config(service.app.gate, log_config=None), state)
         protocol.connection_made(wire)
         head = b"POST /v1/steps HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
         protocol.data_received(head)
         protocol.data_received(bytes(100_000) + head)
         assert (wire.written, wire.closed) == (b"", False)
         protocol.connection_lost(None)
-        await asyncio.gather(*protocol.tasks)
+        await asyncio.gather(*state.tasks)
 
     serve(scenario)
