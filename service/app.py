@@ -10,6 +10,7 @@ from carousel.service.api.control import create_control
 from carousel.service.api.encoding.codec import Codecs
 from carousel.service.api.http.authenticator import Authenticator
 from carousel.service.api.http.body import Bodies
+from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.dependencies import Dependencies
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.memory_budget import MemoryBudget
@@ -127,15 +128,18 @@ class App:
     def _make_gate(self) -> Gate:
         settings = self.settings
         codecs = Codecs(max_steps=settings.max_steps)
+        self.budget = MemoryBudget(settings.max_held_bytes)
+        decoder = Decoder(self.budget)
         # So one request leaves most of a queue to others.
         at_once = max(1, settings.queue_requests // 4)
         routes: tuple[DataRoute, ...] = (
-            StepRoute(self.sessions, codecs),
-            BulkRoute(self.sessions, codecs),
-            InferRoute(self.catalog, codecs, max_at_once=at_once),
+            StepRoute(self.sessions, codecs, decoder),
+            BulkRoute(self.sessions, codecs, decoder),
+            InferRoute(self.catalog, codecs, decoder, max_at_once=at_once),
             OipInferRoute(
                 self.catalog,
                 self.sessions.sequences,
+                decoder,
                 max_steps=settings.max_steps,
                 max_at_once=at_once,
             ),
@@ -147,14 +151,16 @@ class App:
             lifecycle=self.lifecycle,
             health=self.health,
             metrics=self._make_metrics(),
+            decoder=decoder,
             max_ttl_s=settings.max_ttl_s,
+            deadline_s=settings.deadline_s,
         )
         authenticator = Authenticator(settings.api_key, settings.host_names, settings.origins)
-        self.budget = MemoryBudget(settings.max_held_bytes)
         self.streams = StreamRegistry(
             StreamServices(
                 sessions=self.sessions,
                 codecs=codecs,
+                decoder=decoder,
                 authenticator=authenticator,
                 lifecycle=self.lifecycle,
                 traffic=self.traffic,

@@ -78,12 +78,20 @@ class Inputs:
             )
             for each in spec.sent_inputs
         }
+        self._max_steps = max_steps
         self._rules = StepRules(spec)
         self._single = next(iter(self._tensors.items())) if len(self._tensors) == 1 else None
         self._single_takes_list = self._single is not None and bool(self._single[1].shape.axes)
 
     def __repr__(self) -> str:
         return f"<Inputs {self._tensors}>"
+
+    def check_rows(self, count: int, where: str) -> None:
+        """Raise SequenceTooLong for so many sequences, of one time step at least, in a request."""
+        if count > self._max_steps:
+            raise SequenceTooLong(
+                f"{where}: {count} given; a request may have {self._max_steps} time steps in all"
+            )
 
     def read_json(self, value: Any, where: str, *, bools: bool) -> InputSequence:
         """The inputs of a JSON value: an array, or an object of arrays by input name."""

@@ -3,6 +3,7 @@ meanwhile is counted.
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -46,46 +47,64 @@ class Decoder:
         """
         if len(text) < COUNTED_BYTES:
             return call()
-        takes = grown_bytes(text)
-        if takes > self._budget.max_bytes:
-            raise PayloadTooLarge(
-                f"the body: its lists, objects and numbers would take {takes} bytes; all requests "
-                f"together may take {self._budget.max_bytes}"
-            )
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 await self._turn.acquire()
         except TimeoutError:
             raise DeadlineExceeded("the body waited for larger ones to be decoded") from None
-        try:
-            self._budget.take(takes)
-        except BaseException:
-            self._turn.release()
-            raise
-        reading = asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-        def done(_: object) -> None:
-            # Also where nobody waits for it any more: a thread cannot be stopped.
-            self._budget.add(-takes)
-            self._turn.release()
-
-        reading.add_done_callback(done)
+        # Also where nobody waits for it any more, as a thread cannot be stopped.
+        reading = asyncio.ensure_future(self._read(text, call))
+        reading.add_done_callback(self._done)
         return await asyncio.shield(reading)
+
+    async def _read(self, text: bytes | memoryview, call: Callable[[], _Read]) -> _Read:
+        loop = asyncio.get_running_loop()
+        takes = await loop.run_in_executor(self._thread, grown_bytes, text)
+        if takes > self._budget.max_bytes:
+            raise PayloadTooLarge(
+                f"the body: its lists, objects and numbers would take {takes} bytes; all requests "
+                f"together may take {self._budget.max_bytes}"
+            )
+        self._budget.take(takes)
+        try:
+            return await loop.run_in_executor(self._thread, _uncollected, call)
+        finally:
+            self._budget.add(-takes)
+
+    def _done(self, reading: "asyncio.Future[_Read]") -> None:
+        self._turn.release()
+        if not reading.cancelled():
+            reading.exception()  # or it would be told to the log where nobody waits for it
+
+
+def _uncollected(call: Callable[[], _Read]) -> _Read:
+    """`call()` without the garbage collector, which would look through all that was decoded so far,
+    time and again: it takes as long as the decoding.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return call()
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def grown_bytes(text: bytes | memoryview) -> int:
     """How much memory JSON takes at most once it is lists, dicts, strings and numbers."""
     letters = np.frombuffer(text, np.uint8)
-    counts = np.bincount(letters, minlength=256)
-    values = int(counts[ord(",")]) + 1
+    places, lists, dicts, members, quotes = (
+        int(np.count_nonzero(letters == ord(each))) for each in ',[{:"'
+    )
+    values = places + 1
     # One that has an object of its own has three digits or more, and a comma.
     made = min(values, max(0, (len(text) - 2 * values) // 2 + 2))
     return (
-        _PLACE * values
+        len(text)
+        + _PLACE * values
         + _NUMBER * made
-        + _LIST * int(counts[ord("[")])
-        + _DICT * int(counts[ord("{")])
-        + _MEMBER * int(counts[ord(":")])
-        + _QUOTE * int(counts[ord('"')])
-        + int(counts.sum())
+        + _LIST * lists
+        + _DICT * dicts
+        + _MEMBER * members
+        + _QUOTE * quotes
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from carousel.service.api.encoding.codec import Codecs
+from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import read_timeout_ms
 from carousel.service.api.http.lifecycle import Lifecycle
 from carousel.service.engine.catalog import Catalog
@@ -25,7 +26,9 @@ class Dependencies:
     lifecycle: Lifecycle
     health: StoreHealth
     metrics: Metrics
+    decoder: Decoder
     max_ttl_s: float
+    deadline_s: float
 
 
 async def _dependencies_of(request: Request) -> Dependencies:

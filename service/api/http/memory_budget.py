@@ -10,20 +10,20 @@ class MemoryBudget:
     """Counts what is held. Owned by the event loop."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self.held_bytes = 0
 
     def __repr__(self) -> str:
-        return f"<MemoryBudget held={self.held_bytes} of {self._max_bytes}>"
+        return f"<MemoryBudget held={self.held_bytes} of {self.max_bytes}>"
 
     @property
     def has_room(self) -> bool:
         """Whether anything more may be held."""
-        return self.held_bytes < self._max_bytes
+        return self.held_bytes < self.max_bytes
 
     def take(self, num_bytes: int) -> None:
         """Count bytes about to be held; raises QueueFull where that would be too much."""
-        if self.held_bytes + num_bytes > self._max_bytes:
+        if self.held_bytes + num_bytes > self.max_bytes:
             raise QueueFull(f"requests in progress hold {self.held_bytes} bytes already")
         self.held_bytes += num_bytes
 

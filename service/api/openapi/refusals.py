@@ -13,6 +13,7 @@ _PROBLEM: Node = {CONTENT_TYPE: {"schema": ref(Problem)}}
 # What many operations refuse for: a body, arrays in it, a run, a session, a state, a step.
 INPUT = (
     errors.Malformed, errors.PayloadTooLarge, errors.UnsupportedMediaType, errors.InvalidRequest,
+    errors.QueueFull, errors.DeadlineExceeded,
 )  # fmt: skip
 ARRAYS = (
     *INPUT, errors.NotAcceptable, errors.ShapeMismatch, errors.OutOfRange, errors.NonFiniteInput,
@@ -23,7 +24,7 @@ RUN = (
 )  # fmt: skip
 FOUND = (
     errors.SessionNotFound, errors.SessionExpired, errors.ModelMismatch, errors.StateCorrupt,
-    errors.StoreUnavailable,
+    errors.StoreUnavailable, errors.InvalidRequest, errors.DeadlineExceeded,
 )  # fmt: skip
 STATE = (errors.ShapeMismatch, errors.NonFiniteState)
 STEP = (*ARRAYS, *RUN, *FOUND, errors.PositionConflict, errors.ReplyNotKept)
@@ -32,7 +33,7 @@ STEP = (*ARRAYS, *RUN, *FOUND, errors.PositionConflict, errors.ReplyNotKept)
 def refusals(*kinds: type[CarouselError], content: Node = _PROBLEM) -> Responses:
     """The responses of an operation that refuses with these, and with what all but probes do."""
     codes: dict[int, list[str]] = {}
-    for each in _ALWAYS + kinds:
+    for each in dict.fromkeys(_ALWAYS + kinds):
         codes.setdefault(each.status, []).append(f"`{each.code}`")
     return {
         status: {"description": ", ".join(each), "content": content}

@@ -36,15 +36,31 @@ class Sync:
     position: int
 
 
-def read_frame(frame: Frame, codec: Codec, deadline: float) -> Step | Sync:
-    """The step that a frame asks for; raises InvalidRequest and its subclasses, Malformed, and
-    NotAcceptable where the answer would not fit a binary frame.
+def read_frame(
+    frame: Frame, codec: Codec, deadline: float, *, must_name: bool = False
+) -> Step | Sync | None:
+    """The step that a frame asks for; None where it names no position and `must_name` one, as one
+    must after a refusal.
+
+    Raises InvalidRequest and its subclasses, Malformed, and NotAcceptable where the answer would
+    not fit a binary frame.
     """
     if not frame.is_text:
+        if must_name:
+            return None
         codec.outputs.require_single()
         sequence = codec.inputs.read_bytes(frame.data)
         return Step(sequence.inputs, sequence.num_steps, deadline)
-    document = parse(frame.data)
+    try:
+        document = parse(frame.data)
+    except NotText:
+        raise
+    except CarouselError:
+        if must_name:
+            return None
+        raise
+    if must_name and document.get("position") is None:
+        return None
     if "inputs" not in document and "position" in document:
         check_members(document, _SYNC_FIELDS)
         position = take_position(document)
@@ -52,18 +68,6 @@ def read_frame(frame: Frame, codec: Codec, deadline: float) -> Step | Sync:
             raise InvalidRequest("position: null given; expected an integer of 0 or more")
         return Sync(position)
     return read_step(document, codec, deadline, bools=may_hold_bools(frame.data))
-
-
-def names_position(frame: Frame) -> bool:
-    """Whether a frame says where it starts, as one must after a refusal; raises NotText."""
-    if not frame.is_text:
-        return False
-    try:
-        return parse(frame.data).get("position") is not None
-    except NotText:
-        raise
-    except CarouselError:
-        return False
 
 
 def greeting(info: SessionInfo) -> bytes:

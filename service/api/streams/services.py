@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from carousel.service.api.encoding.codec import Codecs
 from carousel.service.api.http.authenticator import Authenticator
+from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.lifecycle import Lifecycle
 from carousel.service.api.http.memory_budget import MemoryBudget
 from carousel.service.api.http.traffic import Traffic
@@ -21,6 +22,7 @@ class StreamServices:
 
     sessions: Sessions
     codecs: Codecs
+    decoder: Decoder
     authenticator: Authenticator
     lifecycle: Lifecycle
     traffic: Traffic

@@ -6,8 +6,8 @@ but their run go without a task, as over HTTP.
 
 import asyncio
 import time
-from enum import Enum
 
+from carousel.service.api.http.memory_budget import COUNTED_BYTES
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.streams.client_link import ClientLink
 from carousel.service.api.streams.closing import Close, close_for, ends_stream
@@ -15,58 +15,18 @@ from carousel.service.api.streams.frame_queue import FrameQueue
 from carousel.service.api.streams.message import (
     Frame,
     Sync,
-    names_position,
     read_frame,
     write_error,
     write_sync,
 )
 from carousel.service.api.streams.services import StreamServices
+from carousel.service.api.streams.stream_state import State
 from carousel.service.api.v1.media.json import write_step
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import CarouselError
 from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.step_runner import Step
-
-
-# What a stream does, whole. A frame "runs" from `_begin` to `_finish`; all others wait. Every frame
-# that was accepted is answered once, or forgotten, and the service's end waits for that.
-#
-#   in       a frame  what happens                     what is done                          then
-#   -------  -------  -------------------------------  ------------------------------------  -------
-#   OPEN     none     a frame comes, the client reads  it begins, after those that wait      OPEN
-#   OPEN     none     a frame comes, it does not       it waits                              OPEN
-#   OPEN     none     the client reads again           what has waited longest begins        OPEN
-#   OPEN     runs     a frame comes                    it waits; if too much does, the       OPEN
-#                                                      client is held back
-#   OPEN     runs     its step is done                 the reply is sent; the next begins    OPEN
-#   OPEN     runs     its step is refused              the error is sent; the next begins    OPEN
-#   OPEN     runs     it is, for its session is gone   the error is sent; a close            ENDED
-#   OPEN     none     `give_up`: another took over     a close, TAKEN_OVER                   ENDED
-#   OPEN     runs     `give_up`                        what waits is forgotten               LEAVING
-#   LEAVING  runs     its step is done or refused      that is sent; a close, TAKEN_OVER     ENDED
-#   OPEN,    either   `end`: from this side            what waits is forgotten; a close      ENDED
-#   LEAVING
-#   any      either   `lost`: the client has gone      what waits is forgotten; what runs    ENDED
-#                                                      is committed, unless it went without
-#                                                      a task and the engine has not come
-#                                                      to it
-#   LEAVING, either   a frame comes                    nothing: it is not accepted
-#   ENDED
-#   ENDED    runs     its step is done or refused      nothing is sent; what was committed
-#                                                      stays so
-#
-# Once the service refuses requests, a frame that comes is not accepted, whatever the stream is in.
-# There is no LEAVING without a frame that runs.
-#
-# A refusal holds: what comes behind it was sent by a client that did not know of it, and is refused
-# with the same error, until a frame names a position, be it in a step or alone (Sync).
-class State(Enum):
-    """Whether a stream takes frames, and whether it may still speak."""
-
-    OPEN = "open"
-    LEAVING = "leaving"
-    ENDED = "ended"
 
 
 class Stream:
@@ -169,12 +129,15 @@ class Stream:
 
     def _begin_at_once(self, frame: Frame, session: Session) -> bool:
         """Begin a step without a task; False where it needs one. What is answered here is so."""
+        if frame.is_text and len(frame.data) >= COUNTED_BYTES:
+            return False  # it takes a while to read
         try:
-            step = self._read(frame, session)
+            found = self._read(frame, session)
         except CarouselError:
-            if self._refusal is None and self._sessions.store.shared:
+            if self._sessions.store.shared:
                 return False
             raise
+        step = self._take(found)
         if step is None:
             return True
 
@@ -197,30 +160,42 @@ class Stream:
         try:
             session = await self._sessions.find(self.tenant, self.session_id)
             try:
-                step = self._read(frame, session)
+                found = await self._decode(frame, session)
             except CarouselError:
-                if self._refusal is not None or not self._sessions.store.shared:
+                if not self._sessions.store.shared:
                     raise
                 # Another server may have opened the id anew, on another model.
                 session = await self._sessions.refresh(
-                    self.tenant,
-                    self.session_id,
-                    deadline=time.monotonic() + self._services.deadline_s,
+                    self.tenant, self.session_id, deadline=self._deadline()
                 )
-                step = self._read(frame, session)
+                found = await self._decode(frame, session)
+            step = self._take(found)
             if step is not None:
                 self._reply(session, step, await self._sessions.step(session, step))
         except Exception as error:
             self._fail(error)
 
-    def _read(self, frame: Frame, session: Session) -> Step | None:
+    def _deadline(self) -> float:
+        return time.monotonic() + self._services.deadline_s
+
+    def _read(self, frame: Frame, session: Session) -> Step | Sync | None:
+        """What a frame is; None after a refusal, until one names its position."""
+        codec = self._services.codecs.of(session.loaded)
+        return read_frame(frame, codec, self._deadline(), must_name=self._refusal is not None)
+
+    async def _decode(self, frame: Frame, session: Session) -> Step | Sync | None:
+        """The same beside the loop, where it takes a while."""
+        text = frame.data if frame.is_text else b""
+        return await self._services.decoder.read(
+            text, self._deadline(), lambda: self._read(frame, session)
+        )
+
+    def _take(self, found: Step | Sync | None) -> Step | None:
         """The step that a frame is, its position named; None for one that was answered already."""
-        if self._refusal is not None:
-            if not names_position(frame):
-                raise self._refusal
-            self._refusal = None
-        deadline = time.monotonic() + self._services.deadline_s
-        found = read_frame(frame, self._services.codecs.of(session.loaded), deadline)
+        if found is None:
+            assert self._refusal is not None
+            raise self._refusal
+        self._refusal = None
         if isinstance(found, Sync):
             self.reached = found.position
             self._send(write_sync(found.position), is_text=True, status=200)

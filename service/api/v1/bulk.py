@@ -1,6 +1,7 @@
 """`POST /v1/steps`: steps of many sessions in one request."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,8 @@ from carousel.service.api.encoding.document import (
     take_position,
 )
 from carousel.service.api.encoding.explain import kind_of
-from carousel.service.api.encoding.inputs import InputSequence
 from carousel.service.api.http.answer import Answer
+from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.http.problem import problem_members, unexpected
 from carousel.service.api.openapi import examples
@@ -25,7 +26,7 @@ from carousel.service.api.openapi.nodes import TIMEOUT, encodings
 from carousel.service.api.openapi.operation import post
 from carousel.service.api.openapi.refusals import INPUT, refusals
 from carousel.service.api.v1.data_bodies import BulkBody, BulkResults, BulkStep
-from carousel.service.api.v1.media.choose import JSON, media_of, require_json
+from carousel.service.api.v1.media.choose import JSON, media_of, require_json, text_of
 from carousel.service.errors import (
     CarouselError,
     DeadlineExceeded,
@@ -41,6 +42,8 @@ from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.step_runner import Step
 
 _PATH = "/v1/steps"
+# Sessions that are looked up together.
+_AT_ONCE = 256
 
 _FIELDS = frozenset(BulkBody.model_fields)
 _ENTRY_FIELDS = frozenset(BulkStep.model_fields)
@@ -73,6 +76,10 @@ class _Entry:
     reply: StepReply | None = None
     error: CarouselError | None = None
 
+    def refuse(self, error: CarouselError) -> None:
+        """Keep why it is not done, but not where: what led there leads back to the entry."""
+        self.error = error.with_traceback(None)
+
 
 class BulkRoute:
     """Feeds many sessions, each of them in the order of the request."""
@@ -81,49 +88,76 @@ class BulkRoute:
     # It always needs a task.
     begin = None
 
-    def __init__(self, sessions: Sessions, codecs: Codecs) -> None:
+    def __init__(self, sessions: Sessions, codecs: Codecs, decoder: Decoder) -> None:
         self._sessions = sessions
         self._codecs = codecs
+        self._decoder = decoder
 
     def __repr__(self) -> str:
         return f"<BulkRoute {self._sessions!r}>"
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """Answer every step by itself; the request as a whole fails only if it cannot be read."""
-        entries = _read(exchange)
-        deadline, bools = exchange.deadline(), may_hold_bools(exchange.body)
+        deadline, text = exchange.deadline(), text_of(exchange)
+        entries = await self._decoder.read(
+            text, deadline, lambda: _read(exchange, self._codecs.max_steps)
+        )
+        for start in range(0, len(entries), _AT_ONCE):
+            part = entries[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._find(each, exchange.tenant, deadline) for each in part))
+        bools = may_hold_bools(exchange.body)
+        await self._decoder.read(
+            text, deadline, lambda: self._read_steps(entries, deadline, bools=bools)
+        )
+        if self._sessions.store.shared:
+            await self._read_anew(entries, exchange.tenant, deadline, bools=bools)
+        self._check_steps(entries)
         chains: dict[str, list[_Entry]] = {}
         for entry in entries:
-            await self._prepare(entry, exchange.tenant, deadline, bools=bools)
             chains.setdefault(entry.session_id, []).append(entry)
-        self._check_steps(entries)
         await asyncio.gather(*(self._run(chain) for chain in chains.values()))
         results = b",".join(self._result(entry) for entry in entries)
         return Answer(200, b'{"results":[%b]}' % results, [JSON.header])
 
-    async def _prepare(self, entry: _Entry, tenant: str, deadline: float, *, bools: bool) -> None:
-        try:
-            session = self._sessions.peek(tenant, entry.session_id)
-            if session is None:
-                session = await self._sessions.find(tenant, entry.session_id)
+    async def _find(self, entry: _Entry, tenant: str, deadline: float) -> None:
+        entry.session = self._sessions.peek(tenant, entry.session_id)
+        if entry.session is None:
             try:
-                sequence = self._inputs(entry, session, bools=bools)
-            except CarouselError:
-                if not self._sessions.store.shared:
-                    raise
-                # Another server may have opened the id anew, on another model.
-                session = await self._sessions.refresh(tenant, entry.session_id, deadline=deadline)
-                sequence = self._inputs(entry, session, bools=bools)
-        except CarouselError as error:
-            entry.error = error
-            return
-        entry.session = session
-        entry.step = Step(sequence.inputs, sequence.num_steps, deadline, entry.position)
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    entry.session = await self._sessions.find(tenant, entry.session_id)
+            except TimeoutError:
+                entry.refuse(DeadlineExceeded("the session was not found in time"))
+            except CarouselError as error:
+                entry.refuse(error)
 
-    def _inputs(self, entry: _Entry, session: Session, *, bools: bool) -> InputSequence:
+    def _read_steps(self, entries: Sequence[_Entry], deadline: float, *, bools: bool) -> None:
+        for entry in entries:
+            if entry.session is not None and entry.step is None:
+                try:
+                    entry.step = self._step_of(entry, entry.session, deadline, bools=bools)
+                except CarouselError as error:
+                    entry.refuse(error)
+
+    async def _read_anew(
+        self, entries: Sequence[_Entry], tenant: str, deadline: float, *, bools: bool
+    ) -> None:
+        """Another server may have opened an id anew, on another model, which takes the step."""
+        for entry in entries:
+            if entry.session is not None and entry.step is None:
+                try:
+                    entry.session = await self._sessions.refresh(
+                        tenant, entry.session_id, deadline=deadline
+                    )
+                    entry.step = self._step_of(entry, entry.session, deadline, bools=bools)
+                    entry.error = None
+                except CarouselError as error:
+                    entry.refuse(error)
+
+    def _step_of(self, entry: _Entry, session: Session, deadline: float, *, bools: bool) -> Step:
         entry.codec = self._codecs.of(session.loaded)
         where = f"{entry.where}.inputs"
-        return entry.codec.inputs.read_json(entry.inputs, where, bools=bools)
+        sequence = entry.codec.inputs.read_json(entry.inputs, where, bools=bools)
+        return Step(sequence.inputs, sequence.num_steps, deadline, entry.position)
 
     def _check_steps(self, entries: Sequence[_Entry]) -> None:
         total = sum(entry.step.num_steps for entry in entries if entry.step is not None)
@@ -148,9 +182,9 @@ class BulkRoute:
         try:
             entry.reply = await self._sessions.step(entry.session, entry.step)
         except CarouselError as error:
-            entry.error = error
+            entry.refuse(error)
         except Exception as error:
-            entry.error = unexpected(error, where=_PATH)
+            entry.refuse(unexpected(error, where=_PATH))
 
     def _result(self, entry: _Entry) -> bytes:
         session_id = orjson.dumps(entry.session_id)
@@ -166,17 +200,24 @@ class BulkRoute:
         )  # fmt: skip
 
 
-def _read(exchange: Exchange) -> list[_Entry]:
+def _read(exchange: Exchange, max_steps: int) -> list[_Entry]:
     media = media_of(exchange.content_type)
     if media is not JSON:
         raise UnsupportedMediaType(f"Content-Type: {media.name} given; expected {JSON.name}")
     require_json(exchange.accept)
+    # Each step has one, and takes one time step at least.
+    _check_count(exchange.body.count(b'"session_id"'), max_steps)
     document = parse(exchange.body)
     check_members(document, _FIELDS)
     exchange.flags()
-    return [
-        _entry(each, f"steps[{index}]") for index, each in enumerate(take_list(document, "steps"))
-    ]
+    steps = take_list(document, "steps")
+    _check_count(len(steps), max_steps)
+    return [_entry(each, f"steps[{index}]") for index, each in enumerate(steps)]
+
+
+def _check_count(count: int, max_steps: int) -> None:
+    if count > max_steps:
+        raise SequenceTooLong(f"steps: {count} given; a request may have {max_steps} time steps")
 
 
 def _entry(value: Any, where: str) -> _Entry:

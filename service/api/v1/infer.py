@@ -2,13 +2,21 @@
 
 from carousel.service.api.encoding.codec import Codecs
 from carousel.service.api.http.answer import Answer
+from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Exchange, read_version
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import RAW_INPUT, TIMEOUT, encodings, flag
 from carousel.service.api.openapi.operation import post
 from carousel.service.api.openapi.refusals import ARRAYS, RUN, refusals
 from carousel.service.api.v1.data_bodies import InferBody, InferResult
-from carousel.service.api.v1.media.choose import JSON, RAW, SAFETENSORS, media_for_outputs, media_of
+from carousel.service.api.v1.media.choose import (
+    JSON,
+    RAW,
+    SAFETENSORS,
+    media_for_outputs,
+    media_of,
+    text_of,
+)
 from carousel.service.api.v1.work import Work, run
 from carousel.service.engine.catalog import Catalog
 from carousel.service.errors import ModelNotFound, NotAcceptable, SequenceTooLong
@@ -45,9 +53,12 @@ class InferRoute:
     # It always needs a task.
     begin = None
 
-    def __init__(self, catalog: Catalog, codecs: Codecs, *, max_at_once: int) -> None:
+    def __init__(
+        self, catalog: Catalog, codecs: Codecs, decoder: Decoder, *, max_at_once: int
+    ) -> None:
         self._catalog = catalog
         self._codecs = codecs
+        self._decoder = decoder
         self._max_at_once = max_at_once
 
     def __repr__(self) -> str:
@@ -59,7 +70,11 @@ class InferRoute:
         loaded = self._catalog.get(parts[3], read_version(parts[5]) if len(parts) > 5 else None)
         codec = self._codecs.of(loaded)
         given = media_of(exchange.content_type)
-        work = given.read_work(exchange, codec, loaded)
+        work = await self._decoder.read(
+            text_of(exchange),
+            exchange.deadline(),
+            lambda: given.read_work(exchange, codec, loaded),
+        )
         self._check_steps(work)
         media = media_for_outputs(exchange.accept, given, codec.outputs, with_state=work.with_state)
         if len(work.sequences) > 1 and not media.holds_many:

@@ -1,9 +1,12 @@
 """`/v1/sessions`: open, list, show, fork, reset, delete. Steps and states have their own files."""
 
-from typing import Annotated, Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from carousel.models.row import Array
 from carousel.service.api.encoding.document import may_hold_bools
 from carousel.service.api.http.dependencies import Deadline, Dependencies, Deps, Tenant
 from carousel.service.api.http.responses import json_response
@@ -33,6 +36,7 @@ from carousel.service.errors import (
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
+_Read = TypeVar("_Read")
 _RESERVED = "v2."
 
 IfMatch = Annotated[
@@ -57,14 +61,7 @@ async def open_session(request: Request, deps: Deps, tenant: Tenant) -> Response
     States that are `fixed` must be sent, if the model has any; others may be left out then.
     """
     body = await _json_body(request)
-    asked = read_body(OpenSession, body)
-    _check_id(asked.session_id, "session_id")
-    _check_ttl(asked.ttl_s, deps)
-    state = None
-    if asked.state is not None:
-        states = deps.codecs.of(deps.catalog.get(asked.model, asked.version)).states
-        bools = may_hold_bools(body)
-        state = states.read_json(asked.state, "state", bools=bools, whole=False)
+    asked, state = await decoded(deps, body, lambda: _read_open(body, deps))
     try:
         info = await deps.sessions.open(
             tenant,
@@ -119,7 +116,8 @@ async def fork_session(
     request: Request, deps: Deps, tenant: Tenant, session_id: str, deadline: Deadline
 ) -> Response:
     """State and position go into new sessions, all or none; recorded replies stay behind."""
-    asked = read_body(ForkSession, await _json_body(request))
+    body = await _json_body(request)
+    asked = await decoded(deps, body, lambda: read_body(ForkSession, body))
     _check_fork(asked)
     _check_ttl(asked.ttl_s, deps)
     try:
@@ -155,7 +153,8 @@ async def reset_session(
 
     States that are `fixed` stay as they are.
     """
-    read_body(Empty, await request.body())
+    body = await request.body()
+    await decoded(deps, body, lambda: read_body(Empty, body))
     info = await deps.sessions.reset(tenant, session_id, if_match=if_match, deadline=deadline)
     return json_response(show_session(info))
 
@@ -172,6 +171,23 @@ async def delete_session(
     """Its state is gone, and its id may be opened again."""
     await deps.sessions.delete(tenant, session_id, if_match=if_match, deadline=deadline)
     return Response(status_code=204)
+
+
+async def decoded(deps: Dependencies, text: bytes, call: Callable[[], _Read]) -> _Read:
+    """What is read of JSON, beside the loop where that takes a while."""
+    return await deps.decoder.read(text, time.monotonic() + deps.deadline_s, call)
+
+
+def _read_open(body: bytes, deps: Dependencies) -> tuple[OpenSession, Mapping[str, Array] | None]:
+    """What is asked for, and the state that the session shall begin at."""
+    asked = read_body(OpenSession, body)
+    _check_id(asked.session_id, "session_id")
+    _check_ttl(asked.ttl_s, deps)
+    if asked.state is None:
+        return asked, None
+    states = deps.codecs.of(deps.catalog.get(asked.model, asked.version)).states
+    bools = may_hold_bools(body)
+    return asked, states.read_json(asked.state, "state", bools=bools, whole=False)
 
 
 def body_media(request: Request) -> Media:

@@ -10,7 +10,7 @@ from carousel.service.api.openapi.refusals import FOUND, INPUT, STATE, refusals
 from carousel.service.api.v1.control_bodies import WriteState
 from carousel.service.api.v1.media.choose import JSON, SAFETENSORS, media_for
 from carousel.service.api.v1.media.media import Media
-from carousel.service.api.v1.session_routes import IfMatch, body_media
+from carousel.service.api.v1.session_routes import IfMatch, body_media, decoded
 from carousel.service.api.v1.views import SessionView, StateView, show_session
 from carousel.service.errors import NotAcceptable, PreconditionFailed, UnsupportedMediaType
 
@@ -65,7 +65,9 @@ async def write_state(
         )
     session = await deps.sessions.find(tenant, session_id)
     codec = deps.codecs.of(session.loaded)
-    asked = media.read_state(await request.body(), request.headers, codec)
+    body = await request.body()
+    text = body if media is JSON else b""
+    asked = await decoded(deps, text, lambda: media.read_state(body, request.headers, codec))
     info = await deps.sessions.write_state(
         tenant, session_id, asked.state, asked.position, if_match=if_match, deadline=deadline
     )

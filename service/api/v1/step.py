@@ -4,6 +4,7 @@ import asyncio
 
 from carousel.service.api.encoding.codec import Codec, Codecs
 from carousel.service.api.http.answer import Answer, Header, Reply
+from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.problem import problem, unexpected
 from carousel.service.api.openapi import examples
@@ -11,7 +12,14 @@ from carousel.service.api.openapi.nodes import POSITION_HEADER, RAW_INPUT, TIMEO
 from carousel.service.api.openapi.operation import post
 from carousel.service.api.openapi.refusals import STEP, refusals
 from carousel.service.api.v1.data_bodies import StepBody, StepResult
-from carousel.service.api.v1.media.choose import JSON, RAW, SAFETENSORS, media_for_outputs, media_of
+from carousel.service.api.v1.media.choose import (
+    JSON,
+    RAW,
+    SAFETENSORS,
+    media_for_outputs,
+    media_of,
+    text_of,
+)
 from carousel.service.api.v1.media.media import Media
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import CarouselError
@@ -60,9 +68,10 @@ class StepRoute:
 
     paths = _PATHS
 
-    def __init__(self, sessions: Sessions, codecs: Codecs) -> None:
+    def __init__(self, sessions: Sessions, codecs: Codecs, decoder: Decoder) -> None:
         self._sessions = sessions
         self._codecs = codecs
+        self._decoder = decoder
 
     def __repr__(self) -> str:
         return f"<StepRoute {self._sessions!r}>"
@@ -73,7 +82,7 @@ class StepRoute:
         if session is None:
             session = await self._sessions.find(exchange.tenant, session_id)
         try:
-            codec, step, media = self._read(exchange, session)
+            codec, step, media = await self._decode(exchange, session)
         except CarouselError:
             if not self._sessions.store.shared:
                 raise
@@ -81,7 +90,7 @@ class StepRoute:
             session = await self._sessions.refresh(
                 exchange.tenant, session_id, deadline=exchange.deadline()
             )
-            codec, step, media = self._read(exchange, session)
+            codec, step, media = await self._decode(exchange, session)
         return _write(codec, await self._sessions.step(session, step), media)
 
     def begin(self, exchange: Exchange, send: Reply) -> Abandonable | None:
@@ -109,6 +118,12 @@ class StepRoute:
             send(_answer(outcome, request_id, codec, media))
 
         return self._sessions.begin(session, step, done)
+
+    async def _decode(self, exchange: Exchange, session: Session) -> tuple[Codec, Step, Media]:
+        """As `_read`, and where that takes a while beside the loop."""
+        return await self._decoder.read(
+            text_of(exchange), exchange.deadline(), lambda: self._read(exchange, session)
+        )
 
     def _read(self, exchange: Exchange, session: Session) -> tuple[Codec, Step, Media]:
         codec = self._codecs.of(session.loaded)

@@ -1,6 +1,10 @@
 """`POST /v2/models/{model}[/versions/{version}]/infer`: stateless, or a step of a sequence."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from carousel.service.api.http.answer import Answer, Reply
+from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Abandonable, Exchange, read_version
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.openapi import examples
@@ -12,7 +16,7 @@ from carousel.service.api.v1.work import run
 from carousel.service.api.v2.bodies import OipRequest, OipResponse
 from carousel.service.api.v2.fault import fault, oip_refusals
 from carousel.service.api.v2.oip_codec import OipCodec, OipCodecs
-from carousel.service.api.v2.request import InferRequest, read_request
+from carousel.service.api.v2.request import InferRequest, json_of, read_request
 from carousel.service.api.v2.request_cache import CachedRequest, RequestCache
 from carousel.service.api.v2.respond import respond
 from carousel.service.api.v2.sequence_parameters import SequenceParameters, read_sequence
@@ -32,6 +36,8 @@ from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.sequences import Sequences
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.session_record import Key
+
+_Read = TypeVar("_Read")
 
 # No request without this names a sequence; one that spells it otherwise goes the longer way.
 _MARK = b'"sequence_id"'
@@ -67,11 +73,18 @@ class OipInferRoute:
     paths = _PATHS
 
     def __init__(
-        self, catalog: Catalog, sequences: Sequences, *, max_steps: int, max_at_once: int
+        self,
+        catalog: Catalog,
+        sequences: Sequences,
+        decoder: Decoder,
+        *,
+        max_steps: int,
+        max_at_once: int,
     ) -> None:
         self._catalog = catalog
         self._sequences = sequences
         self._codecs = OipCodecs(max_steps=max_steps)
+        self._decoder = decoder
         self._cache = RequestCache()
         self._max_at_once = max_at_once
 
@@ -80,7 +93,7 @@ class OipInferRoute:
 
     async def __call__(self, exchange: Exchange) -> Answer:
         loaded = self._catalog.get(exchange.parts[3], _version(exchange))
-        request = read_request(exchange)
+        request = await self._decode(exchange, lambda: read_request(exchange))
         params = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])
         if params is None:
             return await self._infer(exchange, request, self._codecs.of(loaded))
@@ -142,9 +155,15 @@ class OipInferRoute:
 
         return self._sequences.begin(session, sequence_step.step, done)
 
+    async def _decode(self, exchange: Exchange, call: Callable[[], _Read]) -> _Read:
+        """What is read of the body or of its JSON, beside the loop where that takes a while."""
+        return await self._decoder.read(json_of(exchange), exchange.deadline(), call)
+
     async def _infer(self, exchange: Exchange, request: InferRequest, codec: OipCodec) -> Answer:
         choice = codec.choose(request)
-        work = codec.read(request, with_state=choice.with_state)
+        work = await self._decode(
+            exchange, lambda: codec.read(request, with_state=choice.with_state)
+        )
         if None in work.rows:
             require_given(codec.loaded, (), "inputs")
         rows = await run(codec.loaded, work, exchange.deadline(), self._max_at_once)
@@ -159,7 +178,7 @@ class OipInferRoute:
     ) -> Answer:
         if params.start:
             codec = self._codecs.of(loaded)
-            work = codec.read_start(request)
+            work = await self._decode(exchange, lambda: codec.read_start(request))
             choice = codec.choose(request)
             sequence_step = make_step(exchange, params, request, codec, choice, work.sequences[0])
             started = await self._sequences.start(
@@ -167,7 +186,9 @@ class OipInferRoute:
             )
             return sequence_step.answer(started.reply, restarted=started.restarted)
         loaded = await self._sequences.model(params.key, ends=params.end)
-        sequence_step = self._read(exchange, request, params, loaded)
+        sequence_step = await self._decode(
+            exchange, lambda: self._read(exchange, request, params, loaded)
+        )
         return sequence_step.answer(await self._sequences.step(params.key, sequence_step.step))
 
     def _read(

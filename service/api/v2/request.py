@@ -43,12 +43,11 @@ def read_request(exchange: Exchange) -> InferRequest:
             f"Content-Type: {media.name} given; expected JSON, followed by tensors "
             "where Inference-Header-Content-Length says so"
         )
-    body, binary = exchange.body, None
-    given = exchange.headers.get(HEADER)
-    if given is not None:
-        length = read_length(given, len(body))
-        if length == 0:
-            return InferRequest(binary=body, is_raw=True)
+    body, length = exchange.body, _json_length(exchange)
+    if length == 0:
+        return InferRequest(binary=body, is_raw=True)
+    binary = None
+    if length is not None:
         body, binary = body[:length], body[length:]
     document = parse(body)
     name = document.get("id")
@@ -57,6 +56,11 @@ def read_request(exchange: Exchange) -> InferRequest:
     parameters = take_parameters(document, "the request")
     outputs = _take_tensors(document, "outputs") if document.get("outputs") else []
     return InferRequest(name, parameters, _take_tensors(document, "inputs"), outputs, binary)
+
+
+def json_of(exchange: Exchange) -> bytes:
+    """What of a body is JSON; raises InvalidRequest."""
+    return exchange.body[: _json_length(exchange)]
 
 
 def take_parameters(document: dict[str, Any], where: str) -> dict[str, Any]:
@@ -80,6 +84,12 @@ def take_bool(parameters: dict[str, Any], name: str, default: bool, where: str) 
             f"{where}.parameters.{name}: {kind_of(value)} given; expected true or false"
         )
     return value
+
+
+def _json_length(exchange: Exchange) -> int | None:
+    """How many bytes of a body are JSON, where binary tensors follow it; None: all of them."""
+    given = exchange.headers.get(HEADER)
+    return None if given is None else read_length(given, len(exchange.body))
 
 
 def _take_tensors(document: dict[str, Any], name: str) -> list[dict[str, Any]]:

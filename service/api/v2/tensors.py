@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class GivenTensor:
         self._itemsize = self.tensor.dtype.itemsize
         self._fold = fold
         self._max_steps = max_steps
-        self._known: dict[str, Extent] = {}
+        self._known: dict[tuple[int, ...], Extent] = {}
         # numpy's letters are struct's, but for 64-bit integers; booleans have none here, since
         # struct would take anything for one.
         self._letter = np.dtype(row.dtype).char.replace("l", "q").replace("?", "")
@@ -84,16 +84,15 @@ class GivenTensor:
         if entry.get("datatype") != self.datatype:
             raise self._other_datatype(entry)
         sizes: Any = entry.get("shape")
-        if type(sizes) is not list or len(sizes) != len(self.axes):
+        if not _is_shape(sizes) or len(sizes) != len(self.axes):
             raise self._other_shape(sizes)
-        # Its text, unlike itself, tells 1 from 1.0 and from true.
-        extent = self._known.get(str(sizes)) or self._measure(sizes)
+        extent = self._known.get(tuple(sizes)) or self._measure(sizes)
         return TensorData(extent, sizes, self._take(entry, binary, sizes, extent.count))
 
-    def _measure(self, sizes: list[Any]) -> Extent:
+    def _measure(self, sizes: list[int]) -> Extent:
         rows, steps, count = 1, 1, 1
         for axis, size in zip(self.axes, sizes, strict=True):
-            if type(size) is not int or size < 1:
+            if size < 1:
                 raise self._other_shape(sizes)
             if axis == BATCH:
                 rows, rest = divmod(size, self._fold)
@@ -111,7 +110,7 @@ class GivenTensor:
             )
         extent = Extent(rows, steps, count)
         if len(self._known) < _MAX_KNOWN:
-            self._known[str(sizes)] = extent
+            self._known[tuple(sizes)] = extent
         return extent
 
     def _take(
@@ -167,6 +166,7 @@ class GivenTensor:
         if self._fold > 1 and BATCH in names:
             names[names.index(BATCH)] = f"{self._fold} * batch"
         is_short = type(given) is list and len(given) <= _MAX_SHOWN
+        is_short = is_short and {list, dict}.isdisjoint(map(type, given))
         return ShapeMismatch(
             f"{self.where}.shape: {given if is_short else kind_of(given)} given; "
             f"expected [{', '.join(names)}]"
@@ -184,7 +184,8 @@ class InputTensor(GivenTensor):
         """The one row that an entry is, alone in a request and of the usual form; None where `read`
         must look closer.
         """
-        extent = self._known.get(str(entry.get("shape")))
+        sizes = entry.get("shape")
+        extent = self._known.get(tuple(sizes)) if _is_shape(sizes) else None
         # name, shape, datatype, and data or parameters.
         if extent is None or extent.rows != 1 or len(entry) != 4:
             return None
@@ -262,6 +263,11 @@ def shown_shape(axes: tuple[Axis, ...]) -> list[int]:
 def _with_rows(spec: ModelSpec, axes: tuple[Axis, ...], fold: int) -> tuple[Axis, ...]:
     """A model whose rows run one by one takes one: where it has the axis, its size is fixed."""
     return tuple(fold if axis == BATCH and not spec.has_batch else axis for axis in axes)
+
+
+def _is_shape(value: Any) -> TypeGuard[list[int]]:
+    """Whether it is a list of integers: 1.0 and true are equal to 1, and lists may be deep."""
+    return type(value) is list and {int}.issuperset(map(type, value))
 
 
 def _is_size_of(binary: bytes | None, parameters: Any) -> bool:

@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 from carousel.service.api.encoding.outputs import Outputs
+from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.v1.media.json import Json
 from carousel.service.api.v1.media.media import Media
 from carousel.service.api.v1.media.npy import Npy
@@ -22,6 +23,11 @@ def media_of(content_type: bytes | None) -> Media:
     """What a body is; raises UnsupportedMediaType."""
     known = _READABLE.get(content_type)
     return _parse(content_type or b"") if known is None else known
+
+
+def text_of(exchange: Exchange) -> bytes:
+    """What of a body is JSON: all, or nothing; raises UnsupportedMediaType."""
+    return exchange.body if media_of(exchange.content_type) is JSON else b""
 
 
 def media_for(accept: bytes | None, usual: Media) -> Media:

@@ -64,9 +64,11 @@ class Json(Media):
         document = parse(body)
         exchange.add_flags(document, return_state=False)
         check_members(document, _INFER_FIELDS)
+        given = take_list(document, "sequences")
+        codec.inputs.check_rows(len(given), "sequences")
         sequences = [
             codec.inputs.read_json(value, f"sequences[{index}]", bools=bools)
-            for index, value in enumerate(take_list(document, "sequences"))
+            for index, value in enumerate(given)
         ]
         rows = _rows(document.get("states"), len(sequences), loaded, codec, bools=bools)
         return Work(sequences, rows, take_flag(document, "return_state", False))
