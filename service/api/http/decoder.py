@@ -4,15 +4,15 @@ meanwhile is counted.
 
 import asyncio
 import gc
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
+from carousel.service.api.http.deadline import within
 from carousel.service.api.http.memory_budget import COUNTED_BYTES, MemoryBudget
-from carousel.service.errors import DeadlineExceeded, PayloadTooLarge
+from carousel.service.errors import PayloadTooLarge
 
 _Read = TypeVar("_Read")
 
@@ -47,11 +47,7 @@ class Decoder:
         """
         if len(text) < COUNTED_BYTES:
             return call()
-        try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                await self._turn.acquire()
-        except TimeoutError:
-            raise DeadlineExceeded("the body waited for larger ones to be decoded") from None
+        await within(deadline, self._turn.acquire(), "other large bodies to be decoded")
         # Also where nobody waits for it any more, as a thread cannot be stopped.
         reading = asyncio.ensure_future(self._read(text, call))
         reading.add_done_callback(self._done)

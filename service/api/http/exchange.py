@@ -1,6 +1,5 @@
 """One request of the data plane, as its route needs it."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,7 +19,9 @@ class Abandonable(Protocol):
 
 @dataclass(slots=True)
 class Exchange:
-    """Headers (lower-case names), path parts, query and the whole body of one request."""
+    """Headers (lower-case names), path parts, query and the whole body of one request, and when it
+    arrived, on the monotonic clock.
+    """
 
     tenant: str
     parts: list[str]
@@ -28,6 +29,7 @@ class Exchange:
     headers: Mapping[bytes, bytes]
     body: bytes
     default_deadline_s: float
+    arrived: float
     request_id: str = ""
 
     @property
@@ -49,8 +51,8 @@ class Exchange:
         """When the request must have started, on the monotonic clock."""
         text = self.headers.get(b"x-request-timeout-ms")
         if text is None:
-            return time.monotonic() + self.default_deadline_s
-        return time.monotonic() + read_timeout_ms(text) / 1000
+            return self.arrived + self.default_deadline_s
+        return self.arrived + read_timeout_ms(text) / 1000
 
     def position(self) -> int | None:
         """What the header Carousel-Position says."""

@@ -36,7 +36,11 @@ class Problem(BaseModel):
 
 
 def problem_members(error: CarouselError, *, is_step: bool) -> dict[str, object]:
-    """The members of the problem; those of a step say whether the state may have moved."""
+    """The members of the problem; those of a step say whether the state may have moved.
+
+    An error that is told is done with, and lets go of what it came through.
+    """
+    forget_frames(error)
     members: dict[str, object] = {
         "type": f"urn:carousel:problem:{error.code}",
         "title": error.title,
@@ -78,6 +82,18 @@ def unexpected(error: BaseException, *, where: str, request_id: str | None = Non
     )
     hidden.advanced = "unknown"
     return hidden
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of what an error came through.
+
+    Frames lead back to the error where one of them holds it, or what it was handed on by: a
+    future, an entry, a task. Such rings would be the garbage collector's, which comes seldom.
+    """
+    error.__traceback__ = None
+    for earlier in (error.__cause__, error.__context__):
+        if earlier is not None:
+            forget_frames(earlier)
 
 
 def _shortened(detail: str) -> str:

@@ -128,7 +128,7 @@ class Gate:
             await self._call_control(scope, receive, send, headers, request_id, named)
             return
         started = time.monotonic()
-        answer = await self._answer(match, parts, scope, receive, headers, request_id)
+        answer = await self._answer(match, parts, scope, receive, headers, request_id, started)
         status = CLIENT_GONE if answer is None else answer.status
         if answer is not None:
             answer.headers += named
@@ -175,7 +175,9 @@ class Gate:
             return None
         try:
             tenant = self._authenticator.admit(fields)
-            exchange = Exchange(tenant, parts, b"", fields, body, self._deadline_s, request_id)
+            exchange = Exchange(
+                tenant, parts, b"", fields, body, self._deadline_s, started, request_id
+            )
             request = match.begin(exchange, reply)
         except CarouselError:
             return None
@@ -201,6 +203,7 @@ class Gate:
         receive: Receive,
         headers: Mapping[bytes, bytes],
         request_id: str,
+        started: float,
     ) -> Answer | None:
         """The data plane's answer, None if the client is gone."""
         query = scope["query_string"]
@@ -215,7 +218,7 @@ class Gate:
             self._lifecycle.accept()
             task = self._watcher.begin(receive)
             return await match.handler(
-                Exchange(tenant, parts, query, headers, body, self._deadline_s, request_id)
+                Exchange(tenant, parts, query, headers, body, self._deadline_s, started, request_id)
             )
         except CarouselError as error:
             return error_answer(scope["path"], error, request_id, is_step=True)

@@ -86,6 +86,7 @@ class HttpConnection(asyncio.Protocol):
             if each is not None:
                 each.abandon()
         self._waiting.clear()
+        self._owed = self._incoming = None
         if self._read_again is not None:
             self._read_again.set()
 
@@ -153,10 +154,11 @@ class HttpConnection(asyncio.Protocol):
     def answered(self, *, is_last: bool) -> None:
         """An answer was written: what waits goes on, or the client's next is waited for."""
         self._owed = None
-        self._idle.answered()
         if is_last or self._transport.is_closing():
             self._transport.close()
-        elif self._waiting:
+            return
+        self._idle.answered()
+        if self._waiting:
             self._begin_cycle(self._waiting.popleft())
         elif self._refusal is not None:
             self._refuse(self._refusal)
@@ -297,3 +299,4 @@ class HttpConnection(asyncio.Protocol):
         self._state.connections.discard(cast(Any, self))
         self._gate.unread.taken(self)
         self._idle.cancel()
+        self._reader.end()

@@ -29,9 +29,10 @@ class IdleTimer:
             self._set(self._keep_alive_s)
 
     def cancel(self) -> None:
-        """The connection is gone."""
+        """The connection is gone, or another protocol's; neither holds the other any more."""
         if self._timer is not None:
             self._timer.cancel()
+        del self._is_busy, self._close
 
     def _look(self) -> None:
         left = self._answered_at + self._keep_alive_s - time.monotonic()

@@ -101,6 +101,10 @@ class RequestReader:
         self._start()
         return written(method, head.target, headers)
 
+    def end(self) -> None:
+        """Nothing more is read; what held each other lets go."""
+        del self._parser, self._taker
+
     def on_message_begin(self) -> None:
         self._head_since = time.monotonic()
         self.head = Head()

@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from carousel.service.api.http.memory_budget import COUNTED_BYTES
-from carousel.service.api.http.problem import unexpected
+from carousel.service.api.http.problem import forget_frames, unexpected
 from carousel.service.api.streams.attachment import Attachment
 from carousel.service.api.streams.call import SUBPROTOCOL, read_headers
 from carousel.service.api.streams.closing import Close, close_for
@@ -82,7 +82,17 @@ class StreamConnection(asyncio.Protocol):
             self._stream.lost()
         self._websocket.receive_eof()
         self._count()
-        self._ending = asyncio.ensure_future(self._attachment.end(self._closed_with()))
+        self._ending = asyncio.ensure_future(self._end())
+
+    async def _end(self) -> None:
+        await self._attachment.end(self._closed_with())
+        # All of these lead back here, and would wait for the garbage collector with it.
+        self._stream = self._opening = self._ending = None
+        del self._attachment
+        self._websocket.parser.close()
+        for error in (self._websocket.handshake_exc, self._websocket.parser_exc):
+            if error is not None:
+                forget_frames(error)
 
     def upgraded(self, head: bytes, rest: bytes) -> None:
         """The head that asked for the connection, and what came behind it."""

@@ -41,7 +41,8 @@ class ClientLiveness:
         return self._unread_since is not None
 
     def end(self) -> None:
-        """The connection is gone."""
+        """The connection is gone; neither holds the other any more."""
+        del self._flush
         self._timer.cancel()
         if self._unread_timer is not None:
             self._unread_timer.cancel()

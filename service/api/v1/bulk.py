@@ -1,7 +1,6 @@
 """`POST /v1/steps`: steps of many sessions in one request."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from carousel.service.api.encoding.document import (
 )
 from carousel.service.api.encoding.explain import kind_of
 from carousel.service.api.http.answer import Answer
+from carousel.service.api.http.deadline import within
 from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.http.problem import problem_members, unexpected
@@ -76,10 +76,6 @@ class _Entry:
     reply: StepReply | None = None
     error: CarouselError | None = None
 
-    def refuse(self, error: CarouselError) -> None:
-        """Keep why it is not done, but not where: what led there leads back to the entry."""
-        self.error = error.with_traceback(None)
-
 
 class BulkRoute:
     """Feeds many sessions, each of them in the order of the request."""
@@ -123,12 +119,10 @@ class BulkRoute:
         entry.session = self._sessions.peek(tenant, entry.session_id)
         if entry.session is None:
             try:
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    entry.session = await self._sessions.find(tenant, entry.session_id)
-            except TimeoutError:
-                entry.refuse(DeadlineExceeded("the session was not found in time"))
+                finding = self._sessions.find(tenant, entry.session_id)
+                entry.session = await within(deadline, finding, "its session")
             except CarouselError as error:
-                entry.refuse(error)
+                entry.error = error
 
     def _read_steps(self, entries: Sequence[_Entry], deadline: float, *, bools: bool) -> None:
         for entry in entries:
@@ -136,7 +130,7 @@ class BulkRoute:
                 try:
                     entry.step = self._step_of(entry, entry.session, deadline, bools=bools)
                 except CarouselError as error:
-                    entry.refuse(error)
+                    entry.error = error
 
     async def _read_anew(
         self, entries: Sequence[_Entry], tenant: str, deadline: float, *, bools: bool
@@ -151,7 +145,7 @@ class BulkRoute:
                     entry.step = self._step_of(entry, entry.session, deadline, bools=bools)
                     entry.error = None
                 except CarouselError as error:
-                    entry.refuse(error)
+                    entry.error = error
 
     def _step_of(self, entry: _Entry, session: Session, deadline: float, *, bools: bool) -> Step:
         entry.codec = self._codecs.of(session.loaded)
@@ -182,9 +176,9 @@ class BulkRoute:
         try:
             entry.reply = await self._sessions.step(entry.session, entry.step)
         except CarouselError as error:
-            entry.refuse(error)
+            entry.error = error
         except Exception as error:
-            entry.refuse(unexpected(error, where=_PATH))
+            entry.error = unexpected(error, where=_PATH)
 
     def _result(self, entry: _Entry) -> bytes:
         session_id = orjson.dumps(entry.session_id)

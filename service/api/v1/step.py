@@ -4,6 +4,7 @@ import asyncio
 
 from carousel.service.api.encoding.codec import Codec, Codecs
 from carousel.service.api.http.answer import Answer, Header, Reply
+from carousel.service.api.http.deadline import within
 from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.problem import problem, unexpected
@@ -80,7 +81,8 @@ class StepRoute:
         session_id = exchange.parts[3]
         session = self._sessions.peek(exchange.tenant, session_id)
         if session is None:
-            session = await self._sessions.find(exchange.tenant, session_id)
+            finding = self._sessions.find(exchange.tenant, session_id)
+            session = await within(exchange.deadline(), finding, "its session")
         try:
             codec, step, media = await self._decode(exchange, session)
         except CarouselError:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from carousel.service.api.http.answer import Answer, Reply
+from carousel.service.api.http.deadline import within
 from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Abandonable, Exchange, read_version
 from carousel.service.api.http.problem import unexpected
@@ -185,7 +186,8 @@ class OipInferRoute:
                 params.key, loaded, sequence_step.step, work.rows[0]
             )
             return sequence_step.answer(started.reply, restarted=started.restarted)
-        loaded = await self._sequences.model(params.key, ends=params.end)
+        finding = self._sequences.model(params.key, ends=params.end)
+        loaded = await within(exchange.deadline(), finding, "its session")
         sequence_step = await self._decode(
             exchange, lambda: self._read(exchange, request, params, loaded)
         )

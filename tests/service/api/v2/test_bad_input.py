@@ -50,6 +50,10 @@ HH = tensor("h", np.zeros((2, 2, 20), np.float32))
 CC = tensor("c", np.zeros((2, 2, 20), np.float32))
 
 
+def _nested(depth: int) -> list[Any]:
+    return [_nested(depth - 1)] if depth else []
+
+
 BAD = [
     ("not an object", [1], "invalid_request", "a list of 1 given"),
     ("no inputs", {}, "invalid_request", "inputs: nothing given"),
@@ -71,6 +75,9 @@ BAD = [
     ("shape -1", _with(shape=[-1, 2, 10]), "shape_mismatch", "shape: [-1, 2, 10]"),
     ("shape 2**70", _with(shape=[1, 2**70, 10]), "shape_mismatch", "shape: "),
     ("shape 2**40", _with(shape=[1, 2**40, 10]), "sequence_too_long", "1099511627776 time steps"),
+    ("a deep shape", _with(shape=_nested(900)), "shape_mismatch", "shape: a list of 1 given"),
+    ("deep sizes", _with(shape=[1, _nested(900), 10]), "shape_mismatch", "a list of 3 given"),
+    ("an object of sizes", _with(shape={"a": 1}), "shape_mismatch", "shape: an object given"),
     ("a long shape", _with(shape=[1] * 1000), "shape_mismatch", "shape: a list of 1000 given"),
     ("no data", _without("data"), "invalid_request", "inputs.input.data: nothing given"),
     ("data null", _with(data=None), "invalid_request", "data: nothing given"),
