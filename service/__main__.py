@@ -8,6 +8,7 @@ import sys
 
 import uvloop
 
+from carousel.service.allocator import return_large_pieces
 from carousel.service.api.ops.greeting import greet
 from carousel.service.api.server.server import Server, listen
 from carousel.service.app import App, create_app
@@ -28,6 +29,7 @@ def main() -> None:
         configure_logs(settings.log_level)
         for line in unknown_variables(os.environ):
             log.warning("%s", line)
+        return_large_pieces()
         app = create_app(settings)
         uvloop.run(_serve(app))
     except SettingError as error:

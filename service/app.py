@@ -10,11 +10,12 @@ from carousel.service.api.control import create_control
 from carousel.service.api.encoding.codec import Codecs
 from carousel.service.api.http.authenticator import Authenticator
 from carousel.service.api.http.body import Bodies
-from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.dependencies import Dependencies
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.memory_budget import MemoryBudget
 from carousel.service.api.http.traffic import Traffic
+from carousel.service.api.http.transcoder import Transcoder
+from carousel.service.api.http.unread import Unread
 from carousel.service.api.ops.figures import (
     engine_figures,
     session_figures,
@@ -23,7 +24,6 @@ from carousel.service.api.ops.figures import (
 )
 from carousel.service.api.schema import create_schema
 from carousel.service.api.server.gate import DataRoute, Gate
-from carousel.service.api.server.unread import Unread
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.services import StreamServices
 from carousel.service.api.v1.bulk import BulkRoute
@@ -129,17 +129,17 @@ class App:
         settings = self.settings
         codecs = Codecs(max_steps=settings.max_steps)
         self.budget = MemoryBudget(settings.max_held_bytes)
-        decoder = Decoder(self.budget)
+        transcoder, unread = Transcoder(self.budget), Unread(self.budget)
         # So one request leaves most of a queue to others.
         at_once = max(1, settings.queue_requests // 4)
         routes: tuple[DataRoute, ...] = (
-            StepRoute(self.sessions, codecs, decoder),
-            BulkRoute(self.sessions, codecs, decoder),
-            InferRoute(self.catalog, codecs, decoder, max_at_once=at_once),
+            StepRoute(self.sessions, codecs, transcoder),
+            BulkRoute(self.sessions, codecs, transcoder),
+            InferRoute(self.catalog, codecs, transcoder, max_at_once=at_once),
             OipInferRoute(
                 self.catalog,
                 self.sessions.sequences,
-                decoder,
+                transcoder,
                 max_steps=settings.max_steps,
                 max_at_once=at_once,
             ),
@@ -151,7 +151,7 @@ class App:
             lifecycle=self.lifecycle,
             health=self.health,
             metrics=self._make_metrics(),
-            decoder=decoder,
+            transcoder=transcoder,
             max_ttl_s=settings.max_ttl_s,
             deadline_s=settings.deadline_s,
         )
@@ -160,11 +160,12 @@ class App:
             StreamServices(
                 sessions=self.sessions,
                 codecs=codecs,
-                decoder=decoder,
+                transcoder=transcoder,
                 authenticator=authenticator,
                 lifecycle=self.lifecycle,
                 traffic=self.traffic,
                 budget=self.budget,
+                unread=unread,
                 deadline_s=settings.deadline_s,
                 max_ttl_s=settings.max_ttl_s,
                 max_message_bytes=settings.max_body_bytes,
@@ -181,7 +182,7 @@ class App:
             traffic=self.traffic,
             deadline_s=settings.deadline_s,
             streams=self.streams,
-            unread=Unread(self.budget),
+            unread=unread,
             origins=settings.origins,
         )
 

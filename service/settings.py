@@ -150,9 +150,13 @@ class Settings:
 
     max_body_bytes: int = _setting(16 * 10**6, "largest request body", "Limits", _ABOVE_ZERO)
     max_held_bytes: int = _setting(
-        256 * 10**6, "most memory for large bodies and messages in progress", bounds=_BYTES
+        256 * 10**6,
+        "most memory for large bodies, what they become, and large answers, in progress or unread",
+        bounds=_BYTES,
     )
-    max_steps: int = _setting(10_000, "most time steps in one request", bounds=_ABOVE_ZERO)
+    max_steps: int = _setting(
+        10_000, "most time steps, and so rows, in one request", bounds=_ABOVE_ZERO
+    )
     queue_requests: int = _setting(4096, "requests that may wait, a model", bounds=_ABOVE_ZERO)
     queue_bytes: int = _setting(64 * 10**6, "bytes of input that may wait, a model", bounds=_BYTES)
     deadline_s: float = _setting(

@@ -1,6 +1,7 @@
 """A service on a socket in this process, and clients of it, byte by byte."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 import numpy as np
@@ -90,12 +91,20 @@ async def total(site: Site, session_id: str) -> float:
 
 
 def on_a_socket(
-    scenario: Callable[[Site], Awaitable[None]], rig: Rig | None = None, keep_alive_s: float = 60
+    scenario: Callable[[Site], Awaitable[None]],
+    rig: Rig | None = None,
+    keep_alive_s: float = 60,
+    send_bytes: int | None = None,
 ) -> None:
-    """Run a scenario around a service that listens, and end the server as a signal would."""
+    """Run a scenario around a service that listens, and end the server as a signal would.
+
+    `send_bytes`: what the kernel keeps of answers that are not read; it keeps megabytes otherwise.
+    """
 
     async def run(service: Service) -> None:
         sock = listen("127.0.0.1", 0)
+        if send_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)
         server = Server(service.app.gate, keep_alive_s=keep_alive_s)
         serving = asyncio.ensure_future(server.serve(sockets=[sock]))
         await until(lambda: server.started)

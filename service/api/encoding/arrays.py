@@ -10,9 +10,14 @@ from carousel.service.api.encoding.explain import WORDS
 
 _WORDS = {str(value): b'"%b"' % word.encode() for word, value in WORDS.items()}
 
+# As much of an array as is written at once.
+_MAX_BYTES = 1 << 20
+
 
 def array_json(array: Array) -> bytes:
     """An array as JSON; NaN and infinities as the strings of protobuf's JSON mapping."""
+    if array.nbytes > _MAX_BYTES and array.ndim:
+        return _in_parts(array)
     try:
         text = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:
@@ -21,6 +26,15 @@ def array_json(array: Array) -> bytes:
         return text if array.ndim else text[1:-1]
     # orjson writes null for what is not finite, and nothing else in an array has an n.
     return _fill_nulls(text, array) if b"n" in text else text
+
+
+def _in_parts(array: Array) -> bytes:
+    """The same a part at a time: within one the interpreter runs nothing else."""
+    if len(array) == 1:
+        return b"[%b]" % array_json(array[0])
+    count = max(1, len(array) * _MAX_BYTES // array.nbytes)
+    parts = [array_json(array[at : at + count])[1:-1] for at in range(0, len(array), count)]
+    return b"[%b]" % b",".join(parts)
 
 
 def arrays_json(arrays: Mapping[str, Array]) -> bytes:

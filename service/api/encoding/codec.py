@@ -1,6 +1,7 @@
 """All that is read and written of one model on the wire."""
 
 from carousel.models.spec import ModelSpec
+from carousel.service.api.encoding.answer_size import AnswerSize
 from carousel.service.api.encoding.inputs import Inputs
 from carousel.service.api.encoding.outputs import Outputs
 from carousel.service.api.encoding.states import States
@@ -10,11 +11,12 @@ from carousel.service.engine.loaded_model import LoadedModel
 class Codec:
     """The inputs, outputs and states of a model."""
 
-    __slots__ = ("inputs", "outputs", "states")
+    __slots__ = ("answer_size", "inputs", "outputs", "states")
 
     def __init__(self, spec: ModelSpec, *, max_steps: int) -> None:
         self.inputs = Inputs(spec, max_steps=max_steps)
         self.outputs = Outputs(spec)
+        self.answer_size = AnswerSize(spec)
         self.states = States(spec)
 
     def __repr__(self) -> str:

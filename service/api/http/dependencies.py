@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 
 from carousel.service.api.encoding.codec import Codecs
-from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import read_timeout_ms
 from carousel.service.api.http.lifecycle import Lifecycle
+from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.engine.catalog import Catalog
 from carousel.service.metrics import Metrics
 from carousel.service.sessions.sessions import Sessions
@@ -26,7 +26,7 @@ class Dependencies:
     lifecycle: Lifecycle
     health: StoreHealth
     metrics: Metrics
-    decoder: Decoder
+    transcoder: Transcoder
     max_ttl_s: float
     deadline_s: float
 

@@ -1,6 +1,9 @@
 """The memory that messages in progress may take, all connections together."""
 
-from carousel.service.errors import QueueFull
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from carousel.service.errors import QueueFull, SequenceTooLong
 
 # Less than this is not counted once it is whole: connections bound the number of small messages.
 COUNTED_BYTES = 64 * 1024
@@ -26,6 +29,27 @@ class MemoryBudget:
         if self.held_bytes + num_bytes > self.max_bytes:
             raise QueueFull(f"requests in progress hold {self.held_bytes} bytes already")
         self.held_bytes += num_bytes
+
+    @contextmanager
+    def hold(self, num_bytes: int) -> Iterator[None]:
+        """Count what an answer will take, while it is made; nothing where that is little.
+
+        Raises QueueFull, and SequenceTooLong where it would never fit.
+        """
+        if num_bytes < COUNTED_BYTES:
+            yield
+            return
+        if num_bytes > self.max_bytes:
+            raise SequenceTooLong(
+                f"the answer would take up to {num_bytes} bytes; all requests together may take "
+                f"{self.max_bytes}",
+                hint="ask for fewer time steps in a request",
+            )
+        self.take(num_bytes)
+        try:
+            yield
+        finally:
+            self.add(-num_bytes)
 
     def add(self, num_bytes: int) -> None:
         """Count bytes that are held whatever the bound says; fewer than none are given back."""

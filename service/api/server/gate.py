@@ -20,6 +20,7 @@ from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.http.request_id import id_headers, request_id_of
 from carousel.service.api.http.traffic import CLIENT_GONE, Traffic
+from carousel.service.api.http.unread import Unread
 from carousel.service.api.openapi.nodes import Node
 from carousel.service.api.server.asgi import (
     Scope,
@@ -31,7 +32,6 @@ from carousel.service.api.server.asgi import (
     send_answer,
     template_of,
 )
-from carousel.service.api.server.unread import Unread
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.v2.fault import error_answer
 from carousel.service.errors import CarouselError

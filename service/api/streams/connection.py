@@ -74,6 +74,7 @@ class StreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone, or was sent away."""
         self._connections.discard(self)
+        self._services.unread.taken(self)
         self._liveness.end()
         if self._opening is not None:
             self._opening.cancel()
@@ -130,6 +131,7 @@ class StreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read what it is sent."""
+        self._services.unread.left(self)
         self._liveness.left_unread()
         self._transport.pause_reading()
         if self._stream is not None:
@@ -137,11 +139,21 @@ class StreamConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """It reads again."""
+        self._services.unread.taken(self)
         self._liveness.read_on()
         if not self._held_back:
             self._transport.resume_reading()
         if self._stream is not None:
             self._stream.set_can_send(True)
+
+    @property
+    def unread_bytes(self) -> int:
+        """What was sent and the client has not taken."""
+        return self._transport.get_write_buffer_size()
+
+    def break_off(self) -> None:
+        """Close at once, for what is left unread."""
+        self._transport.abort()
 
     def shutdown(self) -> None:
         """uvicorn ends; streams were closed before, when the drain was done."""
@@ -151,6 +163,8 @@ class StreamConnection(asyncio.Protocol):
         """Send one message, unless the client is gone. What the library sends it sends at once."""
         if self._websocket.state is State.OPEN:
             self._transport.write(frame_header(len(data), is_text=is_text) + data)
+            if self._liveness.is_unread:
+                self._services.unread.left(self)
 
     def close(self, code: Close, reason: str) -> None:
         """Say why, and wait a while for the client to close its side; what else it sends is not

@@ -12,9 +12,9 @@ from carousel.service.api.encoding.document import (
     take_position,
 )
 from carousel.service.api.http.problem import problem_members
-from carousel.service.api.v1.media.json import read_step
+from carousel.service.api.v1.media.json import read_step, write_step
 from carousel.service.errors import CarouselError, InvalidRequest, NotText
-from carousel.service.sessions.results import SessionInfo
+from carousel.service.sessions.results import SessionInfo, StepReply
 from carousel.service.sessions.step_runner import Step
 
 _SYNC_FIELDS = frozenset({"position"})
@@ -80,6 +80,15 @@ def greeting(info: SessionInfo) -> bytes:
             "position": info.position,
         }
     )
+
+
+def write_reply(frame: Frame, codec: Codec, reply: StepReply) -> bytes:
+    """What a frame is answered, in its own encoding."""
+    if frame.is_text:
+        return write_step(
+            codec, reply.outputs, reply.position, reply.state, replayed=reply.replayed
+        )
+    return codec.outputs.raw(reply.outputs)
 
 
 def write_sync(position: int) -> bytes:

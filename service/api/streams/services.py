@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from carousel.service.api.encoding.codec import Codecs
 from carousel.service.api.http.authenticator import Authenticator
-from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.lifecycle import Lifecycle
 from carousel.service.api.http.memory_budget import MemoryBudget
 from carousel.service.api.http.traffic import Traffic
+from carousel.service.api.http.transcoder import Transcoder
+from carousel.service.api.http.unread import Unread
 from carousel.service.sessions.sessions import Sessions
 
 
@@ -22,11 +23,12 @@ class StreamServices:
 
     sessions: Sessions
     codecs: Codecs
-    decoder: Decoder
+    transcoder: Transcoder
     authenticator: Authenticator
     lifecycle: Lifecycle
     traffic: Traffic
     budget: MemoryBudget
+    unread: Unread
     deadline_s: float
     max_ttl_s: float
     max_message_bytes: int

@@ -17,11 +17,11 @@ from carousel.service.api.streams.message import (
     Sync,
     read_frame,
     write_error,
+    write_reply,
     write_sync,
 )
 from carousel.service.api.streams.services import StreamServices
 from carousel.service.api.streams.stream_state import State
-from carousel.service.api.v1.media.json import write_step
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import CarouselError
 from carousel.service.sessions.results import StepReply
@@ -140,12 +140,15 @@ class Stream:
         step = self._take(found)
         if step is None:
             return True
+        codec = self._services.codecs.of(session.loaded)
+        if codec.answer_size.of_step(step) >= COUNTED_BYTES:
+            return False  # it takes a while to write
 
         def done(outcome: StepReply | BaseException) -> None:
             self._request = None
             try:
                 if isinstance(outcome, StepReply):
-                    self._reply(session, step, outcome)
+                    self._reply(step, outcome, write_reply(frame, codec, outcome))
                 else:
                     self._fail(outcome)
             except Exception as error:
@@ -171,9 +174,17 @@ class Stream:
                 found = await self._decode(frame, session)
             step = self._take(found)
             if step is not None:
-                self._reply(session, step, await self._sessions.step(session, step))
+                await self._step(frame, session, step)
         except Exception as error:
             self._fail(error)
+
+    async def _step(self, frame: Frame, session: Session, step: Step) -> None:
+        codec, transcoder = self._services.codecs.of(session.loaded), self._services.transcoder
+        num_bytes = codec.answer_size.of_step(step)
+        with transcoder.hold(num_bytes):
+            reply = await self._sessions.step(session, step)
+            data = await transcoder.write(num_bytes, lambda: write_reply(frame, codec, reply))
+            self._reply(step, reply, data)
 
     def _deadline(self) -> float:
         return time.monotonic() + self._services.deadline_s
@@ -186,7 +197,7 @@ class Stream:
     async def _decode(self, frame: Frame, session: Session) -> Step | Sync | None:
         """The same beside the loop, where it takes a while."""
         text = frame.data if frame.is_text else b""
-        return await self._services.decoder.read(
+        return await self._services.transcoder.read(
             text, self._deadline(), lambda: self._read(frame, session)
         )
 
@@ -204,19 +215,11 @@ class Stream:
             found.position = self.reached
         return found
 
-    def _reply(self, session: Session, step: Step, reply: StepReply) -> None:
-        frame = self._frame
-        assert frame is not None
+    def _reply(self, step: Step, reply: StepReply, data: bytes) -> None:
+        assert self._frame is not None
         if step.commit:
             self.reached = reply.position
-        codec = self._services.codecs.of(session.loaded)
-        if frame.is_text:
-            data = write_step(
-                codec, reply.outputs, reply.position, reply.state, replayed=reply.replayed
-            )
-        else:
-            data = codec.outputs.raw(reply.outputs)
-        self._send(data, is_text=frame.is_text, status=200)
+        self._send(data, is_text=self._frame.is_text, status=200)
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, Abandoned):

@@ -1,7 +1,7 @@
 """`POST /v1/steps`: steps of many sessions in one request."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,9 @@ from carousel.service.api.encoding.document import (
 from carousel.service.api.encoding.explain import kind_of
 from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.deadline import within
-from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.http.problem import problem_members, unexpected
+from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import TIMEOUT, encodings
 from carousel.service.api.openapi.operation import post
@@ -44,6 +44,9 @@ from carousel.service.sessions.step_runner import Step
 _PATH = "/v1/steps"
 # Sessions that are looked up together.
 _AT_ONCE = 256
+# What one step takes while it is worked on, and what an error takes in the answer, about.
+_ENTRY_BYTES = 4096
+_ERROR_BYTES = 512
 
 _FIELDS = frozenset(BulkBody.model_fields)
 _ENTRY_FIELDS = frozenset(BulkStep.model_fields)
@@ -84,25 +87,32 @@ class BulkRoute:
     # It always needs a task.
     begin = None
 
-    def __init__(self, sessions: Sessions, codecs: Codecs, decoder: Decoder) -> None:
+    def __init__(self, sessions: Sessions, codecs: Codecs, transcoder: Transcoder) -> None:
         self._sessions = sessions
         self._codecs = codecs
-        self._decoder = decoder
+        self._transcoder = transcoder
 
     def __repr__(self) -> str:
         return f"<BulkRoute {self._sessions!r}>"
 
     async def __call__(self, exchange: Exchange) -> Answer:
         """Answer every step by itself; the request as a whole fails only if it cannot be read."""
-        deadline, text = exchange.deadline(), text_of(exchange)
-        entries = await self._decoder.read(
-            text, deadline, lambda: _read(exchange, self._codecs.max_steps)
+        deadline = exchange.deadline()
+        entries = await self._transcoder.read(
+            text_of(exchange), deadline, lambda: _read(exchange, self._codecs.max_steps)
         )
+        with self._transcoder.hold(len(entries) * _ENTRY_BYTES):
+            return await self._answer(exchange, entries, deadline)
+
+    async def _answer(
+        self, exchange: Exchange, entries: Sequence[_Entry], deadline: float
+    ) -> Answer:
+        text = exchange.body
         for start in range(0, len(entries), _AT_ONCE):
             part = entries[start : start + _AT_ONCE]
             await asyncio.gather(*(self._find(each, exchange.tenant, deadline) for each in part))
         bools = may_hold_bools(exchange.body)
-        await self._decoder.read(
+        await self._transcoder.read(
             text, deadline, lambda: self._read_steps(entries, deadline, bools=bools)
         )
         if self._sessions.store.shared:
@@ -111,9 +121,11 @@ class BulkRoute:
         chains: dict[str, list[_Entry]] = {}
         for entry in entries:
             chains.setdefault(entry.session_id, []).append(entry)
-        await asyncio.gather(*(self._run(chain) for chain in chains.values()))
-        results = b",".join(self._result(entry) for entry in entries)
-        return Answer(200, b'{"results":[%b]}' % results, [JSON.header])
+        num_bytes = sum(map(_answer_bytes, entries))
+        with self._transcoder.hold(num_bytes):
+            await self._run_all(chains.values())
+            body = await self._transcoder.write(num_bytes, lambda: self._results(entries))
+        return Answer(200, body, [JSON.header])
 
     async def _find(self, entry: _Entry, tenant: str, deadline: float) -> None:
         entry.session = self._sessions.peek(tenant, entry.session_id)
@@ -160,6 +172,20 @@ class BulkRoute:
                 f"steps: {total} time steps given; a request may have {self._codecs.max_steps}"
             )
 
+    async def _run_all(self, chains: Iterable[Sequence[_Entry]]) -> None:
+        running: list[asyncio.Task[None]] = []
+        try:
+            for chain in chains:
+                if any(entry.error is None for entry in chain):
+                    running.append(asyncio.ensure_future(self._run(chain)))
+                    if len(running) % _AT_ONCE == 0:
+                        await asyncio.sleep(0)  # others have requests too
+            await asyncio.gather(*running)
+        except asyncio.CancelledError:
+            for each in running:
+                each.cancel()
+            raise
+
     async def _run(self, chain: Sequence[_Entry]) -> None:
         """The steps of one session; after one that is refused only those that name a position."""
         refused = False
@@ -179,6 +205,9 @@ class BulkRoute:
             entry.error = error
         except Exception as error:
             entry.error = unexpected(error, where=_PATH)
+
+    def _results(self, entries: Sequence[_Entry]) -> bytes:
+        return b'{"results":[%b]}' % b",".join(map(self._result, entries))
 
     def _result(self, entry: _Entry) -> bytes:
         session_id = orjson.dumps(entry.session_id)
@@ -225,6 +254,13 @@ def _entry(value: Any, where: str) -> _Entry:
     if "inputs" not in value:
         raise InvalidRequest(f"{where}.inputs: nothing given; expected time steps")
     return _Entry(session_id, value["inputs"], take_position(value, f"{where}."), where)
+
+
+def _answer_bytes(entry: _Entry) -> int:
+    """How much memory a step's part of the answer may take, an error's too."""
+    if entry.step is None or entry.codec is None:
+        return _ERROR_BYTES
+    return _ERROR_BYTES + entry.codec.answer_size.of(entry.step.num_steps)
 
 
 def _follows_refused(entry: _Entry) -> PositionConflict:

@@ -2,8 +2,8 @@
 
 from carousel.service.api.encoding.codec import Codecs
 from carousel.service.api.http.answer import Answer
-from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Exchange, read_version
+from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import RAW_INPUT, TIMEOUT, encodings, flag
 from carousel.service.api.openapi.operation import post
@@ -54,11 +54,11 @@ class InferRoute:
     begin = None
 
     def __init__(
-        self, catalog: Catalog, codecs: Codecs, decoder: Decoder, *, max_at_once: int
+        self, catalog: Catalog, codecs: Codecs, transcoder: Transcoder, *, max_at_once: int
     ) -> None:
         self._catalog = catalog
         self._codecs = codecs
-        self._decoder = decoder
+        self._transcoder = transcoder
         self._max_at_once = max_at_once
 
     def __repr__(self) -> str:
@@ -70,24 +70,29 @@ class InferRoute:
         loaded = self._catalog.get(parts[3], read_version(parts[5]) if len(parts) > 5 else None)
         codec = self._codecs.of(loaded)
         given = media_of(exchange.content_type)
-        work = await self._decoder.read(
+        work = await self._transcoder.read(
             text_of(exchange),
             exchange.deadline(),
             lambda: given.read_work(exchange, codec, loaded),
         )
-        self._check_steps(work)
+        num_steps = self._check_steps(work)
         media = media_for_outputs(exchange.accept, given, codec.outputs, with_state=work.with_state)
         if len(work.sequences) > 1 and not media.holds_many:
             raise NotAcceptable(
                 f"{media.name} holds one sequence; {len(work.sequences)} given",
                 hint=f"send Accept: {JSON.name}",
             )
-        results = await run(loaded, work, exchange.deadline(), self._max_at_once)
-        return media.write_results(codec, loaded, results)
+        num_bytes = codec.answer_size.of(num_steps, len(work.sequences), with_state=work.with_state)
+        with self._transcoder.hold(num_bytes):
+            results = await run(loaded, work, exchange.deadline(), self._max_at_once)
+            return await self._transcoder.write(
+                num_bytes, lambda: media.write_results(codec, loaded, results)
+            )
 
-    def _check_steps(self, work: Work) -> None:
+    def _check_steps(self, work: Work) -> int:
         total = sum(sequence.num_steps for sequence in work.sequences)
         if total > self._codecs.max_steps:
             raise SequenceTooLong(
                 f"sequences: {total} time steps given; a request may have {self._codecs.max_steps}"
             )
+        return total

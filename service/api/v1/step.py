@@ -5,9 +5,10 @@ import asyncio
 from carousel.service.api.encoding.codec import Codec, Codecs
 from carousel.service.api.http.answer import Answer, Header, Reply
 from carousel.service.api.http.deadline import within
-from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Abandonable, Exchange
+from carousel.service.api.http.memory_budget import COUNTED_BYTES
 from carousel.service.api.http.problem import problem, unexpected
+from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import POSITION_HEADER, RAW_INPUT, TIMEOUT, encodings, flag
 from carousel.service.api.openapi.operation import post
@@ -69,10 +70,10 @@ class StepRoute:
 
     paths = _PATHS
 
-    def __init__(self, sessions: Sessions, codecs: Codecs, decoder: Decoder) -> None:
+    def __init__(self, sessions: Sessions, codecs: Codecs, transcoder: Transcoder) -> None:
         self._sessions = sessions
         self._codecs = codecs
-        self._decoder = decoder
+        self._transcoder = transcoder
 
     def __repr__(self) -> str:
         return f"<StepRoute {self._sessions!r}>"
@@ -93,7 +94,10 @@ class StepRoute:
                 exchange.tenant, session_id, deadline=exchange.deadline()
             )
             codec, step, media = await self._decode(exchange, session)
-        return _write(codec, await self._sessions.step(session, step), media)
+        num_bytes = codec.answer_size.of_step(step)
+        with self._transcoder.hold(num_bytes):
+            reply = await self._sessions.step(session, step)
+            return await self._transcoder.write(num_bytes, lambda: _write(codec, reply, media))
 
     def begin(self, exchange: Exchange, send: Reply) -> Abandonable | None:
         """Start answering a step without a task; `send` is called later.
@@ -112,6 +116,8 @@ class StepRoute:
             if self._sessions.store.shared:
                 return None
             raise
+        if codec.answer_size.of_step(step) >= COUNTED_BYTES:
+            return None
 
         # Only that: what is kept until the answer is kept once for each session in flight.
         request_id = exchange.request_id
@@ -123,7 +129,7 @@ class StepRoute:
 
     async def _decode(self, exchange: Exchange, session: Session) -> tuple[Codec, Step, Media]:
         """As `_read`, and where that takes a while beside the loop."""
-        return await self._decoder.read(
+        return await self._transcoder.read(
             text_of(exchange), exchange.deadline(), lambda: self._read(exchange, session)
         )
 

@@ -5,9 +5,10 @@ from typing import TypeVar
 
 from carousel.service.api.http.answer import Answer, Reply
 from carousel.service.api.http.deadline import within
-from carousel.service.api.http.decoder import Decoder
 from carousel.service.api.http.exchange import Abandonable, Exchange, read_version
+from carousel.service.api.http.memory_budget import COUNTED_BYTES
 from carousel.service.api.http.problem import unexpected
+from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import Node, encodings
 from carousel.service.api.openapi.operation import post
@@ -77,7 +78,7 @@ class OipInferRoute:
         self,
         catalog: Catalog,
         sequences: Sequences,
-        decoder: Decoder,
+        transcoder: Transcoder,
         *,
         max_steps: int,
         max_at_once: int,
@@ -85,7 +86,7 @@ class OipInferRoute:
         self._catalog = catalog
         self._sequences = sequences
         self._codecs = OipCodecs(max_steps=max_steps)
-        self._decoder = decoder
+        self._transcoder = transcoder
         self._cache = RequestCache()
         self._max_at_once = max_at_once
 
@@ -144,6 +145,9 @@ class OipInferRoute:
     def _begin(
         self, session: Session, sequence_step: SequenceStep, send: Reply
     ) -> Abandonable | None:
+        if sequence_step.answer_bytes >= COUNTED_BYTES:
+            return None
+
         def done(outcome: StepReply | BaseException) -> None:
             if isinstance(outcome, StepReply):
                 send(sequence_step.answer(outcome))
@@ -158,7 +162,7 @@ class OipInferRoute:
 
     async def _decode(self, exchange: Exchange, call: Callable[[], _Read]) -> _Read:
         """What is read of the body or of its JSON, beside the loop where that takes a while."""
-        return await self._decoder.read(json_of(exchange), exchange.deadline(), call)
+        return await self._transcoder.read(json_of(exchange), exchange.deadline(), call)
 
     async def _infer(self, exchange: Exchange, request: InferRequest, codec: OipCodec) -> Answer:
         choice = codec.choose(request)
@@ -167,8 +171,16 @@ class OipInferRoute:
         )
         if None in work.rows:
             require_given(codec.loaded, (), "inputs")
-        rows = await run(codec.loaded, work, exchange.deadline(), self._max_at_once)
-        return respond(codec, request, choice, rows)
+        num_bytes = codec.answer_size.of(
+            sum(each.num_steps for each in work.sequences),
+            len(work.sequences),
+            with_state=choice.with_state,
+        )
+        with self._transcoder.hold(num_bytes):
+            rows = await run(codec.loaded, work, exchange.deadline(), self._max_at_once)
+            return await self._transcoder.write(
+                num_bytes, lambda: respond(codec, request, choice, rows)
+            )
 
     async def _step(
         self,
@@ -182,16 +194,24 @@ class OipInferRoute:
             work = await self._decode(exchange, lambda: codec.read_start(request))
             choice = codec.choose(request)
             sequence_step = make_step(exchange, params, request, codec, choice, work.sequences[0])
-            started = await self._sequences.start(
-                params.key, loaded, sequence_step.step, work.rows[0]
-            )
-            return sequence_step.answer(started.reply, restarted=started.restarted)
+            num_bytes = sequence_step.answer_bytes
+            with self._transcoder.hold(num_bytes):
+                started = await self._sequences.start(
+                    params.key, loaded, sequence_step.step, work.rows[0]
+                )
+                return await self._transcoder.write(
+                    num_bytes,
+                    lambda: sequence_step.answer(started.reply, restarted=started.restarted),
+                )
         finding = self._sequences.model(params.key, ends=params.end)
         loaded = await within(exchange.deadline(), finding, "its session")
         sequence_step = await self._decode(
             exchange, lambda: self._read(exchange, request, params, loaded)
         )
-        return sequence_step.answer(await self._sequences.step(params.key, sequence_step.step))
+        num_bytes = sequence_step.answer_bytes
+        with self._transcoder.hold(num_bytes):
+            reply = await self._sequences.step(params.key, sequence_step.step)
+            return await self._transcoder.write(num_bytes, lambda: sequence_step.answer(reply))
 
     def _read(
         self,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import orjson
 
 from carousel.models.spec import TIME
+from carousel.service.api.encoding.answer_size import AnswerSize
 from carousel.service.api.encoding.inputs import InputSequence, StepRules
 from carousel.service.api.v1.work import Work
 from carousel.service.api.v2.binary_tensors import BinaryTensors
@@ -65,6 +66,7 @@ class OipCodec:
             for binary in (False, True)
         }
         self._rules = StepRules(spec)
+        self.answer_size = AnswerSize(spec)
         self._single = next(iter(self.inputs.values())) if len(self.inputs) == 1 else None
 
     def __repr__(self) -> str:

@@ -24,6 +24,11 @@ class SequenceStep:
     choice: ChosenOutputs
     step: Step
 
+    @property
+    def answer_bytes(self) -> int:
+        """How much memory the answer may take."""
+        return self.codec.answer_size.of(self.step.num_steps, with_state=self.choice.with_state)
+
     def answer(self, reply: StepReply, *, restarted: bool = False) -> Answer:
         rows = [RowResult(reply.outputs, reply.state)]
         parameters = self.params.shown(reply, restarted=restarted)

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from carousel.service.api.http.memory_budget import MemoryBudget
+from carousel.service.api.http.unread import Unread
 from carousel.service.api.server.http_connection import HttpConnection
-from carousel.service.api.server.unread import Unread
 from tests.harness.fakes import PATIENCE_S
 from tests.harness.rig import until
 from tests.harness.site import BODY, Connection, Site, on_a_socket, step, total
@@ -236,7 +236,7 @@ def test_a_client_that_does_not_read_is_cut() -> None:
         infer = step("a", body).replace(b"/v1/sessions/a/steps", b"/v1/models/witness/infer")
         kind = b"Content-Type: application/octet-stream"
         infer = infer.replace(kind, kind + b"\r\nAccept: application/json")
-        for _ in range(200):
+        for _ in range(20):
             deaf.send(infer)
         await until(lambda: len(site.server.server_state.connections) == 1)
         assert (await (await site.connect()).ask(LIVE))[0] == 200
@@ -244,4 +244,4 @@ def test_a_client_that_does_not_read_is_cut() -> None:
         assert site.service.app.budget.held_bytes == 0
         assert site.service.app.lifecycle.num_accepted == 0
 
-    on_a_socket(scenario)
+    on_a_socket(scenario, send_bytes=16_384)

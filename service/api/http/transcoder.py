@@ -1,5 +1,5 @@
-"""Large bodies become arrays beside the event loop, one after the other, and what they take
-meanwhile is counted.
+"""Large bodies become arrays, and arrays large bodies, beside the event loop, one after the other;
+what that takes is counted.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from carousel.service.api.http.deadline import within
 from carousel.service.api.http.memory_budget import COUNTED_BYTES, MemoryBudget
 from carousel.service.errors import PayloadTooLarge
 
-_Read = TypeVar("_Read")
+_Made = TypeVar("_Made")
 
 # Of JSON as objects, on 64-bit CPython: a place in a list and a number that is made for it (those
 # up to two digits are not), a list, a dict, one of its members with a name, half a string. Rounded
@@ -22,7 +22,7 @@ _Read = TypeVar("_Read")
 _PLACE, _NUMBER, _LIST, _DICT, _MEMBER, _QUOTE = 8, 32, 72, 248, 128, 40
 
 
-class Decoder:
+class Transcoder:
     """Owned by the event loop, but for what it is given to call.
 
     The interpreter decodes in one thread at a time whatever is done, so there is one: a second one
@@ -31,15 +31,16 @@ class Decoder:
 
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
+        self.hold = budget.hold
         self._turn = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="transcoder")
 
     def __repr__(self) -> str:
-        return f"<Decoder {'busy' if self._turn.locked() else 'idle'}>"
+        return f"<Transcoder {'busy' if self._turn.locked() else 'idle'}>"
 
     async def read(
-        self, text: bytes | memoryview, deadline: float, call: Callable[[], _Read]
-    ) -> _Read:
+        self, text: bytes | memoryview, deadline: float, call: Callable[[], _Made]
+    ) -> _Made:
         """What `call` makes of `text`, JSON: at once where it is short.
 
         `deadline` is on the monotonic clock. Raises what `call` does, PayloadTooLarge, QueueFull,
@@ -53,7 +54,16 @@ class Decoder:
         reading.add_done_callback(self._done)
         return await asyncio.shield(reading)
 
-    async def _read(self, text: bytes | memoryview, call: Callable[[], _Read]) -> _Read:
+    async def write(self, num_bytes: int, call: Callable[[], _Made]) -> _Made:
+        """What `call` makes of arrays that it takes up to `num_bytes` to write: at once where that
+        is little. The budget is told before, by `hold`.
+        """
+        if num_bytes < COUNTED_BYTES:
+            return call()
+        async with self._turn:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    async def _read(self, text: bytes | memoryview, call: Callable[[], _Made]) -> _Made:
         loop = asyncio.get_running_loop()
         takes = await loop.run_in_executor(self._thread, grown_bytes, text)
         if takes > self._budget.max_bytes:
@@ -67,13 +77,13 @@ class Decoder:
         finally:
             self._budget.add(-takes)
 
-    def _done(self, reading: "asyncio.Future[_Read]") -> None:
+    def _done(self, reading: "asyncio.Future[_Made]") -> None:
         self._turn.release()
         if not reading.cancelled():
             reading.exception()  # or it would be told to the log where nobody waits for it
 
 
-def _uncollected(call: Callable[[], _Read]) -> _Read:
+def _uncollected(call: Callable[[], _Made]) -> _Made:
     """`call()` without the garbage collector, which would look through all that was decoded so far,
     time and again: it takes as long as the decoding.
     """

@@ -9,8 +9,8 @@ import numpy as np
 import orjson
 import pytest
 
-from carousel.service.api.http.decoder import Decoder, grown_bytes
 from carousel.service.api.http.memory_budget import COUNTED_BYTES, MemoryBudget
+from carousel.service.api.http.transcoder import Transcoder, grown_bytes
 from carousel.service.errors import DeadlineExceeded, PayloadTooLarge, QueueFull
 from tests.harness.fakes import PATIENCE_S, FaultyStore
 from tests.harness.inside import ONE, Service, serve
@@ -64,7 +64,7 @@ def test_large_bodies_are_read_one_at_a_time_and_counted() -> None:
 
     async def scenario() -> None:
         budget = MemoryBudget(3 * grown_bytes(TEXT) // 2)
-        decoder = Decoder(budget)
+        transcoder = Transcoder(budget)
         began, go = threading.Event(), threading.Event()
 
         def slow() -> str:
@@ -72,13 +72,13 @@ def test_large_bodies_are_read_one_at_a_time_and_counted() -> None:
             assert go.wait(PATIENCE_S)
             return "slow"
 
-        first = asyncio.ensure_future(decoder.read(TEXT, _in(PATIENCE_S), slow))
+        first = asyncio.ensure_future(transcoder.read(TEXT, _in(PATIENCE_S), slow))
         assert await asyncio.to_thread(began.wait, PATIENCE_S)
         assert budget.held_bytes == grown_bytes(TEXT)
-        assert await decoder.read(b"[]", _in(PATIENCE_S), lambda: "short") == "short"
+        assert await transcoder.read(b"[]", _in(PATIENCE_S), lambda: "short") == "short"
         with pytest.raises(DeadlineExceeded):
-            await decoder.read(TEXT, _in(0.01), lambda: "never")
-        second = asyncio.ensure_future(decoder.read(TEXT, _in(PATIENCE_S), lambda: "second"))
+            await transcoder.read(TEXT, _in(0.01), lambda: "never")
+        second = asyncio.ensure_future(transcoder.read(TEXT, _in(PATIENCE_S), lambda: "second"))
         # Who leaves does not let the next one in before the thread is free.
         first.cancel()
         await settle()
@@ -95,14 +95,14 @@ def test_a_body_that_could_never_fit_is_refused_for_good_and_others_for_now() ->
 
     async def scenario() -> None:
         with pytest.raises(PayloadTooLarge):
-            await Decoder(MemoryBudget(len(TEXT))).read(TEXT, _in(PATIENCE_S), dict)
+            await Transcoder(MemoryBudget(len(TEXT))).read(TEXT, _in(PATIENCE_S), dict)
         budget = MemoryBudget(grown_bytes(TEXT))
         budget.take(1)
-        decoder = Decoder(budget)
+        transcoder = Transcoder(budget)
         with pytest.raises(QueueFull):
-            await decoder.read(TEXT, _in(PATIENCE_S), dict)
+            await transcoder.read(TEXT, _in(PATIENCE_S), dict)
         budget.add(-1)
-        assert await decoder.read(TEXT, _in(PATIENCE_S), lambda: 7) == 7
+        assert await transcoder.read(TEXT, _in(PATIENCE_S), lambda: 7) == 7
 
     asyncio.run(scenario())
 
