@@ -3,6 +3,7 @@
 from carousel.models.spec import ModelSpec
 from carousel.service.api.encoding.answer_size import AnswerSize
 from carousel.service.api.encoding.inputs import Inputs
+from carousel.service.api.encoding.json_size import LargestRequest
 from carousel.service.api.encoding.outputs import Outputs
 from carousel.service.api.encoding.states import States
 from carousel.service.engine.loaded_model import LoadedModel
@@ -11,12 +12,13 @@ from carousel.service.engine.loaded_model import LoadedModel
 class Codec:
     """The inputs, outputs and states of a model."""
 
-    __slots__ = ("answer_size", "inputs", "outputs", "states")
+    __slots__ = ("answer_size", "inputs", "largest", "outputs", "states")
 
     def __init__(self, spec: ModelSpec, *, max_steps: int) -> None:
         self.inputs = Inputs(spec, max_steps=max_steps)
         self.outputs = Outputs(spec)
         self.answer_size = AnswerSize(spec)
+        self.largest = LargestRequest(spec, max_steps)
         self.states = States(spec)
 
     def __repr__(self) -> str:

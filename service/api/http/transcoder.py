@@ -4,28 +4,21 @@ what that takes is counted.
 
 import asyncio
 import gc
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
-import numpy as np
-
+from carousel.service.api.encoding.json_size import JsonSize, LargestRequest
 from carousel.service.api.http.deadline import within
 from carousel.service.api.http.memory_budget import COUNTED_BYTES, MemoryBudget
 from carousel.service.errors import PayloadTooLarge
 
 _Made = TypeVar("_Made")
 
-# Of JSON as objects, on 64-bit CPython: a place in a list and a number that is made for it (those
-# up to two digits are not), a list, a dict, one of its members with a name, half a string. Rounded
-# up to what the allocator gives; held against measured memory by a test.
-_PLACE, _NUMBER, _LIST, _DICT, _MEMBER, _QUOTE = 8, 32, 72, 248, 128, 40
-
 
 class Transcoder:
     """Owned by the event loop, but for what it is given to call.
 
-    The interpreter decodes in one thread at a time whatever is done, so there is one: a second one
+    The interpreter decodes in one thread at a time whatever is done, so that there is one: a second
     would only hold more at once.
     """
 
@@ -33,26 +26,26 @@ class Transcoder:
         self._budget = budget
         self.hold = budget.hold
         self._turn = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="transcoder")
 
     def __repr__(self) -> str:
         return f"<Transcoder {'busy' if self._turn.locked() else 'idle'}>"
 
     async def read(
-        self, text: bytes | memoryview, deadline: float, call: Callable[[], _Made]
+        self,
+        text: bytes | memoryview,
+        deadline: float,
+        call: Callable[[], _Made],
+        largest: LargestRequest | None = None,
     ) -> _Made:
         """What `call` makes of `text`, JSON: at once where it is short.
 
-        `deadline` is on the monotonic clock. Raises what `call` does, PayloadTooLarge, QueueFull,
-        DeadlineExceeded.
+        `deadline` is on the monotonic clock, `largest` what is not worth a look beyond. Raises what
+        `call` does, SequenceTooLong, PayloadTooLarge, QueueFull, DeadlineExceeded.
         """
         if len(text) < COUNTED_BYTES:
             return call()
         await within(deadline, self._turn.acquire(), "other large bodies to be decoded")
-        # Also where nobody waits for it any more, as a thread cannot be stopped.
-        reading = asyncio.ensure_future(self._read(text, call))
-        reading.add_done_callback(self._done)
-        return await asyncio.shield(reading)
+        return await self._on_turn(self._read(text, call, largest))
 
     async def write(self, num_bytes: int, call: Callable[[], _Made]) -> _Made:
         """What `call` makes of arrays that it takes up to `num_bytes` to write: at once where that
@@ -60,12 +53,27 @@ class Transcoder:
         """
         if num_bytes < COUNTED_BYTES:
             return call()
-        async with self._turn:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        await self._turn.acquire()
+        return await self._on_turn(asyncio.to_thread(call))
 
-    async def _read(self, text: bytes | memoryview, call: Callable[[], _Made]) -> _Made:
-        loop = asyncio.get_running_loop()
-        takes = await loop.run_in_executor(self._thread, grown_bytes, text)
+    async def _on_turn(self, work: Coroutine[Any, Any, _Made]) -> _Made:
+        """Pass the turn on when it is done, also where nobody waits for it any more: a thread
+        cannot be stopped.
+        """
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    async def _read(
+        self,
+        text: bytes | memoryview,
+        call: Callable[[], _Made],
+        largest: LargestRequest | None,
+    ) -> _Made:
+        size = await asyncio.to_thread(JsonSize.of, text)
+        if largest is not None:
+            largest.check(size)
+        takes = size.memory
         if takes > self._budget.max_bytes:
             raise PayloadTooLarge(
                 f"the body: its lists, objects and numbers would take {takes} bytes; all requests "
@@ -73,7 +81,7 @@ class Transcoder:
             )
         self._budget.take(takes)
         try:
-            return await loop.run_in_executor(self._thread, _uncollected, call)
+            return await asyncio.to_thread(_uncollected, call)
         finally:
             self._budget.add(-takes)
 
@@ -94,23 +102,3 @@ def _uncollected(call: Callable[[], _Made]) -> _Made:
     finally:
         if was_on:
             gc.enable()
-
-
-def grown_bytes(text: bytes | memoryview) -> int:
-    """How much memory JSON takes at most once it is lists, dicts, strings and numbers."""
-    letters = np.frombuffer(text, np.uint8)
-    places, lists, dicts, members, quotes = (
-        int(np.count_nonzero(letters == ord(each))) for each in ',[{:"'
-    )
-    values = places + 1
-    # One that has an object of its own has three digits or more, and a comma.
-    made = min(values, max(0, (len(text) - 2 * values) // 2 + 2))
-    return (
-        len(text)
-        + _PLACE * values
-        + _NUMBER * made
-        + _LIST * lists
-        + _DICT * dicts
-        + _MEMBER * members
-        + _QUOTE * quotes
-    )

@@ -197,8 +197,9 @@ class Stream:
     async def _decode(self, frame: Frame, session: Session) -> Step | Sync | None:
         """The same beside the loop, where it takes a while."""
         text = frame.data if frame.is_text else b""
+        largest = self._services.codecs.of(session.loaded).largest
         return await self._services.transcoder.read(
-            text, self._deadline(), lambda: self._read(frame, session)
+            text, self._deadline(), lambda: self._read(frame, session), largest
         )
 
     def _take(self, found: Step | Sync | None) -> Step | None:

@@ -130,7 +130,10 @@ class StepRoute:
     async def _decode(self, exchange: Exchange, session: Session) -> tuple[Codec, Step, Media]:
         """As `_read`, and where that takes a while beside the loop."""
         return await self._transcoder.read(
-            text_of(exchange), exchange.deadline(), lambda: self._read(exchange, session)
+            text_of(exchange),
+            exchange.deadline(),
+            lambda: self._read(exchange, session),
+            self._codecs.of(session.loaded).largest,
         )
 
     def _read(self, exchange: Exchange, session: Session) -> tuple[Codec, Step, Media]:

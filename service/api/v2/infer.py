@@ -95,7 +95,12 @@ class OipInferRoute:
 
     async def __call__(self, exchange: Exchange) -> Answer:
         loaded = self._catalog.get(exchange.parts[3], _version(exchange))
-        request = await self._decode(exchange, lambda: read_request(exchange))
+        request = await self._transcoder.read(
+            json_of(exchange),
+            exchange.deadline(),
+            lambda: read_request(exchange),
+            self._codecs.of(loaded).largest,
+        )
         params = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])
         if params is None:
             return await self._infer(exchange, request, self._codecs.of(loaded))

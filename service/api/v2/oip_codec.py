@@ -8,6 +8,7 @@ import orjson
 from carousel.models.spec import TIME
 from carousel.service.api.encoding.answer_size import AnswerSize
 from carousel.service.api.encoding.inputs import InputSequence, StepRules
+from carousel.service.api.encoding.json_size import LargestRequest
 from carousel.service.api.v1.work import Work
 from carousel.service.api.v2.binary_tensors import BinaryTensors
 from carousel.service.api.v2.outputs import AnswerTensor, OutputTensor, StateOutput
@@ -67,6 +68,7 @@ class OipCodec:
         }
         self._rules = StepRules(spec)
         self.answer_size = AnswerSize(spec)
+        self.largest = LargestRequest(spec, max_steps)
         self._single = next(iter(self.inputs.values())) if len(self.inputs) == 1 else None
 
     def __repr__(self) -> str:

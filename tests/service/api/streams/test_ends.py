@@ -53,6 +53,10 @@ class Line(asyncio.Transport):
             raise RuntimeError("the handler is closed")
         self.written += data
 
+    def get_write_buffer_size(self) -> int:
+        """All of it is taken."""
+        return 0
+
     def is_closing(self) -> bool:
         """Whether it is lost."""
         return self.is_lost
