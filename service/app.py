@@ -218,9 +218,11 @@ def create_app(settings: Settings) -> App:
         store,
         catalog,
         ttl_s=settings.ttl_s,
+        max_ttl_s=settings.max_ttl_s,
         tombstone_s=settings.tombstone_s,
         deadline_s=settings.deadline_s,
         max_waiting=settings.queue_requests,
+        clock=store.clock,
     )
     return App(settings, catalog, sessions, StoreHealth(store))
 
