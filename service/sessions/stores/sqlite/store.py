@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
-from carousel.service.errors import StateCorrupt
+from carousel.service.errors import StateCorrupt, StoreUnavailable
 from carousel.service.sessions.clock import Clock
 from carousel.service.sessions.session_record import Key, SessionMeta
 from carousel.service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
@@ -24,6 +24,7 @@ from carousel.service.sessions.stores.sealed import Damage
 from carousel.service.sessions.stores.sqlite.checkpointer import Checkpointer
 from carousel.service.sessions.stores.sqlite.file import FORMAT, Durability, SqliteFile
 from carousel.service.sessions.stores.sqlite.mark import FileMark
+from carousel.service.sessions.stores.sqlite.names import Renamed
 from carousel.service.sessions.stores.sqlite.reader import SqliteReader
 from carousel.service.sessions.stores.sqlite.rows import SessionRows
 from carousel.service.sessions.stores.sqlite.writer import SqliteWriter, WriteJob
@@ -64,6 +65,7 @@ class SqliteStore:
         self._checkpointer = Checkpointer(self._file.connect(), self._writer, self._mark)
         self._writing = BatchWorker("store writer", self._writer.handle)
         self._reading = BatchWorker("store reader", self._reader.handle)
+        self._renamed: Renamed | None = None
         self._asked: list[ReadJob[SessionRows]] = []
 
     def __repr__(self) -> str:
@@ -148,10 +150,22 @@ class SqliteStore:
     async def ping(self) -> None:
         """Raises StoreUnavailable if the file cannot be read or, after a failure, written."""
         self.clock.look()
+        self._check_name()
         if self._writer.failing:
             await self._change(lambda rows: rows.connection.pragma("user_version", FORMAT))
         else:
             await self._ask(lambda rows: rows.connection.pragma("user_version"))
+
+    def _check_name(self) -> None:
+        """Raise StoreUnavailable where what is written will not be found by the next start."""
+        found = self._file.find_renamed()
+        if found is not None and found != self._renamed:
+            log.error(found.text)
+        self._renamed = found
+        if found is not None and found.is_gone:
+            raise StoreUnavailable(
+                "the session file was moved, deleted or replaced while it is in use"
+            )
 
     def _burial(
         self, after: tuple[float, int], expired_before: float, limit: int
