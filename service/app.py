@@ -66,6 +66,7 @@ class App:
 
     async def start(self) -> None:
         """Load the models; requests may come in meanwhile, and /readyz says no."""
+        await self.health.begin()
         await self.refresh()
         served = {each.name for each in self.catalog.current()}
         for name in sorted(self.settings.memory_models - served):

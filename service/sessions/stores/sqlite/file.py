@@ -25,6 +25,8 @@ IN_USE = -FORMAT
 _BUSY_MS = 5000
 _CACHE_KB = 2048
 _HEADER_BYTES = 100
+# Of the index beside the log, the first thing that is made there.
+_NO_ROOM_FOR_INDEX = apsw.SQLITE_IOERR_SHMSIZE
 # A file that was cut to less than this part of itself has next to nothing left to serve.
 _MAX_GROWTH = 64
 
@@ -139,6 +141,12 @@ class SqliteFile:
             problem = f"the session file {self.path} and its folder must be writable"
         except apsw.Error as error:
             problem = f"the session file {self.path} cannot be used: {error}"
+            code = getattr(error, "extendedresult", 0)
+            if isinstance(error, apsw.FullError) or code == _NO_ROOM_FOR_INDEX:
+                problem = (
+                    f"the disk that holds the session file {self.path} is full: make room for a "
+                    "few megabytes, and start again"
+                )
         else:
             return
         raise kind(SETTING, problem)

@@ -6,6 +6,7 @@ itself, for who comes by another name.
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from carousel.service.errors import SettingError
@@ -83,8 +84,10 @@ class Ownership:
                 f"another process (pid {owner}) owns the session file {self._path}; stop it, or "
                 "give each its own file, or let several share a Redis: --store redis://HOST:6379",
             ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        # For who is refused; a full disk takes it away, and nothing else.
+        with suppress(OSError):
+            said = f"{os.getpid()}\n".encode()
+            os.ftruncate(lock, os.pwrite(lock, said, 0))
         return lock
 
 

@@ -61,8 +61,11 @@ class SqliteStore:
         self._reader = SqliteReader(self._file.connect(_READER_KB))
         self._writer = SqliteWriter(self._file.connect(), self.stats)
         self._mark = FileMark(self._writer.connection, self._file.path)
-        self._mark.put()
-        self._checkpointer = Checkpointer(self._file.connect(), self._writer, self._mark)
+        # Until something is written, nobody else would find out.
+        self._writer.failing = not self._mark.put()
+        self._checkpointer = Checkpointer(
+            self._file.connect(), self._writer, self._mark, self._file.path
+        )
         self._writing = BatchWorker("store writer", self._writer.handle)
         self._reading = BatchWorker("store reader", self._reader.handle)
         self._renamed: Renamed | None = None
