@@ -5,6 +5,7 @@ from typing import cast
 
 from redis.exceptions import ResponseError
 
+from carousel.service.errors import SettingError, StoreUnavailable
 from carousel.service.sessions.clock import SLACK_S, Reading, read_machine, steady_s
 from carousel.service.sessions.stores.redis.link import RedisLink
 
@@ -25,15 +26,21 @@ def read_time(link: RedisLink) -> Reading:
 
 
 def meet(link: RedisLink) -> Reading:
-    """The first reading, and in the log how far the machine's own clock is off."""
-    reply = link.exchange([(b"TIME",)])[0]
-    if isinstance(reply, ResponseError):
-        log.warning(
-            "Redis at %s may not be asked for its TIME (%s): sessions go by this machine's clock",
-            link.url,
-            link.scrub(reply),
-        )
-    reading = read_time(link)
+    """The first reading, and in the log how far the machine's own clock is off. Raises
+    SettingError.
+    """
+    try:
+        reply = link.exchange([(b"TIME",)])[0]
+        if isinstance(reply, ResponseError):
+            log.warning(
+                "Redis at %s may not be asked for its TIME (%s): sessions go by this machine's "
+                "clock",
+                link.url,
+                link.scrub(reply),
+            )
+        reading = read_time(link)
+    except StoreUnavailable as error:
+        raise SettingError("CAROUSEL_STORE", f"{link.url}: {error.detail}") from None
     off_s = read_machine().offset - reading.offset
     if abs(off_s) > SLACK_S:
         log.warning(

@@ -8,11 +8,12 @@ writer carries over between two commits. The writer sets the file's mark before 
 import logging
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
 
-from carousel.service.sessions.stores.sqlite.log_bound import LogBound, bound_log
+from carousel.service.sessions.stores.sqlite.log_bound import bound_log
 from carousel.service.sessions.stores.sqlite.mark import FileMark
 from carousel.service.sessions.stores.sqlite.writer import SqliteWriter
 
@@ -37,7 +38,7 @@ class Checkpointer:
         self._mark = mark
         self._path = path
         self._log_pages = 0
-        self._bound = self._measure()
+        self._bound = bound_log(self._measure_room())
         self._begin_pages = self._bound.begin
         self._look_pages = 0
         self._under_way = False
@@ -82,18 +83,20 @@ class Checkpointer:
 
     def _look(self) -> None:
         """What room is left: others may have taken it, or given it back."""
-        self._bound = self._measure()
+        # Inside of a commit nothing may go wrong: where the folder is gone, the bound stays.
+        with suppress(OSError):
+            self._bound = bound_log(self._measure_room())
         self._begin_pages = min(self._begin_pages, self._bound.most)
         self._look_pages = self._log_pages + max(1, self._bound.begin // _LOOKS)
 
-    def _measure(self) -> LogBound:
+    def _measure_room(self) -> int:
         found = os.statvfs(self._path.parent)
         free = found.f_bavail * found.f_frsize
         try:
             taken = os.stat(f"{self._path}-wal").st_size
         except FileNotFoundError:
             taken = 0
-        return bound_log(free + taken)
+        return free + taken
 
     def _begin(self) -> None:
         """Between two commits, before anything is carried over."""

@@ -153,15 +153,15 @@ class SqliteStore:
     async def ping(self) -> None:
         """Raises StoreUnavailable if the file cannot be read or, after a failure, written."""
         self.clock.look()
-        self._check_name()
+        await self._check_name()
         if self._writer.failing:
             await self._change(lambda rows: rows.connection.pragma("user_version", FORMAT))
         else:
             await self._ask(lambda rows: rows.connection.pragma("user_version"))
 
-    def _check_name(self) -> None:
+    async def _check_name(self) -> None:
         """Raise StoreUnavailable where what is written will not be found by the next start."""
-        found = self._file.find_renamed()
+        found = await self._ask(lambda rows: self._file.find_renamed())
         if found is not None and found != self._renamed:
             log.error(found.text)
         self._renamed = found

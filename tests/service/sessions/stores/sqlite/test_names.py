@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 
 from carousel.service.errors import SettingError, StoreUnavailable
+from carousel.service.sessions.stores.sqlite import log_bound
 from carousel.service.sessions.stores.sqlite.file import SqliteFile
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.harness.client import MODEL, Client, numbers
-from tests.harness.durable import copy_models, make_sound, open_session, serve_file
+from tests.harness.durable import (
+    DurableRig,
+    copy_models,
+    make_sound,
+    open_session,
+    serve_file,
+)
 from tests.harness.live import run_to_end
-from tests.harness.rig import play
+from tests.harness.rig import play, sums
 from tests.harness.session_file import ids_at_start
 
 NEEDS_MOUNTS = "needs the right to mount (root, with CAP_SYS_ADMIN)"
@@ -175,6 +182,30 @@ def test_a_file_that_goes_while_it_is_in_use_is_told(
             await store.ping()
         await store.close()
 
+    play(scenario)
+
+
+def test_a_folder_that_goes_away_fails_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is open, and what is written into it counts once the folder is back."""
+    folder = tmp_path / "folder"
+
+    async def scenario() -> None:
+        async with DurableRig(folder / "s") as rig:
+            await rig.open("a")
+            folder.rename(tmp_path / "moved")
+            for total in range(1, 200):
+                assert sums(await rig.step("a", 1)) == [total]
+            with pytest.raises(StoreUnavailable, match="moved, deleted or replaced"):
+                await rig.sqlite.ping()
+            (tmp_path / "moved").rename(folder)
+            await rig.sqlite.ping()
+        async with DurableRig(folder / "s", rig.clock) as rig:
+            assert await rig.total("a") == 199
+
+    # A look at the room for each commit.
+    monkeypatch.setattr(log_bound, "_BEGIN_PAGES", 4)
     play(scenario)
 
 
