@@ -68,6 +68,7 @@ class App:
 
     async def start(self) -> None:
         """Load the models; requests may come in meanwhile, and /readyz says no."""
+        await self.health.begin()
         await self.refresh()
         served = {each.name for each in self.catalog.current()}
         for name in sorted(self.settings.memory_models - served):
@@ -227,9 +228,11 @@ def create_app(settings: Settings) -> App:
         store,
         catalog,
         ttl_s=settings.ttl_s,
+        max_ttl_s=settings.max_ttl_s,
         tombstone_s=settings.tombstone_s,
         deadline_s=settings.deadline_s,
         max_waiting=settings.queue_requests,
+        clock=store.clock,
     )
     return App(settings, catalog, sessions, StoreHealth(store))
 

@@ -226,8 +226,7 @@ def describe_access(settings: Settings) -> str:
         return "it answers whoever sends the API key"
     if "*" in settings.host_names:
         return "without an API key, it answers by any host name"
-    named = ("addresses", "names without a dot", "*.localhost", "*.local", "*.internal")
-    names = ", ".join((*named, "*.cluster.local", "*.test", *settings.host_names))
+    names = ", ".join(("addresses", "names without a dot", "*.localhost", *settings.host_names))
     return f"without an API key, it answers by these host names: {names}"
 
 

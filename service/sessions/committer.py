@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from carousel.service.engine.engine import Deliver
 from carousel.service.engine.request import Request
 from carousel.service.errors import StateCorrupt, StoreUnavailable
+from carousel.service.sessions.clock import Clock
 from carousel.service.sessions.recorded_reply import add_reply
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.session_record import SessionMeta, SessionRecord
@@ -40,7 +41,7 @@ def new_revision() -> bytes:
 class Committer:
     """The engine's `commit`. Runs on an engine's thread; a session in flight is nobody else's."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 

@@ -98,14 +98,15 @@ class ResidentSessions:
         if slot != NO_SLOT:
             session.loaded.engine.release(slot)
 
-    def retire_idle(self, used_before: float, limit: int) -> bool:
-        """Give up sessions that nobody has used since a time, `limit` at most; False when none is
-        left. What is idle takes room in the store alone.
+    def retire_idle(self, now: float, idle_s: float, limit: int) -> bool:
+        """Give up sessions that nobody has used for so long, `limit` at most; False when none is
+        left. What is idle takes room in the store alone. (A use that lies as far ahead was stamped
+        by a clock that has been set back since.)
         """
         for idle in (self._loose, *self._resting.values()):
             while idle:
                 session = next(iter(idle))
-                if session.meta.used_at > used_before:
+                if abs(now - session.meta.used_at) < idle_s:
                     break
                 if limit == 0:
                     return True

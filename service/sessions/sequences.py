@@ -207,7 +207,7 @@ class Sequences:
         if step.position is None or not isinstance(found, SessionRecord):
             return None
         meta = found.meta
-        if meta.ended is not step.ends or meta.expires_at <= self._cache.clock():
+        if meta.ended is not step.ends or self._cache.clock.has_ended(meta):
             return None
         last = unpack_replies(meta.replies)[-1:]
         if not last or (is_start and not meta.started):

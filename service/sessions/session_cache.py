@@ -17,6 +17,7 @@ from carousel.service.errors import (
     StateCorrupt,
     StoreUnavailable,
 )
+from carousel.service.sessions.clock import Clock
 from carousel.service.sessions.resident_sessions import ResidentSessions
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.session_record import Key, SessionMeta, SessionRecord
@@ -34,12 +35,10 @@ class HeldSession:
 class SessionCache:
     """Finds sessions in memory or in the store, and says whose turn it is. Owned by the event loop.
 
-    `clock`: seconds since the epoch. `max_waiting`: how many requests may wait for their turn.
+    `max_waiting`: how many requests may wait for their turn.
     """
 
-    def __init__(
-        self, store: Store, catalog: Catalog, clock: Callable[[], float], *, max_waiting: int
-    ) -> None:
+    def __init__(self, store: Store, catalog: Catalog, clock: Clock, *, max_waiting: int) -> None:
         self.resident = ResidentSessions()
         self.store = store
         self.catalog = catalog
@@ -56,7 +55,7 @@ class SessionCache:
         session = self.resident.get((tenant, session_id))
         if session is None or session.busy:
             return session
-        if session.loaded.retired or session.meta.expires_at <= self.clock():
+        if session.loaded.retired or self.clock.has_ended(session.meta):
             return None
         return session
 
@@ -136,7 +135,7 @@ class SessionCache:
                 f"what the store holds of session {session_id!r} is damaged",
                 hint="delete the session and open it again; its id is free then",
             )
-        if isinstance(record, Tombstone) or record.meta.expires_at <= self.clock():
+        if isinstance(record, Tombstone) or self.clock.has_ended(record.meta):
             raise SessionExpired(
                 f"session {session_id!r} was idle for longer than its time to live",
                 hint="open it again; its id is free",

@@ -1,9 +1,10 @@
 """Brings new sessions into the store: what is opened, and what is forked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.errors import NotStreamable, StateCorrupt
+from carousel.service.sessions.clock import Clock
 from carousel.service.sessions.committer import new_revision
 from carousel.service.sessions.session_cache import SessionCache
 from carousel.service.sessions.session_record import (
@@ -18,7 +19,7 @@ from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Write
 class SessionOpener:
     """Makes records and writes them where nothing stands in the way. Owned by the event loop."""
 
-    def __init__(self, cache: SessionCache, ttl_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, cache: SessionCache, ttl_s: float, clock: Clock) -> None:
         self._cache = cache
         self._store = cache.store
         self._ttl_s = ttl_s
@@ -71,7 +72,7 @@ class SessionOpener:
             return True
         if not isinstance(found, SessionRecord) or found.meta.ended:
             return False
-        return found.meta.expires_at > self._clock()
+        return not self._clock.has_ended(found.meta)
 
 
 def require_streamable(loaded: LoadedModel) -> None:

@@ -66,8 +66,15 @@ class SessionMeta:
         return self.identity.state_id
 
     @property
+    def lives_s(self) -> float:
+        """How long it is there after its last use."""
+        return ENDED_S if self.ended else self.identity.ttl_s
+
+    @property
     def expires_at(self) -> float:
-        """When the session ends unless it is used again, or what is left of an ended one does."""
+        """No session ends before that unless it is used again; when it does, the clock says
+        (`Clock.end_of`).
+        """
         return self.used_at + (ENDED_S if self.ended else self.identity.ttl_s)
 
 

@@ -1,9 +1,9 @@
 """Writes that put something else in a session's place: another state, or nothing."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from carousel.service.errors import PreconditionFailed, StateCorrupt
+from carousel.service.sessions.clock import Clock
 from carousel.service.sessions.committer import new_revision
 from carousel.service.sessions.etag import check_match
 from carousel.service.sessions.session_cache import HeldSession, SessionCache
@@ -16,10 +16,10 @@ class SessionWriter:
     """Overwrites and deletes on the session's turn, which stays until the store has answered.
 
     Until then the session stays in memory as well: whoever found none there would read what is
-    being replaced, and take it for the truth afterwards. `clock`: seconds since the epoch.
+    being replaced, and take it for the truth afterwards.
     """
 
-    def __init__(self, cache: SessionCache, clock: Callable[[], float]) -> None:
+    def __init__(self, cache: SessionCache, clock: Clock) -> None:
         self._cache = cache
         self._store = cache.store
         self._clock = clock

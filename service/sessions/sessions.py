@@ -1,9 +1,10 @@
 """The door to sessions: open, step, read, write, fork, reset, delete, list."""
 
 import asyncio
+import math
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from carousel.models.row import Array
@@ -16,6 +17,7 @@ from carousel.service.errors import (
     SessionExists,
     StateCorrupt,
 )
+from carousel.service.sessions.clock import Clock
 from carousel.service.sessions.committer import Committer
 from carousel.service.sessions.etag import etag
 from carousel.service.sessions.results import Fork, Resume, SessionInfo, SessionPage, StateRead
@@ -28,7 +30,7 @@ from carousel.service.sessions.step_runner import StepRunner
 from carousel.service.sessions.stores.base import Store
 
 # A session that expired is kept this long before it is swept: above any deadline and the difference
-# between two machines' clocks.
+# between what two servers take for the time.
 SWEEP_GRACE_S = 60.0
 # A session that was idle for this long leaves memory at the next sweep; a step brings it back.
 IDLE_S = 60.0
@@ -36,7 +38,8 @@ _AT_ONCE = 500
 
 
 class Sessions:
-    """All sessions of all tenants. Owned by the event loop. Times are seconds since the epoch.
+    """All sessions of all tenants. Owned by the event loop. Times are seconds since the epoch, by
+    `clock`. `max_ttl_s`: the longest that a session may live.
 
     `deadline` (monotonic seconds): how long a call waits for its turn on a session.
     """
@@ -47,13 +50,15 @@ class Sessions:
         catalog: Catalog,
         *,
         ttl_s: float,
+        max_ttl_s: float,
         tombstone_s: float,
         deadline_s: float,
         max_waiting: int,
-        clock: Callable[[], float] = time.time,
+        clock: Clock,
     ) -> None:
         self.store = store
         self._catalog = catalog
+        self._max_ttl_s = max_ttl_s
         self._tombstone_s = tombstone_s
         self._deadline_s = deadline_s
         self._clock = clock
@@ -238,19 +243,27 @@ class Sessions:
 
     async def sweep(self) -> None:
         """Give up idle sessions in memory, bury those that expired a while ago, and forget old
-        tombstones; call it now and then.
+        tombstones; call it now and then. By a clock that may be wrong nothing is taken away.
         """
         now = self._clock()
         resident = self._cache.resident
         while True:
-            if not resident.retire_idle(now - IDLE_S, _AT_ONCE):
+            if not resident.retire_idle(now, IDLE_S, _AT_ONCE):
                 break
             await asyncio.sleep(0)
-        keys = await self.store.expire(now - SWEEP_GRACE_S, now - self._tombstone_s)
+        if not self._clock.is_settled:
+            return
+        buried_before = now - self._tombstone_s
+        if buried_before < self._clock.floor:
+            # How old tombstones of before are, nobody knows.
+            buried_before = -math.inf
+        keys = await self.store.expire(now - SWEEP_GRACE_S, buried_before)
         for key in keys:
             session = self._cache.resident.get(key)
             if session is not None and not session.busy:
                 self._cache.resident.drop(session)
+        now = self._clock()
+        await self.store.straighten(now, now + self._max_ttl_s + SWEEP_GRACE_S)
 
     def _hold(
         self, tenant: str, session_id: str, deadline: float | None
@@ -268,7 +281,7 @@ class Sessions:
             position=meta.position,
             created_at=meta.identity.created_at,
             last_used_at=meta.used_at,
-            expires_at=meta.expires_at,
+            expires_at=self._clock.end_of(meta),
             state_bytes=state_bytes,
         )
 

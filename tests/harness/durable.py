@@ -27,7 +27,7 @@ from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.harness.client import MODEL, TOLERANCE
 from tests.harness.fakes import PATIENCE_S, Clock
 from tests.harness.live import Live
-from tests.harness.rig import Rig, sums
+from tests.harness.rig import MAX_TTL_S, Rig, sums
 from tests.harness.served import Served, run_lstm
 
 TTL_S = 3600.0
@@ -51,6 +51,7 @@ class DurableRig(Rig):
             self.sqlite,
             self.catalog,
             ttl_s=ttl_s,
+            max_ttl_s=MAX_TTL_S,
             tombstone_s=TOMBSTONE_S,
             deadline_s=PATIENCE_S,
             max_waiting=4096,

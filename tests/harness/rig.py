@@ -21,11 +21,13 @@ from carousel.service.engine.core import Core
 from carousel.service.engine.engine import Engine
 from carousel.service.engine.loaded_model import LoadedModel, LoadOptions
 from carousel.service.engine.scheduler import Limits, Scheduler
+from carousel.service.sessions.clock import Clock as RealClock
 from carousel.service.sessions.results import SessionInfo, StepReply
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.step_runner import Step
 from tests.harness.fakes import PATIENCE_S, WITNESS, Clock, FaultyStore, NanSlots, WitnessBackend
 
+MAX_TTL_S = 30 * 86400.0
 LAYOUT = RowLayout(WITNESS.states)
 
 
@@ -81,7 +83,10 @@ def witness_model(
 
 
 class Rig:
-    """One served model, its sessions and their store. Inputs are numbers, answers running sums."""
+    """One served model, its sessions and their store. Inputs are numbers, answers running sums.
+
+    Its clock, `self.clock`, stands still, unless it is given another.
+    """
 
     def __init__(
         self,
@@ -93,6 +98,7 @@ class Rig:
         num_slots: int = 16,
         max_rows: int = 256,
         max_requests: int = 4096,
+        clock: RealClock | None = None,
     ) -> None:
         self.backend = WitnessBackend()
         self.engine = witness_engine(
@@ -106,10 +112,11 @@ class Rig:
             self.store,
             self.catalog,
             ttl_s=ttl_s,
+            max_ttl_s=MAX_TTL_S,
             tombstone_s=86400.0,
             deadline_s=PATIENCE_S,
             max_waiting=max_waiting,
-            clock=self.clock,
+            clock=clock if clock is not None else self.clock,
         )
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,22 @@
-"""Who may ask: the API key and, where there is none, only hosts that no web page can pose as."""
+"""Who may ask: the API key and, where there is none, only hosts that no web page can pose as.
+
+Which names those are is decided here. A page in somebody's browser can be given a name that
+resolves to this machine, if its author answers for the name: to whoever asks the DNS, or to whoever
+asks around in the same network.
+
+    the Host is                 without a key
+    --------------------------  --------------------------------------------------------------------
+    an address                  answered: nobody resolves it to something else
+    localhost, *.localhost      answered: they mean the machine itself, and RFC 6761 (6.3) forbids
+                                resolvers to ask anybody about them
+    a name without a dot        answered: nobody can register one (the browser's own machine, a
+                                container or a Service beside it)
+    named by a setting          answered
+    any other                   refused. That no stranger can buy a name below .local, .internal or
+                                .test does not keep him out: in a network that he is in as well, a
+                                cafe's, or that he runs, he answers for them (by multicast, as the
+                                resolver, as a pod)
+"""
 
 import hmac
 import ipaddress
@@ -16,8 +34,7 @@ OPEN_PATHS = frozenset(
 OPEN_FOLDER = "/docs/"
 
 _SCHEME = b"bearer "
-# Names that nobody can register, and so no page of a stranger can be served from.
-_PRIVATE = (".localhost", ".local", ".internal", ".cluster.local", ".test")
+_LOOPBACK = ".localhost"
 _MAX_KNOWN = 256
 
 
@@ -37,7 +54,7 @@ class Authenticator:
         allowed = [each.lower() for each in allowed_hosts]
         self._any_host = "*" in allowed
         self._allowed = frozenset(allowed)
-        self._suffixes = (*_PRIVATE, *(each[1:] for each in allowed if each.startswith("*.")))
+        self._suffixes = (_LOOPBACK, *(each[1:] for each in allowed if each.startswith("*.")))
         self._origins = frozenset(each.lower().encode("latin-1") for each in origins)
         self._known: dict[bytes, bool] = {}
 

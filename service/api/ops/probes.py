@@ -36,8 +36,8 @@ async def livez(deps: Deps) -> Response:
 )
 async def readyz(deps: Deps) -> Response:
     """Not while models are loaded, while the service ends, nor when the session store has been away
-    for some seconds. Lists the artifacts that were found and are refused, while the others are
-    served.
+    for some seconds, with the reason. Lists the artifacts that were found and are refused, while
+    the others are served.
     """
     refused = [
         {"model": each.name, "version": each.version, "reason": each.reason}
@@ -45,7 +45,10 @@ async def readyz(deps: Deps) -> Response:
     ]
     status = _readiness(deps)
     code = 200 if status == "ready" else _UNAVAILABLE
-    return json_response({"status": status, "refused": refused}, code)
+    answer: dict[str, object] = {"status": status, "refused": refused}
+    if status == "store unavailable":
+        answer["reason"] = deps.health.problem
+    return json_response(answer, code)
 
 
 @router.get(

@@ -14,10 +14,11 @@ class RefusedView(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether to send requests here."""
+    """Whether to send requests here; `reason` is why the store is unavailable, if it is."""
 
     status: Literal["ready", "loading", "draining", "store unavailable", "no model"]
     refused: list[RefusedView]
+    reason: str | None = None
 
 
 class Liveness(BaseModel):

@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from carousel.service.errors import StoreUnavailable
+from carousel.service.sessions.clock import Clock
 from carousel.service.sessions.session_record import Key, SessionMeta, SessionRecord
 
 
@@ -75,6 +76,8 @@ class Store(Protocol):
     """
 
     name: str
+    # What the stamps of its sessions are made by: where several servers share it, its own.
+    clock: Clock
     # Whether other processes write here too: then a cached session is no ground for a refusal.
     shared: bool
     stats: StoreStats
@@ -115,8 +118,13 @@ class Store(Protocol):
         What is left of an ended session goes without a tombstone, and soon after its own time.
         """
 
+    async def straighten(self, now: float, latest: float) -> None:
+        """Stamp sessions anew that would end after `latest`, which no session may, since a clock
+        that was ahead has stamped them: as used now. Tombstones that are ahead likewise.
+        """
+
     async def ping(self) -> None:
-        """Raise StoreUnavailable while the store cannot do its work."""
+        """Raise StoreUnavailable while the store cannot do its work. The clock is looked at."""
 
     async def close(self) -> None:
         """Finish what was begun and let go of everything."""

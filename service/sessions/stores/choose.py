@@ -28,11 +28,10 @@ def open_store(
 
     Raises SettingError where it cannot be had.
     """
-    memory = MemoryStore(store_bytes)
     durable: Store
     if address.kind == "memory":
         log.info("sessions are kept in memory: a restart loses them")
-        return memory
+        return MemoryStore(store_bytes)
     if address.kind == "sqlite":
         durable = _open_sqlite(address.file or data_dir / _FILE, durability)
     else:
@@ -42,7 +41,7 @@ def open_store(
     log.info(
         "sessions of %s stay in memory: a restart loses them", ", ".join(sorted(memory_models))
     )
-    return RoutedStore(durable, memory, memory_models)
+    return RoutedStore(durable, MemoryStore(store_bytes, durable.clock), memory_models)
 
 
 def _open_sqlite(path: Path, durability: Literal["process", "disk"]) -> Store:

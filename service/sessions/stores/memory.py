@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heappush, nsmallest
 from threading import Lock
 
 from carousel.service.errors import SessionLimit
+from carousel.service.sessions.clock import Clock
 from carousel.service.sessions.recorded_reply import shed_replies
 from carousel.service.sessions.session_record import Key, SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import (
@@ -33,8 +35,10 @@ class MemoryStore:
     name = "memory"
     shared = False
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, clock: Clock | None = None) -> None:
         self.stats = StoreStats()
+        self.clock = clock if clock is not None else Clock()
+        self._num_set_back = self.clock.num_set_back
         self._max_bytes = max_bytes
         self._nbytes = 0
         self._records: dict[Key, SessionRecord] = {}
@@ -106,7 +110,7 @@ class MemoryStore:
                 if owner == tenant
                 and (after is None or session_id > after)
                 and (model is None or record.meta.model == model)
-                and record.meta.expires_at > now
+                and self.clock.end_of(record.meta) > now
             ]
         first = nsmallest(limit, found, key=lambda record: record.meta.key[1])
         return [(record.meta, len(record.state)) for record in first]
@@ -117,7 +121,7 @@ class MemoryStore:
             expired = self._take_expired(expired_before)
             for meta in expired:
                 if not meta.ended:
-                    self._tombstones[meta.key] = Tombstone(meta.expires_at)
+                    self._tombstones[meta.key] = Tombstone(self.clock.end_of(meta))
                 self._remove(meta.key)
             old = [
                 key for key, each in self._tombstones.items() if each.expired_at <= buried_before
@@ -128,8 +132,25 @@ class MemoryStore:
                 self._tombstones.pop(key, None)
         return [meta.key for meta in expired if not meta.ended]
 
+    async def straighten(self, now: float, latest: float) -> None:
+        """All of it came from this process, whose clock knows if it was set back."""
+        if self._num_set_back == self.clock.num_set_back:
+            return
+        with self._lock:
+            self._num_set_back = self.clock.num_set_back
+            for key, record in self._records.items():
+                meta = record.meta
+                if meta.used_at > now and meta.expires_at > latest:
+                    meta = replace(meta, used_at=now)
+                    self._records[key] = replace(record, meta=meta)
+                self._look_again(key, meta.expires_at)
+            for key, each in self._tombstones.items():
+                if each.expired_at > now:
+                    self._tombstones[key] = Tombstone(now)
+
     async def ping(self) -> None:
         """It is always there."""
+        self.clock.look()
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -183,10 +204,11 @@ class MemoryStore:
             record = self._records.get(key)
             if record is None:
                 continue
-            if record.meta.expires_at <= expired_before:
+            end = self.clock.end_of(record.meta)
+            if end <= expired_before:
                 expired[key] = record.meta
             else:
-                heappush(self._due, (record.meta.expires_at, key))
+                heappush(self._due, (end, key))
         # One that was ended, or deleted and opened again, was due twice.
         return list(expired.values())
 

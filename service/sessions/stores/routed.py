@@ -25,6 +25,7 @@ class RoutedStore:
         self.name = f"{durable.name}+memory"
         self.shared = durable.shared
         self.stats = durable.stats
+        self.clock = durable.clock
         self._durable = durable
         self._memory = memory
         self._models = models
@@ -110,6 +111,11 @@ class RoutedStore:
         """
         theirs = await self._durable.expire(expired_before, buried_before)
         return theirs + await self._memory.expire(expired_before, buried_before)
+
+    async def straighten(self, now: float, latest: float) -> None:
+        """In both."""
+        await self._durable.straighten(now, latest)
+        await self._memory.straighten(now, latest)
 
     async def ping(self) -> None:
         """Raise while the durable store is away."""

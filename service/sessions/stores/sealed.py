@@ -5,7 +5,7 @@ was cut, flipped or exchanged is found when it is read: crc32 over everything, t
 included.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct, error
 from sys import intern
 from zlib import crc32
@@ -36,15 +36,18 @@ class SealedMeta:
 
 def seal(record: SessionRecord) -> bytes:
     """The metadata, sealed; its revision and the state are stored beside it as they are."""
-    meta, state = record.meta, record.state
+    return _seal(record.meta, crc32(record.state), len(record.state))
+
+
+def _seal(meta: SessionMeta, state_crc: int, state_bytes: int) -> bytes:
     identity = meta.identity
     packed = identity.packed
     if not packed:
         packed = identity.packed = _pack_identity(identity)
     fixed = _META.pack(
         0,
-        crc32(state),
-        len(state),
+        state_crc,
+        state_bytes,
         meta.version,
         meta.position,
         meta.used_at,
@@ -75,6 +78,11 @@ def unseal_meta(revision: bytes, data: bytes) -> SealedMeta:
     ended, started = bool(flags & _ENDED), bool(flags & _STARTED)
     meta = SessionMeta(identity, version, revision, position, used_at, data[start:], ended, started)
     return SealedMeta(meta, nbytes, crc)
+
+
+def restamp(sealed: SealedMeta, used_at: float) -> bytes:
+    """Metadata that says it was used at another time: sealed, and as long as it was."""
+    return _seal(replace(sealed.meta, used_at=used_at), sealed.state_crc, sealed.state_bytes)
 
 
 def unseal(revision: bytes, data: bytes, state: bytes) -> SessionRecord:

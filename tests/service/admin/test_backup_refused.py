@@ -187,6 +187,14 @@ def test_a_file_is_not_copied_over_itself(file: Path) -> None:
             assert "belongs to the session file" in refuse(file, Path(f"{file}{end}"), *flags)
 
 
+def test_a_file_with_a_second_name_is_not_copied(file: Path) -> None:
+    """By one of them the log is missing."""
+    os.link(file, file.parent / "twin")
+    for name in (file, file.parent / "twin"):
+        assert "2 names (hard links)" in refuse(name, file.parent / "copies" / "copy")
+    assert os.listdir(file.parent / "copies") == []
+
+
 @pytest.mark.parametrize("part", ["-wal", "-journal"])
 def test_a_log_that_would_go_into_the_copy_is_named(file: Path, part: str) -> None:
     """SQLite would take it for a part of the copy."""

@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Iterator[Path]:
     with connection:
         rows.put_all([Write(None, record(index)) for index in range(NUM_SESSIONS + 1)])
         place = 1 + NUM_SESSIONS
-        rows.bury(place, record(NUM_SESSIONS).meta)
+        rows.bury(place, record(NUM_SESSIONS).meta, record(NUM_SESSIONS).meta.expires_at)
     connection.close()
     owned.close()
     assert set(os.listdir(tmp_path)) == {"sessions.sqlite", "sessions.sqlite.lock"}

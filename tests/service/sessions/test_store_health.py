@@ -100,6 +100,27 @@ def test_a_store_that_does_not_answer_is_away(
     play(scenario)
 
 
+def test_the_first_failure_is_no_blip() -> None:
+    """A store that cannot be written when the service starts is away at once, and says why."""
+
+    async def scenario() -> None:
+        store, clock = FaultyStore(), Clock()
+        store.away = True
+        watch = StoreHealth(store, clock)
+        await watch.begin()
+        assert not watch.is_up
+        assert watch.problem == "the store is away"
+        store.away = False
+        await watch.check()
+        assert watch.is_up
+        assert watch.problem is None
+        store.away = True
+        await watch.check()
+        assert watch.is_up
+
+    play(scenario)
+
+
 def test_it_is_asked_again_and_again() -> None:
     """Whatever the store answers, it is asked again."""
 
@@ -124,6 +145,9 @@ def test_ready_only_with_the_store() -> None:
         async def ready() -> tuple[int, str]:
             await service.health.check()
             answer = await service.http.get("/readyz")
+            problem = service.health.problem
+            assert answer.json().get("reason") == problem
+            assert (problem is None) == (answer.status_code == 200)
             return answer.status_code, answer.json()["status"]
 
         async def shown() -> bool:

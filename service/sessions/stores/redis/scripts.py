@@ -126,6 +126,29 @@ end
 return ""
 """
 
+# KEYS: due, then each session. ARGV: of each row base ("": to be left as it is), metadata as long
+# as what is there, when it is due next, when it was due, member.
+_STAMP = """
+for row = 1, #KEYS - 1 do
+  local session, first = KEYS[row + 1], 5 * row - 4
+  if ARGV[first] ~= "" and at(session) == ARGV[first] then
+    redis.call("SETRANGE", session, 20, ARGV[first + 1])
+  end
+  if redis.call("ZSCORE", KEYS[1], ARGV[first + 4]) == ARGV[first + 3] then
+    redis.call("ZADD", KEYS[1], ARGV[first + 2], ARGV[first + 4])
+  end
+end
+return ""
+"""
+
+# KEYS: buried. ARGV: a time, then each member.
+_FORGET_LATER = """
+for row = 2, #ARGV do
+  redis.call("ZADD", KEYS[1], "XX", "LT", ARGV[1], ARGV[row])
+end
+return ""
+"""
+
 Argument = bytes | int
 
 
@@ -162,3 +185,5 @@ OPEN = _script(_OPEN)
 DELETE = _script(_DELETE)
 BURY = _script(_BURY)
 FORGET = _script(_FORGET)
+STAMP = _script(_STAMP)
+FORGET_LATER = _script(_FORGET_LATER)

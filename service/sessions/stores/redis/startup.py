@@ -96,5 +96,8 @@ def _explain(link: RedisLink, error: Exception) -> str:
     if isinstance(error, InvalidResponse):
         return f"does not answer as Redis does ({said}): check the address"
     if isinstance(error, ResponseError):
-        return f"refuses ({said}): the user needs the keys carousel:* and EVALSHA, SCRIPT and INFO"
+        return (
+            f"refuses ({said}): the user needs the keys carousel:* and EVALSHA, SCRIPT, INFO and "
+            "TIME"
+        )
     return f"cannot be reached ({said}): start Redis there, or mend the address"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from carousel.service.sessions.clock import Clock
 from carousel.service.sessions.session_record import Key, SessionMeta
 from carousel.service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
 from carousel.service.sessions.stores.batch_worker import BatchWorker
@@ -20,7 +21,9 @@ from carousel.service.sessions.stores.redis.reader import LoadJob, RedisReader
 from carousel.service.sessions.stores.redis.scripts import Call
 from carousel.service.sessions.stores.redis.session_lister import MOST, SessionLister
 from carousel.service.sessions.stores.redis.startup import check_server, make_links
+from carousel.service.sessions.stores.redis.straighten import straighten, straighten_tombstones
 from carousel.service.sessions.stores.redis.sweep import forget, sweep
+from carousel.service.sessions.stores.redis.time import meet, read_time
 from carousel.service.sessions.stores.redis.writer import (
     RedisWriter,
     ScriptJob,
@@ -55,6 +58,7 @@ class RedisStore:
         reads, writes = self._links
         try:
             check_server(reads, unsafe=unsafe)
+            self.clock = Clock(meet(reads))
         except BaseException:
             reads.close()
             raise
@@ -99,7 +103,7 @@ class RedisStore:
             found += [
                 (sealed.meta, sealed.state_bytes)
                 for sealed in metas
-                if sealed.meta.expires_at > now and model in (None, sealed.meta.model)
+                if self.clock.end_of(sealed.meta) > now and model in (None, sealed.meta.model)
             ]
             if at is None:
                 break
@@ -108,17 +112,27 @@ class RedisStore:
     async def expire(self, expired_before: float, buried_before: float) -> list[Key]:
         """Bury the expired a few at a time, so that commits go on between."""
         buried: list[Key] = []
+        end_of = self.clock.end_of
         more = True
         while more:
-            swept = await self._ask(partial(sweep, expired_before=expired_before))
+            swept = await self._ask(partial(sweep, expired_before=expired_before, end_of=end_of))
             buried += swept.keys
             more = swept.more
         while await self._ask(partial(forget, buried_before=buried_before)):
             pass
         return buried
 
+    async def straighten(self, now: float, latest: float) -> None:
+        """A few at a time; mostly there is none."""
+        run = partial(straighten, now=now, latest=latest, end_of=self.clock.end_of)
+        while await self._ask(run):
+            pass
+        while await self._ask(partial(straighten_tombstones, now=now)):
+            pass
+
     async def ping(self) -> None:
         """Raises StoreUnavailable if Redis is away or takes no writes."""
+        self.clock.observe(await self._ask(read_time))
         # It writes nothing where the format stands already, and is refused wherever a step would.
         await self._ask(lambda link: link.ask(b"SETNX", FORMAT_KEY, FORMAT))
 

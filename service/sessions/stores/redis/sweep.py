@@ -6,12 +6,12 @@ sweep at once: the compare-and-set on the revision decides which of them buries 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from carousel.service.errors import StoreUnavailable
-from carousel.service.sessions.session_record import Key
+from carousel.service.sessions.session_record import Key, SessionMeta
 from carousel.service.sessions.stores.redis.keys import (
     BURIED_KEY,
     DUE_KEY,
@@ -39,7 +39,7 @@ class Swept:
     more: bool
 
 
-def sweep(link: RedisLink, expired_before: float) -> Swept:
+def sweep(link: RedisLink, expired_before: float, end_of: Callable[[SessionMeta], float]) -> Swept:
     """Bury the expired of the next sessions that are due; the others are due later from now on."""
     until, limit = repr(expired_before).encode(), (b"LIMIT", 0, _ROWS)
     reply = link.ask(b"ZRANGEBYSCORE", DUE_KEY, b"-inf", until, b"WITHSCORES", *limit)
@@ -49,7 +49,7 @@ def sweep(link: RedisLink, expired_before: float) -> Swept:
         return Swept([], False)
     keys = [parse_member(name) for name in names]
     metas = read_metas(link, keys)
-    letters = link.call([_burial(names, dues, keys, metas, expired_before)])[0]
+    letters = link.call([_burial(names, dues, keys, metas, expired_before, end_of)])[0]
     if isinstance(letters, StoreUnavailable):
         raise letters
     buried = [key for key, letter in zip(keys, letters, strict=True) if letter == ord("B")]
@@ -76,6 +76,7 @@ def _burial(
     keys: Sequence[Key],
     metas: Sequence[FoundMeta],
     expired_before: float,
+    end_of: Callable[[SessionMeta], float],
 ) -> Call:
     script_keys = [DUE_KEY, BURIED_KEY]
     arguments: list[bytes] = []
@@ -84,7 +85,7 @@ def _burial(
         next_due = expires_at
         tombstone = b""
         if isinstance(found, SealedMeta):
-            expires_at = next_due = found.meta.expires_at
+            expires_at = next_due = end_of(found.meta)
             if expires_at <= expired_before:
                 base = found.meta.revision
                 # What was ended did not expire: nothing is to tell of it.

@@ -1,6 +1,5 @@
 """The SQLite file of a store: owned by one process, known by its application id and format."""
 
-import fcntl
 import logging
 import os
 from pathlib import Path
@@ -10,12 +9,13 @@ import apsw
 
 from carousel.service.errors import SettingError
 from carousel.service.sessions.stores.sqlite.log import Index, look_through, read_index
+from carousel.service.sessions.stores.sqlite.names import Renamed
+from carousel.service.sessions.stores.sqlite.ownership import SETTING, Ownership
 
 log = logging.getLogger("carousel.store")
 
 Durability = Literal["process", "disk"]
 
-SETTING = "CAROUSEL_STORE"
 # "CRSL", so that `file` and others can tell whose this is.
 APPLICATION_ID = 0x4352534C
 FORMAT = 1
@@ -25,6 +25,8 @@ IN_USE = -FORMAT
 _BUSY_MS = 5000
 _CACHE_KB = 2048
 _HEADER_BYTES = 100
+# Of the index beside the log, the first thing that is made there.
+_NO_ROOM_FOR_INDEX = apsw.SQLITE_IOERR_SHMSIZE
 # A file that was cut to less than this part of itself has next to nothing left to serve.
 _MAX_GROWTH = 64
 
@@ -61,8 +63,7 @@ class NotOurs(SettingError):
 class SqliteFile:
     """A file that this process owns from here to `close`. Raises SettingError, saying what to do.
 
-    The lock is `flock` on a file beside it and not SQLite's exclusive mode, which would lock out
-    this process's own second connection.
+    Not by SQLite's exclusive mode, which would lock out this process's own second connection.
     """
 
     def __init__(self, path: Path, durability: Durability = "process", *, create: bool = True):
@@ -74,14 +75,14 @@ class SqliteFile:
             raise SettingError(SETTING, f"there is no file {path}")
         # What is known to be lost of its log, in words for who looks after it.
         self.log_problem: str | None = None
-        self._made_lock = False
-        self._lock = self._own()
+        try:
+            self._ownership = Ownership(self.path)
+        except OSError as error:
+            raise SettingError(SETTING, self._unwritable(error)) from None
         try:
             self._prepare()
         except BaseException as error:
-            if self._made_lock and isinstance(error, NotOurs):
-                self._lock_path.unlink(missing_ok=True)
-            self.close()
+            self._ownership.release(as_it_was=isinstance(error, NotOurs))
             raise
 
     def __repr__(self) -> str:
@@ -98,57 +99,36 @@ class SqliteFile:
 
     def close(self) -> None:
         """Let another process have the file; after its connections were closed."""
-        os.close(self._lock)
+        self._ownership.release()
+
+    def find_renamed(self) -> Renamed | None:
+        """What has become of the file's name while it is open, if anything."""
+        return self._ownership.find_renamed()
 
     @property
     def _log_path(self) -> Path:
         return Path(f"{self.path}-wal")
 
-    @property
-    def _lock_path(self) -> Path:
-        return Path(f"{self.path}.lock")
-
-    def _own(self) -> int:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._made_lock = not self._lock_path.exists()
-            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise SettingError(
-                SETTING, f"the session file {self.path} cannot be written: {error.strerror}"
-            ) from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
-            os.close(lock)
-            raise SettingError(
-                SETTING,
-                f"another process (pid {owner}) owns the session file {self.path}; stop it, or "
-                "give each its own file, or let several share a Redis: --store redis://HOST:6379",
-            ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        return lock
+    def _unwritable(self, error: OSError) -> str:
+        return f"the session file {self.path} cannot be written: {error.strerror}"
 
     def _prepare(self) -> None:
         kind: type[SettingError] = SettingError
         try:
-            # Made here, so that nobody else may read the states in it.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._ownership.take_file()
             self._check_size()
             # Before SQLite takes the log over, and begins another index.
             index = read_index(Path(f"{self.path}-shm"))
             has_log = self._log_path.exists() and self._log_path.stat().st_size > 0
             try:
-                self._check(index, has_log=has_log)
+                self._check_alone(index, has_log=has_log)
             except apsw.CorruptError:
                 if not self._fill_up():
                     raise
                 # Whatever was in the log is in the file by now.
                 self._check(Index(), has_log=has_log)
         except OSError as error:
-            problem = f"the session file {self.path} cannot be written: {error.strerror}"
+            problem = self._unwritable(error)
         except apsw.NotADBError:
             kind = NotOurs
             problem = f"{self.path} is not an SQLite file; name another, or move it away"
@@ -161,6 +141,12 @@ class SqliteFile:
             problem = f"the session file {self.path} and its folder must be writable"
         except apsw.Error as error:
             problem = f"the session file {self.path} cannot be used: {error}"
+            code = getattr(error, "extendedresult", 0)
+            if isinstance(error, apsw.FullError) or code == _NO_ROOM_FOR_INDEX:
+                problem = (
+                    f"the disk that holds the session file {self.path} is full: make room for a "
+                    "few megabytes, and start again"
+                )
         else:
             return
         raise kind(SETTING, problem)
@@ -177,6 +163,13 @@ class SqliteFile:
                 f"{self.path} is empty, and {beside} beside it is not: sessions were in both. Put "
                 "a copy of the file in its place, or move the log away: sessions then begin anew",
             )
+
+    def _check_alone(self, index: Index, *, has_log: bool) -> None:
+        try:
+            self._check(index, has_log=has_log)
+        except apsw.BusyError:
+            self._ownership.let_sqlite_in()
+            self._check(index, has_log=has_log)
 
     def _check(self, index: Index, *, has_log: bool) -> None:
         connection = self.connect()

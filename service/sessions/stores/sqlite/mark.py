@@ -27,18 +27,20 @@ class FileMark:
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
+        self._is_told = False
 
     def __repr__(self) -> str:
         return f"<FileMark {self._path}>"
 
-    def put(self) -> None:
-        """Put it into the file, whose log is empty."""
-        if self.set():
-            try:
-                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-            except apsw.Error as error:
-                self._warn(error)
-            self.lift()
+    def put(self) -> bool:
+        """Put it into the file, whose log is empty; False if nothing can be written."""
+        if not self.set():
+            return False
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            self._warn(error)
+        return self.lift()
 
     def set(self) -> bool:
         """Set it in the log, for the next checkpoint; False if that cannot be."""
@@ -61,7 +63,11 @@ class FileMark:
             # A full disk, say.
             self._warn(error)
             return False
+        self._is_told = False
         return True
 
     def _warn(self, error: apsw.Error) -> None:
-        log.warning("the session file %s could not be marked: %s", self._path, error)
+        # On a full disk it is tried again and again.
+        if not self._is_told:
+            self._is_told = True
+            log.warning("the session file %s could not be marked: %s", self._path, error)

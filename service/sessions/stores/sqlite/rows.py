@@ -15,7 +15,14 @@ import apsw
 from carousel.service.errors import StateCorrupt
 from carousel.service.sessions.session_record import Key, SessionIdentity, SessionMeta
 from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Tombstone, Write
-from carousel.service.sessions.stores.sealed import Damage, SealedMeta, seal, unseal, unseal_meta
+from carousel.service.sessions.stores.sealed import (
+    Damage,
+    SealedMeta,
+    restamp,
+    seal,
+    unseal,
+    unseal_meta,
+)
 
 log = logging.getLogger("carousel.store")
 
@@ -50,11 +57,16 @@ _NAMES_OF_MODEL = (
 _DUE = "SELECT id, due FROM session WHERE (due, id) > (?, ?) AND due <= ? ORDER BY due, id LIMIT ?"
 _HEAD = f"SELECT {_BYTES('revision')}, {_BYTES('head')} FROM session WHERE id = ?"
 _POSTPONE = "UPDATE session SET due = ? WHERE id = ?"
+_STAMP = "UPDATE session SET due = ?, head = ? WHERE id = ? AND revision = ?"
 _REMOVE = "DELETE FROM session WHERE id = ?"
 _BURY = "INSERT OR REPLACE INTO tombstone (tenant, name, expired_at) VALUES (?, ?, ?)"
 _FORGET = (
     "DELETE FROM tombstone WHERE (tenant, name) IN "
     "(SELECT tenant, name FROM tombstone WHERE expired_at <= ? LIMIT ?)"
+)
+_FORGET_LATER = (
+    "UPDATE tombstone SET expired_at = ? WHERE (tenant, name) IN "
+    "(SELECT tenant, name FROM tombstone WHERE expired_at > ? LIMIT ?)"
 )
 
 
@@ -188,11 +200,11 @@ class SessionRows:
         found = self._cursor.execute(_DUE, (*after, until, limit)).fetchall()
         return cast(list[tuple[int, float]], found)
 
-    def bury(self, place: int, meta: SessionMeta) -> None:
+    def bury(self, place: int, meta: SessionMeta, expired_at: float) -> None:
         """Turn a session into a tombstone, or what is left of an ended one into nothing."""
         self._cursor.execute(_REMOVE, (place,))
         if not meta.ended:
-            self._cursor.execute(_BURY, (*meta.key, meta.expires_at))
+            self._cursor.execute(_BURY, (*meta.key, expired_at))
 
     def postpone(self, place: int, due: float) -> None:
         """Look at a session again when it is due."""
@@ -201,6 +213,17 @@ class SessionRows:
     def forget(self, buried_before: float, limit: int) -> int:
         """Drop tombstones; returns how many."""
         self._cursor.execute(_FORGET, (buried_before, limit))
+        return self.connection.changes()
+
+    def stamp(self, place: int, sealed: SealedMeta, used_at: float) -> None:
+        """Say of a session that it was used at a time, and nothing else."""
+        meta = sealed.meta
+        values = (used_at + meta.lives_s, restamp(sealed, used_at), place, meta.revision)
+        self._cursor.execute(_STAMP, values)
+
+    def forget_later(self, now: float, limit: int) -> int:
+        """Let tombstones that lie ahead be of now; returns how many."""
+        self._cursor.execute(_FORGET_LATER, (now, now, limit))
         return self.connection.changes()
 
     def _insert(self, meta: SessionMeta, sealed: bytes, state: bytes) -> Outcome:

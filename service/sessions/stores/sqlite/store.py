@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
-from carousel.service.errors import StateCorrupt
+from carousel.service.errors import StateCorrupt, StoreUnavailable
+from carousel.service.sessions.clock import Clock
 from carousel.service.sessions.session_record import Key, SessionMeta
 from carousel.service.sessions.stores.base import Done, Found, Outcome, StoreStats, Write
 from carousel.service.sessions.stores.batch_worker import BatchWorker
@@ -23,6 +24,7 @@ from carousel.service.sessions.stores.sealed import Damage
 from carousel.service.sessions.stores.sqlite.checkpointer import Checkpointer
 from carousel.service.sessions.stores.sqlite.file import FORMAT, Durability, SqliteFile
 from carousel.service.sessions.stores.sqlite.mark import FileMark
+from carousel.service.sessions.stores.sqlite.names import Renamed
 from carousel.service.sessions.stores.sqlite.reader import SqliteReader
 from carousel.service.sessions.stores.sqlite.rows import SessionRows
 from carousel.service.sessions.stores.sqlite.writer import SqliteWriter, WriteJob
@@ -34,6 +36,8 @@ T = TypeVar("T")
 # Of the file's pages: the system has them too, at next to no cost.
 _READER_KB = 512
 
+# Behind all sessions that are due at a time.
+_LAST_PLACE = (1 << 63) - 1
 # Rows that a sweep looks at in one transaction: commits of steps wait for no longer than that.
 _SWEEP_ROWS = 200
 
@@ -48,16 +52,23 @@ class SqliteStore:
     name = "sqlite"
     shared = False
 
-    def __init__(self, path: Path, *, durability: Durability = "process") -> None:
+    def __init__(
+        self, path: Path, *, durability: Durability = "process", clock: Clock | None = None
+    ) -> None:
         self.stats = StoreStats()
+        self.clock = clock if clock is not None else Clock()
         self._file = SqliteFile(path, durability)
         self._reader = SqliteReader(self._file.connect(_READER_KB))
         self._writer = SqliteWriter(self._file.connect(), self.stats)
         self._mark = FileMark(self._writer.connection, self._file.path)
-        self._mark.put()
-        self._checkpointer = Checkpointer(self._file.connect(), self._writer, self._mark)
+        # Until something is written, nobody else would find out.
+        self._writer.failing = not self._mark.put()
+        self._checkpointer = Checkpointer(
+            self._file.connect(), self._writer, self._mark, self._file.path
+        )
         self._writing = BatchWorker("store writer", self._writer.handle)
         self._reading = BatchWorker("store reader", self._reader.handle)
+        self._renamed: Renamed | None = None
         self._asked: list[ReadJob[SessionRows]] = []
 
     def __repr__(self) -> str:
@@ -95,7 +106,7 @@ class SqliteStore:
             metas, at = await self._ask(
                 partial(_metas, tenant=tenant, model=model, after=at, limit=wanted)
             )
-            found += [each for each in metas if each[0].expires_at > now]
+            found += [each for each in metas if self.clock.end_of(each[0]) > now]
             if not at:
                 break
         return found
@@ -107,9 +118,7 @@ class SqliteStore:
         while at is not None:
             after = at
             try:
-                keys, at = await self._change(
-                    partial(_bury, after=after, expired_before=expired_before)
-                )
+                keys, at = await self._change(self._burial(after, expired_before, _SWEEP_ROWS))
             except StateCorrupt:
                 keys, at = await self._expire_one(after, expired_before)
             buried += keys
@@ -125,18 +134,49 @@ class SqliteStore:
         if not found:
             return [], None
         place, due = found[0]
-        sweep = partial(_bury, after=after, expired_before=expired_before, limit=1)
+        sweep = self._burial(after, expired_before, 1)
         for attempt in (sweep, partial(_mending, run=sweep)):
             with suppress(StateCorrupt):
                 return (await self._change(attempt))[0], (due, place)
         return [], (due, place)
 
+    async def straighten(self, now: float, latest: float) -> None:
+        """The index of when sessions are due tells at once that there is nothing to do."""
+        at: tuple[float, int] | None = (latest, _LAST_PLACE)
+        while at is not None:
+            end_of = self.clock.end_of
+            run = partial(_straighten, after=at, now=now, latest=latest, end_of=end_of)
+            at = await self._change(run)
+        while await self._change(lambda rows: rows.forget_later(now, _SWEEP_ROWS)):
+            pass
+
     async def ping(self) -> None:
         """Raises StoreUnavailable if the file cannot be read or, after a failure, written."""
+        self.clock.look()
+        await self._check_name()
         if self._writer.failing:
             await self._change(lambda rows: rows.connection.pragma("user_version", FORMAT))
         else:
             await self._ask(lambda rows: rows.connection.pragma("user_version"))
+
+    async def _check_name(self) -> None:
+        """Raise StoreUnavailable where what is written will not be found by the next start."""
+        found = await self._ask(lambda rows: self._file.find_renamed())
+        if found is not None and found != self._renamed:
+            log.error(found.text)
+        self._renamed = found
+        if found is not None and found.is_gone:
+            raise StoreUnavailable(
+                "the session file was moved, deleted or replaced while it is in use"
+            )
+
+    def _burial(
+        self, after: tuple[float, int], expired_before: float, limit: int
+    ) -> "partial[tuple[list[Key], tuple[float, int] | None]]":
+        end_of = self.clock.end_of
+        return partial(
+            _bury, after=after, expired_before=expired_before, limit=limit, end_of=end_of
+        )
 
     async def close(self) -> None:
         """Commit what is under way and give the file up."""
@@ -209,7 +249,8 @@ def _bury(
     rows: SessionRows,
     after: tuple[float, int],
     expired_before: float,
-    limit: int = _SWEEP_ROWS,
+    limit: int,
+    end_of: Callable[[SessionMeta], float],
 ) -> tuple[list[Key], tuple[float, int] | None]:
     """Bury what has expired of the next sessions that are due; where to go on, None at the end."""
     buried: list[Key] = []
@@ -222,13 +263,36 @@ def _bury(
             continue
         if sealed is None:
             continue
-        if sealed.meta.expires_at <= expired_before:
-            rows.bury(place, sealed.meta)
+        end = end_of(sealed.meta)
+        if end <= expired_before:
+            rows.bury(place, sealed.meta, end)
             if not sealed.meta.ended:
                 buried.append(sealed.meta.key)
         else:
-            rows.postpone(place, sealed.meta.expires_at)
+            rows.postpone(place, end)
     if len(found) < limit:
         return buried, None
     place, due = found[-1]
     return buried, (due, place)
+
+
+def _straighten(
+    rows: SessionRows,
+    after: tuple[float, int],
+    now: float,
+    latest: float,
+    end_of: Callable[[SessionMeta], float],
+) -> tuple[float, int] | None:
+    """Stamp the next sessions anew that lie ahead; where to go on, None at the end."""
+    found = rows.due(after, float("inf"), _SWEEP_ROWS)
+    for place, _ in found:
+        try:
+            sealed = rows.meta(place)
+        except Damage:
+            sealed = None
+        if sealed is not None and sealed.meta.used_at > now:
+            rows.stamp(place, sealed, now)
+        else:
+            # It was stamped anew since it was opened, or sessions might live longer then.
+            rows.postpone(place, latest if sealed is None else min(latest, end_of(sealed.meta)))
+    return (found[-1][1], found[-1][0]) if len(found) == _SWEEP_ROWS else None

@@ -51,6 +51,8 @@ class SqliteWriter:
         self.connection = connection
         # Called between two transactions, once.
         self.between: Callable[[], None] | None = None
+        # What makes room where there was none, between two transactions.
+        self.relieve: Callable[[], None] | None = None
         self._stats = stats
         self._rows = SessionRows(connection)
 
@@ -122,6 +124,8 @@ class SqliteWriter:
         if not self.failing:
             log.error("the session store failed: %s", error)
         self.failing = True
+        if self.between is None and isinstance(error, apsw.FullError | apsw.IOError):
+            self.between = self.relieve
         return unavailable(error)
 
 

@@ -85,11 +85,40 @@ def test_foreign_host_is_refused(live: Live) -> None:
         ("127.0.0.1", 200),
         ("[::1]:8000", 200),
         ("carousel:8000", 200),
-        ("carousel.default.svc.cluster.local", 200),
+        ("a.localhost", 200),
+        ("carousel.default.svc.cluster.local", 403),
     ):
         answer = live.client.get("/v1/models", headers={"Host": host})
         assert answer.status_code == status, host
     assert live.client.get("/livez", headers={"Host": "evil.example.com"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("printer.local", "carousel.default.svc.cluster.local", "x.cluster.local:8000"),
+        *("host.docker.internal", "metadata.google.internal", "a.test", "A.LOCAL", "local."),
+        *("localhost.", "localhost.evil.example", "notlocalhost.com", "a.localhost.test", "127.1"),
+        *("carousel.default", "a.home.arpa", "a.lan", "127.0.0.1.nip.io", "0x7f.1", ".localhost."),
+    ],
+)
+def test_names_that_a_neighbour_may_answer_for_are_refused(host: str) -> None:
+    """Without a key: nobody can buy them, and whoever is in the network can still pose as them.
+    What is named by the setting is believed.
+    """
+    with pytest.raises(Forbidden) as refused:
+        Authenticator("").admit({b"host": host.encode()})
+    name = host.partition(":")[0].lower()
+    assert f"CAROUSEL_ALLOWED_HOSTS={name}" in (refused.value.hint or "")
+    assert Authenticator("", [name]).admit({b"host": host.encode()})
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "a.localhost:8000", "A.LOCALHOST", "carousel", "10.0.0.7:80", "[fe80::1]"]
+)
+def test_what_no_page_can_pose_as_is_believed(host: str) -> None:
+    """The machine itself, addresses, and names without a dot."""
+    assert Authenticator("").admit({b"host": host.encode()})
 
 
 def test_foreign_origin_is_refused(live: Live) -> None:

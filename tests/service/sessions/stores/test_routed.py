@@ -279,6 +279,7 @@ def test_clients_meet_one_store(old: str, new: str) -> None:
                 pair.store,
                 rig.catalog,
                 ttl_s=60.0,
+                max_ttl_s=60.0,
                 tombstone_s=600.0,
                 deadline_s=10.0,
                 max_waiting=9,

@@ -17,6 +17,11 @@ from pathlib import Path
 import apsw
 
 from carousel.service.sessions.stores.sqlite.file import FORMAT, IN_USE
+from carousel.service.sessions.stores.sqlite.names import (
+    SeveralNames,
+    is_locked_elsewhere,
+    require_one_name,
+)
 from carousel.service.sessions.stores.sqlite.upkeep.destination import check_destination, is_owned
 from carousel.service.sessions.stores.sqlite.upkeep.folder import folder_beside
 from carousel.service.sessions.stores.sqlite.upkeep.size import require_room
@@ -50,6 +55,7 @@ def back_up(source: Path, given: Path, *, replace: bool = False, nice: int = 0) 
     path = source.resolve()
     try:
         target = check_destination(given, path, replace=replace)
+        _check_names(path)
         with folder_beside(target, "backup") as folder:
             copy = folder / "copy.sqlite"
             _copy(path, copy)
@@ -76,6 +82,17 @@ def _check_source(source: Path) -> None:
         raise Trouble(f"{source} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(mode):
         raise Trouble(f"{source} cannot be read: it is no ordinary file")
+
+
+def _check_names(path: Path) -> None:
+    """By another name the file has another log, which would be missing."""
+    try:
+        require_one_name(path)
+    except SeveralNames as names:
+        raise Trouble(str(names)) from None
+    # Asked again: whoever starts takes the one lock soon after the other.
+    if not is_owned(path) and is_locked_elsewhere(path) and not is_owned(path):
+        raise Trouble(f"{path} is in use by another name of it; copy it by that name")
 
 
 def _copy(path: Path, copy: Path) -> None:

@@ -5,10 +5,9 @@ import os
 import stat
 from pathlib import Path
 
+from carousel.service.sessions.stores.sqlite.names import BESIDE
 from carousel.service.sessions.stores.sqlite.upkeep.trouble import Trouble
 
-# What SQLite, or the store, has beside a file.
-_BESIDE = ("-wal", "-shm", "-journal", ".lock")
 # Of these it takes for a part of the file whatever is there.
 _PARTS = ("-wal", "-journal")
 
@@ -21,7 +20,7 @@ def check_destination(given: Path, source: Path, *, replace: bool) -> Path:
     there = _look_at(given, path)
     if there is not None and os.path.samestat(there, source.stat()):
         raise Trouble(f"{given} is the session file itself")
-    if path in [Path(f"{source}{end}") for end in _BESIDE]:
+    if path in [Path(f"{source}{end}") for end in BESIDE]:
         raise Trouble(f"{given} belongs to the session file {source}")
     if os.path.lexists(given) and not replace:
         raise Trouble(f"{given} exists; --replace puts the copy in its place")

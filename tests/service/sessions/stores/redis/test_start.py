@@ -1,8 +1,10 @@
 """The Redis store at its start: what it refuses, what it says, and what it never says."""
 
+import asyncio
 import http.server
 import logging
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,28 @@ def test_a_user_who_may_not_ask_is_told_what_is_unknown(
         with caplog.at_level(logging.INFO, "carousel.store"):
             _start(server.url.replace("://", "://app@"), password=PASSWORD)
         assert caplog.text.count("could not be found out") == 3
+
+
+def test_where_redis_may_not_be_asked_its_time_the_machines_will_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The start says so, and the store works."""
+
+    async def use(url: str) -> None:
+        store = RedisStore(url, password=PASSWORD)
+        await store.ping()
+        assert store.clock() == pytest.approx(time.time(), abs=0.5)
+        await store.close()
+
+    with RedisServer(tmp_path) as server:
+        with server.client() as client:
+            client.execute_command(
+                *("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~carousel:*", "+@all", "-time"),
+            )
+        with caplog.at_level(logging.WARNING, "carousel.store"):
+            asyncio.run(use(server.url.replace("://", "://app@")))
+        assert "sessions go by this machine's clock" in caplog.text
+        assert "failed" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_a_step_while_it_is_swept_keeps_a_session(redis: RedisServer, client: Re
 
         link = MeddledLink(redis.url, None)
         link.meanwhile = meanwhile
-        assert await asyncio.to_thread(sweep, link, 1060.0) == Swept([], False)
+        assert await asyncio.to_thread(sweep, link, 1060.0, store.clock.end_of) == Swept([], False)
         link.close()
         assert await store.load(("t", "a")) == used.record
         assert await store.expire(1060.0, 0.0) == []

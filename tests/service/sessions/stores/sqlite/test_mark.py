@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from carousel.service.sessions.stores.sqlite import checkpointer
+from carousel.service.sessions.stores.sqlite import log_bound
 from carousel.service.sessions.stores.sqlite.file import FORMAT, IN_USE, SqliteFile
 from carousel.service.sessions.stores.sqlite.mark import FileMark
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
@@ -260,7 +260,7 @@ def test_a_checkpoint_that_somebody_reads_through_is_made_up_for(
 
 def _small_checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """Checkpoints after a few commits; the list grows by one with the end of each."""
-    monkeypatch.setattr(checkpointer, "_BEGIN_PAGES", 40)
+    monkeypatch.setattr(log_bound, "_BEGIN_PAGES", 40)
     lifted: list[None] = []
     lift = FileMark.lift
 
