@@ -18,6 +18,7 @@ from carousel.service.errors import (
     StoreUnavailable,
 )
 from carousel.service.sessions.clock import Clock
+from carousel.service.sessions.deadline import within
 from carousel.service.sessions.resident_sessions import ResidentSessions
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.session_record import Key, SessionMeta, SessionRecord
@@ -237,7 +238,7 @@ class SessionCache:
         record.
         """
         while True:
-            session = await self.find(tenant, session_id)
+            session = await within(deadline, self.find(tenant, session_id), "its session")
             await self.enter(session, deadline)
             if not session.dropped:
                 break

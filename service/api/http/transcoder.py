@@ -8,9 +8,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from carousel.service.api.encoding.json_size import JsonSize, LargestRequest
-from carousel.service.api.http.deadline import within
 from carousel.service.api.http.memory_budget import COUNTED_BYTES, MemoryBudget
 from carousel.service.errors import PayloadTooLarge
+from carousel.service.sessions.deadline import within
 
 _Made = TypeVar("_Made")
 

@@ -17,7 +17,6 @@ from carousel.service.api.encoding.document import (
 )
 from carousel.service.api.encoding.explain import kind_of
 from carousel.service.api.http.answer import Answer
-from carousel.service.api.http.deadline import within
 from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.http.problem import problem_members, unexpected
 from carousel.service.api.http.transcoder import Transcoder
@@ -36,6 +35,7 @@ from carousel.service.errors import (
     SequenceTooLong,
     UnsupportedMediaType,
 )
+from carousel.service.sessions.deadline import within
 from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions

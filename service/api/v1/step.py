@@ -4,7 +4,6 @@ import asyncio
 
 from carousel.service.api.encoding.codec import Codec, Codecs
 from carousel.service.api.http.answer import Answer, Header, Reply
-from carousel.service.api.http.deadline import within
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.memory_budget import COUNTED_BYTES
 from carousel.service.api.http.problem import problem, unexpected
@@ -25,6 +24,7 @@ from carousel.service.api.v1.media.choose import (
 from carousel.service.api.v1.media.media import Media
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.errors import CarouselError
+from carousel.service.sessions.deadline import within
 from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from carousel.service.api.http.answer import Answer, Reply
-from carousel.service.api.http.deadline import within
 from carousel.service.api.http.exchange import Abandonable, Exchange, read_version
 from carousel.service.api.http.memory_budget import COUNTED_BYTES
 from carousel.service.api.http.problem import unexpected
@@ -34,6 +33,7 @@ from carousel.service.errors import (
     NotStreamable,
     SessionLimit,
 )
+from carousel.service.sessions.deadline import within
 from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.sequences import Sequences
 from carousel.service.sessions.session import Session

@@ -168,6 +168,8 @@ def test_a_deadline_covers_the_looking_up_of_sessions() -> None:
             "/v1/sessions/other/steps", json={"inputs": ONE}, headers=late
         )
         assert one.json()["code"] == "deadline_exceeded"
+        shown = await service.http.get("/v1/sessions/another", headers=late)
+        assert (shown.status_code, shown.json()["code"]) == (504, "deadline_exceeded")
         store.answers.set()
         again = (await service.http.post("/v1/steps", json=body)).json()["results"]
         assert again[0]["position"] == 2
