@@ -1,8 +1,8 @@
 """An artifact: a folder with manifest.json, programs, a golden example and checksums."""
 
-import hashlib
 import html
 import json
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,6 +25,17 @@ from carousel.models.report import Report
 from carousel.models.row import Array
 
 MANIFEST_FILE = "manifest.json"
+
+# A manifest of ten thousand comparisons is 2 MB.
+_MAX_MANIFEST_BYTES = 16 << 20
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class ArtifactError(Exception):
@@ -68,7 +79,7 @@ class Artifact:
         another model.
         """
         label = f"{name}/{version}"
-        data = _read_plain(folder / MANIFEST_FILE, f"{label}: {MANIFEST_FILE}")
+        data = _read_manifest(folder / MANIFEST_FILE, f"{label}: {MANIFEST_FILE}")
         try:
             manifest = parse_manifest(data)
         except ValidationError as error:
@@ -94,10 +105,14 @@ class Artifact:
         """
         label = f"{self.name}/{self.version}: {file}"
         expected = self.manifest.files.get(file)
-        if expected is None or Path(file).name != file:
+        if not _is_file_name(file):
+            raise ArtifactError(
+                f"{self.name}/{self.version}: {file!r:.200} cannot name a file of it"
+            )
+        if expected is None:
             raise ArtifactError(f"{label} is not a file of this artifact's manifest")
-        data = _read_plain(self.folder / file, label)
-        if len(data) != expected.bytes or hashlib.sha256(data).hexdigest() != expected.sha256:
+        data = _read_plain(self.folder / file, label, expected.bytes)
+        if data is None or FileSum.of(data) != expected:
             raise ArtifactError(f"{label} is not the file that was exported (sha256 differs)")
         return data
 
@@ -121,15 +136,43 @@ class Artifact:
             raise ArtifactError(f"{self.name}/{self.version}: {file}: {error}") from None
 
 
-def _read_plain(path: Path, label: str) -> bytes:
-    """The bytes of a regular file with one link: a pipe would be waited for, a link leads away."""
+def _is_file_name(file: str) -> bool:
+    """Whether it can be the name of a file in the artifact's own folder, and of a line in a log."""
+    return Path(file).name == file and file.isprintable()
+
+
+def _read_manifest(path: Path, label: str) -> bytes:
+    data = _read_plain(path, label, _MAX_MANIFEST_BYTES)
+    if data is None:
+        raise ArtifactError(f"{label} is larger than {_MAX_MANIFEST_BYTES} bytes")
+    return data
+
+
+def _read_plain(path: Path, label: str, most: int) -> bytes | None:
+    """The bytes of a regular file with one link: a pipe would be waited for, a link leads away.
+    None of a file of more than `most` bytes, which is not read.
+    """
     try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise ArtifactError(f"{label} is a link or a pipe, not a plain file")
-        return path.read_bytes()
+        _check_plain(path.lstat(), label)
+        # Looked at again once it is open: it may have become another meanwhile.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            _check_plain(status, label)
+            return None if status.st_size > most else file.read(status.st_size)
     except OSError as error:
         raise ArtifactError(f"{label} cannot be read ({error.strerror})") from None
+
+
+def _check_plain(status: os.stat_result, label: str) -> None:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        raise ArtifactError(f"{label} is {_KINDS.get(kind, 'special')}, not a plain file")
+    if status.st_nlink != 1:
+        raise ArtifactError(
+            f"{label} has {status.st_nlink} names (hard links), and what is written to one of them "
+            "is in all: put a copy in its place"
+        )
 
 
 def _check_format(label: str, found: object) -> None:
@@ -152,10 +195,7 @@ def write_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes])
     """Write `files` and the manifest, its sums filled in, into the empty `folder`; returns the
     manifest.
     """
-    sums = {
-        file: FileSum(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-        for file, data in files.items()
-    }
+    sums = {file: FileSum.of(data) for file, data in files.items()}
     complete = seal(replace(manifest, files=sums))
     for file, data in files.items():
         (folder / file).write_bytes(data)
