@@ -1,11 +1,14 @@
 """An artifact: a folder with manifest.json, programs, a golden example and checksums."""
 
+import hashlib
 import html
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -103,23 +106,28 @@ class Artifact:
         Only names listed in the manifest are read, and only regular files with one link, so that no
         artifact can reach outside its folder. Raises ArtifactError on any difference.
         """
-        label = f"{self.name}/{self.version}: {file}"
-        expected = self.manifest.files.get(file)
-        if not _is_file_name(file):
-            raise ArtifactError(
-                f"{self.name}/{self.version}: {file!r:.200} cannot name a file of it"
-            )
-        if expected is None:
-            raise ArtifactError(f"{label} is not a file of this artifact's manifest")
-        data = _read_plain(self.folder / file, label, expected.bytes)
-        if data is None or FileSum.of(data) != expected:
-            raise ArtifactError(f"{label} is not the file that was exported (sha256 differs)")
+        with self._opened(file) as opened:
+            data = opened.read()
+        if FileSum.of(data) != self.manifest.files[file]:
+            raise self._differs(file)
         return data
 
     def verify(self) -> None:
         """Read every file once; raises ArtifactError at the first that differs."""
-        for file in self.manifest.files:
-            self.read(file)
+        for file, expected in self.manifest.files.items():
+            with self._opened(file) as opened:
+                digest = hashlib.file_digest(opened, "sha256")
+            if digest.hexdigest() != expected.sha256:
+                raise self._differs(file)
+
+    def check_same(self, other: "Artifact") -> None:
+        """Raise ArtifactError unless this is, to the byte, what `other` was when it was opened."""
+        if dump_manifest(self.manifest) != dump_manifest(other.manifest):
+            raise ArtifactError(
+                f"{self.name}/{self.version}: another artifact has taken its number (sha256 of the "
+                "manifest differs): put it there under the next number"
+            )
+        self.verify()
 
     def golden(self) -> dict[str, Array]:
         """The golden example's tensors by the names that Manifest describes."""
@@ -128,6 +136,25 @@ class Artifact:
     def initial(self) -> dict[str, Array]:
         """Stored initial values by state name, in session shape; states not in it start at zero."""
         return {} if self.manifest.initial is None else self._tensors(self.manifest.initial)
+
+    @contextmanager
+    def _opened(self, file: str) -> Iterator[BufferedReader]:
+        """One file of the manifest, which has the size that it should have."""
+        label = f"{self.name}/{self.version}"
+        if not _is_file_name(file):
+            raise ArtifactError(f"{label}: {file!r:.200} cannot name a file of it")
+        expected = self.manifest.files.get(file)
+        if expected is None:
+            raise ArtifactError(f"{label}: {file} is not a file of this artifact's manifest")
+        with _open_plain(self.folder / file, f"{label}: {file}") as opened:
+            if os.fstat(opened.fileno()).st_size != expected.bytes:
+                raise self._differs(file)
+            yield opened
+
+    def _differs(self, file: str) -> ArtifactError:
+        return ArtifactError(
+            f"{self.name}/{self.version}: {file} is not the file that was exported (sha256 differs)"
+        )
 
     def _tensors(self, file: str) -> dict[str, Array]:
         try:
@@ -142,24 +169,26 @@ def _is_file_name(file: str) -> bool:
 
 
 def _read_manifest(path: Path, label: str) -> bytes:
-    data = _read_plain(path, label, _MAX_MANIFEST_BYTES)
-    if data is None:
+    with _open_plain(path, label) as opened:
+        data = opened.read(_MAX_MANIFEST_BYTES + 1)
+    if len(data) > _MAX_MANIFEST_BYTES:
         raise ArtifactError(f"{label} is larger than {_MAX_MANIFEST_BYTES} bytes")
     return data
 
 
-def _read_plain(path: Path, label: str, most: int) -> bytes | None:
-    """The bytes of a regular file with one link: a pipe would be waited for, a link leads away.
-    None of a file of more than `most` bytes, which is not read.
+@contextmanager
+def _open_plain(path: Path, label: str) -> Iterator[BufferedReader]:
+    """A regular file with one link, to read: a pipe would be waited for, a link leads away.
+
+    Raises ArtifactError for anything else, and for what goes wrong while it is read.
     """
     try:
         _check_plain(path.lstat(), label)
         # Looked at again once it is open: it may have become another meanwhile.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            _check_plain(status, label)
-            return None if status.st_size > most else file.read(status.st_size)
+        with open(descriptor, "rb") as opened:
+            _check_plain(os.fstat(descriptor), label)
+            yield opened
     except OSError as error:
         raise ArtifactError(f"{label} cannot be read ({error.strerror})") from None
 
