@@ -132,7 +132,7 @@ def test_what_was_mended_is_refused_no_more(service: Live, own: Path, repository
 
 @pytest.mark.parametrize("left", ["an empty folder", "nothing"])
 def test_a_repository_that_is_gone_unloads_nothing(service: Live, own: Path, left: str) -> None:
-    """A volume that is not mounted is no wish to serve nothing: the log says so, and all goes on."""
+    """A volume that is not mounted is no wish to serve nothing: the log says so, all goes on."""
     before = _answer(service)
     own.rename(own.parent / "moved")
     if left == "an empty folder":
