@@ -102,8 +102,9 @@ def load_model(artifact: Artifact, options: LoadOptions) -> LoadedModel:
     artifact.verify()
     kind = _choose_program(artifact, options)
     layout = RowLayout(spec.states)
-    backend = _make_backend(artifact, kind, layout, options)
+    num_slots = _num_slots(label, layout, options)
     try:
+        backend = _make_backend(artifact, kind, layout, options)
         replay_golden(artifact, kind, backend, layout)
         row = initial_row(artifact, layout)
     except ArtifactError:
@@ -113,7 +114,6 @@ def load_model(artifact: Artifact, options: LoadOptions) -> LoadedModel:
     except Exception as error:
         # A file can be wrong in ways that nobody thought of; one artifact must not stop the server.
         raise BackendRefused(f"{label}: the golden example cannot be run: {error!r}") from error
-    num_slots = _num_slots(label, layout, options)
     scheduler = Scheduler(_limits(spec, backend, options), ChunkBudget(options.chunk_s))
     core = Core(
         spec,
@@ -178,8 +178,7 @@ def _make_program(
         from carousel.service.backends.torchscript import TorchScriptBackend
     except ImportError:
         raise BackendRefused(
-            f"{artifact.name}/{artifact.version}: its TorchScript program needs torch, which is "
-            "not installed"
+            "its TorchScript program needs torch, which is not installed"
         ) from None
     return TorchScriptBackend(artifact, layout, device=options.device, threads=options.threads)
 
