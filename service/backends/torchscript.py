@@ -18,8 +18,9 @@ from carousel.models.script_code import ScriptRefused, load_script
 from carousel.models.spec import ModelSpec
 from carousel.service.backends.base import BackendRefused, DeviceFailed
 
-# Said once a process of an LSTM with proj_size; there is nothing an operator could do about it.
-warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
+# What torch and programs (aten::warn) say to an author in Python: a line for each run of a step, of
+# any words, and nothing that an operator could do about it.
+warnings.filterwarnings("ignore", category=UserWarning)
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -64,6 +64,15 @@ class _Native(Sums):
         return s * 2 + 0 * self.layer(s), s
 
 
+class Warns(Sums):
+    """The same, with a warning in each run."""
+
+    def forward(self, x: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        warnings.warn(f"flood of {x.size(1)}")  # noqa: B028, torch.jit knows no stacklevel
+        s = s + x.sum(1)
+        return s * 2, s
+
+
 def script_bytes(module: nn.Module) -> bytes:
     """A module as TorchScript, by torch alone."""
     buffer = io.BytesIO()

@@ -13,9 +13,11 @@ from carousel.service.backends.base import BackendRefused
 from carousel.service.engine.loaded_model import LoadedModel, LoadOptions, load_model
 from tests.harness.layouts import LAYOUTS
 from tests.harness.live import Live
+from tests.harness.process import PATHS
 from tests.harness.reaching import (
     PLACES,
     Sums,
+    Warns,
     external_onnx,
     reaching_scripts,
     script_bytes,
@@ -116,7 +118,7 @@ def test_a_service_refuses_both_by_name(tmp_path: Path, elsewhere: Path) -> None
     _add(tmp_path / "models", "onnx", external_onnx("subgraph"), "outside")
     _add(tmp_path / "models", "torchscript", script, "writes")
     _add(tmp_path / "models", "torchscript", script_bytes(Sums()), "sound")
-    with Live(tmp_path / "models") as service:
+    with Live(tmp_path / "models", env=PATHS, cwd=elsewhere) as service:
         ready = service.client.get("/readyz")
         assert ready.status_code == 200
         reasons = {each["model"]: each["reason"] for each in ready.json()["refused"]}
@@ -127,3 +129,13 @@ def test_a_service_refuses_both_by_name(tmp_path: Path, elsewhere: Path) -> None
         assert answer.status_code == 200, answer.text
         assert answer.json()["outputs"] == [[2.0, 4.0, 6.0]]
     assert [each.name for each in elsewhere.iterdir()] == ["beside.bin"]
+
+
+def test_a_script_writes_nothing_to_the_log(tmp_path: Path) -> None:
+    """What a program warns of in each run does not bury what the service says."""
+    _add(tmp_path, "torchscript", script_bytes(Warns()))
+    with Live(tmp_path) as service:
+        for steps in range(1, 4):
+            sequence = {"sequences": [[[1, 2, 3]] * steps]}
+            assert service.client.post("/v1/models/tiny/infer", json=sequence).status_code == 200
+        assert not any("flood" in line for line in service.logs)
