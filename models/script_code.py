@@ -49,9 +49,7 @@ def load_script(torch: Any, data: bytes, device: str) -> Any:
     unit = torch._C.CompilationUnit()
     place = torch.device(device)
     module = torch._C.import_ir_module_from_buffer(unit, data, place, {}, False)
-    for function in unit.get_functions():
-        for node in _nodes(function.graph):
-            _check_node(node)
+    _check_functions(unit)
     return torch.jit._recursive.wrap_cpp_module(module)
 
 
@@ -69,6 +67,17 @@ def _check_archive(reader: Any, num_bytes: int) -> None:
             raise ScriptRefused("it is of a form that torch gave up in 2019: save it again")
         if _RUN_AT_LOAD in reader.get_record(name):
             raise ScriptRefused("a class of it has a __setstate__, which runs while it is loaded")
+
+
+def _check_functions(unit: Any) -> None:
+    """Refuse a file of which any function may reach outside, whether forward calls it or not."""
+    checked: set[str] = set()
+    # A look at a graph may have torch read the source of others.
+    while found := [f for f in unit.get_functions() if f.qualified_name not in checked]:
+        for function in found:
+            checked.add(function.qualified_name)
+            for node in _nodes(function.graph):
+                _check_node(node)
 
 
 def _check_node(node: Any) -> None:
