@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 import onnx
 
 from carousel.export.errors import ExportRefused
-from carousel.models.onnx_file import OnnxRefused, check_self_contained
+from carousel.models.onnx_file import OnnxRefused, check_onnx
 
 # Operators whose output holds the numbers of their first input, in another shape or dtype.
 _PASSING = {
@@ -41,12 +41,9 @@ def parse(data: bytes) -> onnx.ModelProto:
     if not model.graph.output:
         raise ExportRefused("the file has no output", "export it with what it answers as output")
     try:
-        check_self_contained(data)
+        check_onnx(data)
     except OnnxRefused as error:
-        raise ExportRefused(
-            str(error),
-            "save it whole: onnx.save(onnx.load(FILE), OTHER, save_as_external_data=False)",
-        ) from error
+        raise ExportRefused(str(error), error.way_out) from error
     _refuse_halves(model)
     for node in nodes(model):  # a damaged name that nobody asks for now would fail later
         _ = (node.domain, node.op_type, *node.input, *node.output)

@@ -10,7 +10,7 @@ import torch
 from carousel.export.programs.checked import Checked
 from carousel.export.threads import onednn
 from carousel.models.manifest import ProgramKind
-from carousel.models.onnx_file import check_self_contained
+from carousel.models.onnx_file import check_onnx
 from carousel.models.script_code import load_script
 from carousel.models.spec import ModelSpec
 
@@ -57,7 +57,7 @@ def load_call(kind: ProgramKind, data: bytes, spec: ModelSpec, lengths: str | No
 
 def open_session(data: bytes) -> ort.InferenceSession:
     """A session of this file; raises what ONNX Runtime raises, and OnnxRefused."""
-    check_self_contained(data)
+    check_onnx(data)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

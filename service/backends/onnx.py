@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from carousel.models.artifact import Artifact
-from carousel.models.onnx_file import OnnxRefused, check_self_contained
+from carousel.models.onnx_file import OnnxRefused, check_onnx
 from carousel.models.row import Array, RowLayout
 from carousel.service.backends.base import BackendRefused
 from carousel.service.backends.numpy_pool import NumpyPool
@@ -32,7 +32,7 @@ class OnnxBackend:
         self._output_names += [each.output for each in self._spec.states if each.output is not None]
         data = artifact.read(program.file)
         try:
-            check_self_contained(data)
+            check_onnx(data)
             self._session = ort.InferenceSession(
                 data, _options(threads), providers=["CPUExecutionProvider"]
             )

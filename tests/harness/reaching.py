@@ -214,6 +214,31 @@ def external_onnx(place: str, location: str = "beside.bin") -> bytes:
     return bytes(model.SerializeToString())
 
 
+def calling_onnx(depth: int, *, itself: bool = False) -> bytes:
+    """`Sums` with functions in it that do nothing, each by two calls of the one before."""
+    before = ("", "Identity")
+    functions: list[onnx.FunctionProto] = []
+    for index in range(depth):
+        called = ("own", "F0") if itself and index == 0 else before
+        body = [
+            helper.make_node(called[1], ["a"], ["b"], domain=called[0]),
+            helper.make_node(called[1], ["b"], ["c"], domain=called[0]),
+        ]
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+        functions.append(helper.make_function("own", f"F{index}", ["a"], ["c"], body, opsets))
+        before = ("own", f"F{index}")
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "one"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["s", "sum"], ["s_out"]),
+        helper.make_node("Add", ["s_out", "s_out"], ["twice"]),
+        helper.make_node(before[1], ["twice"], ["y"], domain=before[0]),
+    ]
+    graph = helper.make_graph(nodes, "sums", *_ports(), [_one()])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=8)
+    return bytes(model.SerializeToString())
+
+
 def _one() -> TensorProto:
     return helper.make_tensor("one", TensorProto.INT64, [1], [1])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from carousel.models.manifest import ProgramKind
-from carousel.models.onnx_file import OnnxRefused, check_self_contained
+from carousel.models.onnx_file import OnnxRefused, check_onnx
 from carousel.models.repository import Repository
 from carousel.service.backends.base import BackendRefused
 from carousel.service.engine.loaded_model import LoadedModel, LoadOptions, load_model
@@ -18,6 +18,7 @@ from tests.harness.reaching import (
     PLACES,
     Sums,
     Warns,
+    calling_onnx,
     external_onnx,
     reaching_scripts,
     script_bytes,
@@ -96,13 +97,27 @@ def test_an_onnx_program_whose_numbers_lie_elsewhere_is_refused(
         _load(tmp_path / "models")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [calling_onnx(40), calling_onnx(900), calling_onnx(1100), calling_onnx(3, itself=True)],
+    ids=["of 2^40 nodes", "of 2^900 nodes", "of many functions", "without end"],
+)
+def test_functions_that_become_too_many_nodes_are_refused(tmp_path: Path, data: bytes) -> None:
+    """At once, where the runtime would write them out for hours; a few of them are served."""
+    _add(tmp_path, "onnx", data)
+    with pytest.raises(BackendRefused, match=r"model\.onnx is refused: .*functions"):
+        _load(tmp_path)
+    _add(tmp_path, "onnx", calling_onnx(5))
+    assert _load(tmp_path).version == 2
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_every_cut_of_an_onnx_program_is_refused(place: str) -> None:
     """No place at which the file ends hides what is in front of it, and none is a traceback."""
     data = external_onnx(place)
     for end in range(len(data)):
         try:
-            check_self_contained(data[:end])
+            check_onnx(data[:end])
         except OnnxRefused:
             continue
         # Cut between two fields of the model itself it is whole, and lacks the weight.
