@@ -3,9 +3,12 @@
 import hashlib
 import html
 import json
+import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from io import BufferedReader
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -25,6 +28,17 @@ from carousel.models.report import Report
 from carousel.models.row import Array
 
 MANIFEST_FILE = "manifest.json"
+
+# A manifest of ten thousand comparisons is 2 MB.
+_MAX_MANIFEST_BYTES = 16 << 20
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class ArtifactError(Exception):
@@ -68,7 +82,7 @@ class Artifact:
         another model.
         """
         label = f"{name}/{version}"
-        data = _read_plain(folder / MANIFEST_FILE, f"{label}: {MANIFEST_FILE}")
+        data = _read_manifest(folder / MANIFEST_FILE, f"{label}: {MANIFEST_FILE}")
         try:
             manifest = parse_manifest(data)
         except ValidationError as error:
@@ -92,19 +106,28 @@ class Artifact:
         Only names listed in the manifest are read, and only regular files with one link, so that no
         artifact can reach outside its folder. Raises ArtifactError on any difference.
         """
-        label = f"{self.name}/{self.version}: {file}"
-        expected = self.manifest.files.get(file)
-        if expected is None or Path(file).name != file:
-            raise ArtifactError(f"{label} is not a file of this artifact's manifest")
-        data = _read_plain(self.folder / file, label)
-        if len(data) != expected.bytes or hashlib.sha256(data).hexdigest() != expected.sha256:
-            raise ArtifactError(f"{label} is not the file that was exported (sha256 differs)")
+        with self._opened(file) as opened:
+            data = opened.read()
+        if FileSum.of(data) != self.manifest.files[file]:
+            raise self._differs(file)
         return data
 
     def verify(self) -> None:
         """Read every file once; raises ArtifactError at the first that differs."""
-        for file in self.manifest.files:
-            self.read(file)
+        for file, expected in self.manifest.files.items():
+            with self._opened(file) as opened:
+                digest = hashlib.file_digest(opened, "sha256")
+            if digest.hexdigest() != expected.sha256:
+                raise self._differs(file)
+
+    def check_same(self, other: "Artifact") -> None:
+        """Raise ArtifactError unless this is, to the byte, what `other` was when it was opened."""
+        if dump_manifest(self.manifest) != dump_manifest(other.manifest):
+            raise ArtifactError(
+                f"{self.name}/{self.version}: another artifact has taken its number (sha256 of the "
+                "manifest differs): put it there under the next number"
+            )
+        self.verify()
 
     def golden(self) -> dict[str, Array]:
         """The golden example's tensors by the names that Manifest describes."""
@@ -114,6 +137,25 @@ class Artifact:
         """Stored initial values by state name, in session shape; states not in it start at zero."""
         return {} if self.manifest.initial is None else self._tensors(self.manifest.initial)
 
+    @contextmanager
+    def _opened(self, file: str) -> Iterator[BufferedReader]:
+        """One file of the manifest, which has the size that it should have."""
+        label = f"{self.name}/{self.version}"
+        if not _is_file_name(file):
+            raise ArtifactError(f"{label}: {file!r:.200} cannot name a file of it")
+        expected = self.manifest.files.get(file)
+        if expected is None:
+            raise ArtifactError(f"{label}: {file} is not a file of this artifact's manifest")
+        with _open_plain(self.folder / file, f"{label}: {file}") as opened:
+            if os.fstat(opened.fileno()).st_size != expected.bytes:
+                raise self._differs(file)
+            yield opened
+
+    def _differs(self, file: str) -> ArtifactError:
+        return ArtifactError(
+            f"{self.name}/{self.version}: {file} is not the file that was exported (sha256 differs)"
+        )
+
     def _tensors(self, file: str) -> dict[str, Array]:
         try:
             return dict(load_safetensors(self.read(file)))
@@ -121,15 +163,45 @@ class Artifact:
             raise ArtifactError(f"{self.name}/{self.version}: {file}: {error}") from None
 
 
-def _read_plain(path: Path, label: str) -> bytes:
-    """The bytes of a regular file with one link: a pipe would be waited for, a link leads away."""
+def _is_file_name(file: str) -> bool:
+    """Whether it can be the name of a file in the artifact's own folder, and of a line in a log."""
+    return Path(file).name == file and file.isprintable()
+
+
+def _read_manifest(path: Path, label: str) -> bytes:
+    with _open_plain(path, label) as opened:
+        data = opened.read(_MAX_MANIFEST_BYTES + 1)
+    if len(data) > _MAX_MANIFEST_BYTES:
+        raise ArtifactError(f"{label} is larger than {_MAX_MANIFEST_BYTES} bytes")
+    return data
+
+
+@contextmanager
+def _open_plain(path: Path, label: str) -> Iterator[BufferedReader]:
+    """A regular file with one link, to read: a pipe would be waited for, a link leads away.
+
+    Raises ArtifactError for anything else, and for what goes wrong while it is read.
+    """
     try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise ArtifactError(f"{label} is a link or a pipe, not a plain file")
-        return path.read_bytes()
+        _check_plain(path.lstat(), label)
+        # Looked at again once it is open: it may have become another meanwhile.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as opened:
+            _check_plain(os.fstat(descriptor), label)
+            yield opened
     except OSError as error:
         raise ArtifactError(f"{label} cannot be read ({error.strerror})") from None
+
+
+def _check_plain(status: os.stat_result, label: str) -> None:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        raise ArtifactError(f"{label} is {_KINDS.get(kind, 'special')}, not a plain file")
+    if status.st_nlink != 1:
+        raise ArtifactError(
+            f"{label} has {status.st_nlink} names (hard links), and what is written to one of them "
+            "is in all: put a copy in its place"
+        )
 
 
 def _check_format(label: str, found: object) -> None:
@@ -152,10 +224,7 @@ def write_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes])
     """Write `files` and the manifest, its sums filled in, into the empty `folder`; returns the
     manifest.
     """
-    sums = {
-        file: FileSum(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-        for file, data in files.items()
-    }
+    sums = {file: FileSum.of(data) for file, data in files.items()}
     complete = seal(replace(manifest, files=sums))
     for file, data in files.items():
         (folder / file).write_bytes(data)

@@ -2,6 +2,7 @@
 and of itself.
 """
 
+import builtins
 import hashlib
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -75,6 +76,11 @@ class FileSum:
 
     sha256: str
     bytes: int
+
+    @classmethod
+    def of(cls, data: builtins.bytes) -> "FileSum":
+        """The sum of a file that holds `data`."""
+        return cls(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """The model repository on disk: `<root>/<model>/<version>/`, versions counting up from 1.
 
 Models are found by listing folders, never by joining a name that a client sent to a path.
+`<root>/.versions/<model>` holds the numbers that exports have given (version_numbers.py).
 """
 
 import os
@@ -8,14 +9,17 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from carousel.models.artifact import Artifact, ArtifactError, write_artifact
 from carousel.models.manifest import Manifest
+from carousel.models.version_numbers import VersionNumbers
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_NUMBERS_FOLDER = ".versions"
 
 
 class RepositoryError(Exception):
@@ -92,6 +96,9 @@ class Repository:
                     sound.append(self.open(name, version))
                 except ArtifactError as error:
                     refused.append(Refused(name, version, str(error)))
+                except Exception as error:
+                    # A file can be wrong in ways that nobody thought of, and hides no other.
+                    refused.append(Refused(name, version, f"{name}/{version}: {error!r}"))
         return sound, refused
 
     def add(
@@ -104,7 +111,7 @@ class Repository:
         succeed.
 
         `check` looks at the folder before it has a version; where it raises, nothing is written.
-        Raises RepositoryError if the folder cannot be written.
+        No number is given twice. Raises RepositoryError if the folder cannot be written.
         """
         check_model_name(manifest.name)
         folder = self.root / manifest.name
@@ -125,13 +132,23 @@ class Repository:
         return Artifact(folder / str(version), version, complete)
 
     def _publish(self, staging: Path, folder: Path) -> int:
-        while True:
-            version = max(self.versions(folder.name), default=0) + 1
+        with ExitStack() as stack:
+            numbers = self.root / _NUMBERS_FOLDER
             try:
-                os.rename(staging, folder / str(version))
-            except OSError:
-                # Another export took this number between the listing and the rename.
-                if not (folder / str(version)).exists():
-                    raise
-            else:
-                return version
+                given = stack.enter_context(VersionNumbers.locked(numbers, folder.name))
+            except OSError as error:
+                raise RepositoryError(
+                    f"{numbers / folder.name} cannot be written: {error.strerror}"
+                ) from None
+            while True:
+                version = max(given.highest(), *self.versions(folder.name), 0) + 1
+                # Noted before it is there: an export that is killed in between leaves a gap.
+                given.add(version)
+                try:
+                    os.rename(staging, folder / str(version))
+                except OSError:
+                    # Somebody put a folder there between the listing and the rename.
+                    if not (folder / str(version)).exists():
+                        raise
+                else:
+                    return version

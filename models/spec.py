@@ -26,6 +26,10 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+# What a manifest may say of sizes and counts: one below is a slip, or meant to do harm.
+_Size = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=1)]
+
 # Left out of a manifest where it is None: artifacts from before there was such a field are sealed
 # without it, and must still be what their sum says.
 ABSENT = Field(exclude_if=_is_none)
@@ -41,7 +45,7 @@ class TensorSpec:
 
     name: str
     dtype: Dtype
-    axes: tuple[Axis, ...]
+    axes: tuple[_Size | Literal["batch", "time"], ...]
 
     @property
     def batch_axis(self) -> int | None:
@@ -84,8 +88,8 @@ class InputSpec(TensorSpec):
     low: int | None = None
     high: int | None = None
     constant: float | int | bool | None = None
-    context: int = 0
-    context_axis: Annotated[int | None, ABSENT] = None
+    context: _Size = 0
+    context_axis: Annotated[_Size | None, ABSENT] = None
     counts_steps: Annotated[bool | None, ABSENT] = None
 
     @property
@@ -106,7 +110,7 @@ class OutputSpec(TensorSpec):
     """
 
     per: Per
-    stride: Annotated[int | None, ABSENT] = None
+    stride: Annotated[_Count | None, ABSENT] = None
     offset: Annotated[int | None, ABSENT] = None
 
     def num_steps(self, time: int) -> int:
@@ -127,7 +131,7 @@ class StateSpec(TensorSpec):
     """
 
     output: str | None
-    fold: int = 1
+    fold: _Count = 1
     finite: bool = True
     fixed: bool = False
     has_initial: bool = False
@@ -166,9 +170,9 @@ class ModelSpec:
     states: tuple[StateSpec, ...] = ()
     streaming: Streaming = "none"
     streaming_reason: str | None = None
-    run_steps: int | None = None
-    least_steps: Annotated[int | None, ABSENT] = None
-    most_steps: Annotated[int | None, ABSENT] = None
+    run_steps: _Count | None = None
+    least_steps: Annotated[_Count | None, ABSENT] = None
+    most_steps: Annotated[_Count | None, ABSENT] = None
 
     @property
     def sent_inputs(self) -> tuple[InputSpec, ...]:

@@ -220,6 +220,7 @@ def create_app(settings: Settings) -> App:
         queue_requests=settings.queue_requests,
         queue_bytes=settings.queue_bytes,
         chunk_s=settings.chunk_ms / 1000,
+        max_run_bytes=settings.max_run_bytes,
     )
     catalog = Catalog(Repository(settings.model_repository), options)
     # Last of all that may be refused: nothing is left open then.

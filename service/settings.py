@@ -159,6 +159,12 @@ class Settings:
     )
     queue_requests: int = _setting(4096, "requests that may wait, a model", bounds=_ABOVE_ZERO)
     queue_bytes: int = _setting(64 * 10**6, "bytes of input that may wait, a model", bounds=_BYTES)
+    max_run_bytes: int = _setting(
+        10**9,
+        "most memory that one run of a model may take, by the model's shapes: fewer rows share it, "
+        "or a sequence goes in shorter pieces; one that cannot is refused",
+        bounds=_BYTES,
+    )
     deadline_s: float = _setting(
         30.0,
         "a request that has not started by then gets 504",

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 import onnx
 
 from carousel.export.errors import ExportRefused
+from carousel.models.onnx_file import OnnxRefused, check_onnx
 
 # Operators whose output holds the numbers of their first input, in another shape or dtype.
 _PASSING = {
@@ -39,12 +40,10 @@ def parse(data: bytes) -> onnx.ModelProto:
         )
     if not model.graph.output:
         raise ExportRefused("the file has no output", "export it with what it answers as output")
-    for tensor in _tensors(model):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise ExportRefused(
-                f"the weight {tensor.name!r} lies in another file, which is not followed",
-                "save it whole: onnx.save(onnx.load(FILE), OTHER, save_as_external_data=False)",
-            )
+    try:
+        check_onnx(data)
+    except OnnxRefused as error:
+        raise ExportRefused(str(error), error.way_out) from error
     _refuse_halves(model)
     for node in nodes(model):  # a damaged name that nobody asks for now would fail later
         _ = (node.domain, node.op_type, *node.input, *node.output)

@@ -19,6 +19,7 @@ from carousel.export.programs.faults import RunFailed
 from carousel.export.programs.runtime import Tensors
 from carousel.export.reading.names import is_state, may_be_state
 from carousel.models.manifest import ProgramKind
+from carousel.models.script_code import ScriptRefused, load_script
 from carousel.models.spec import ModelSpec
 
 
@@ -198,9 +199,12 @@ class ScriptProgram:
 
 def _load(data: bytes) -> torch.jit.ScriptModule:
     try:
-        module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
-            io.BytesIO(data), map_location="cpu"
-        )
+        module: torch.jit.ScriptModule = load_script(torch, data, "cpu")
+    except ScriptRefused as error:
+        raise ExportRefused(
+            f"the file may not be loaded: {error}",
+            "script the module without it, on torch's own operators, and save it again",
+        ) from error
     except Exception as error:  # torch raises all kinds of errors on a damaged file
         text = " ".join(str(error).split())
         if "Unknown type name" in text or "Unknown builtin op" in text or "torch.classes" in text:

@@ -1,6 +1,5 @@
 """Programs loaded from their bytes, on one thread of the CPU; tensors in and out by name."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -8,10 +7,11 @@ from typing import Any
 import onnxruntime as ort
 import torch
 
-from carousel.export.legacy import legacy_quiet
 from carousel.export.programs.checked import Checked
 from carousel.export.threads import onednn
 from carousel.models.manifest import ProgramKind
+from carousel.models.onnx_file import check_onnx
+from carousel.models.script_code import load_script
 from carousel.models.spec import ModelSpec
 
 Tensors = dict[str, torch.Tensor]
@@ -23,7 +23,7 @@ FILES: Mapping[ProgramKind, str] = {"onnx": "model.onnx", "torchscript": "model.
 def load_call(kind: ProgramKind, data: bytes, spec: ModelSpec, lengths: str | None = None) -> Call:
     """What a program answers, run as a server runs it: ONNX by name, TorchScript by place.
 
-    Raises what the runtime raises.
+    Raises what the runtime raises, and for what a server refuses OnnxRefused or ScriptRefused.
     """
     given = [each.name for each in (*spec.inputs, *spec.program_states)]
     given += [] if lengths is None else [lengths]
@@ -36,11 +36,7 @@ def load_call(kind: ProgramKind, data: bytes, spec: ModelSpec, lengths: str | No
         return lambda values: run_session(
             session, given, wanted, values | {name: values[name].long() for name in wide}
         )
-    with legacy_quiet():
-        module = torch.jit.load(  # type: ignore[no-untyped-call]  # torch leaves it so
-            io.BytesIO(data), map_location="cpu"
-        )
-
+    module = load_script(torch, data, "cpu")
     graph: Any = module.inlined_graph
     has_lstm = bool(graph.findAllNodes("aten::lstm"))
     ran: set[tuple[torch.Size, ...]] = set()  # what needs no check any more
@@ -60,10 +56,12 @@ def load_call(kind: ProgramKind, data: bytes, spec: ModelSpec, lengths: str | No
 
 
 def open_session(data: bytes) -> ort.InferenceSession:
-    """A session of this file; raises what ONNX Runtime raises."""
+    """A session of this file; raises what ONNX Runtime raises, and OnnxRefused."""
+    check_onnx(data)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     options.log_severity_level = 4  # what goes wrong is raised as well
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from carousel.models.artifact import Artifact
+from carousel.models.onnx_file import OnnxRefused, check_onnx
 from carousel.models.row import Array, RowLayout
 from carousel.service.backends.base import BackendRefused
 from carousel.service.backends.numpy_pool import NumpyPool
@@ -31,9 +32,12 @@ class OnnxBackend:
         self._output_names += [each.output for each in self._spec.states if each.output is not None]
         data = artifact.read(program.file)
         try:
+            check_onnx(data)
             self._session = ort.InferenceSession(
                 data, _options(threads), providers=["CPUExecutionProvider"]
             )
+        except OnnxRefused as error:
+            raise BackendRefused(f"{program.file} is refused: {error}") from error
         except Exception as error:
             raise BackendRefused(f"ONNX Runtime refuses {program.file}: {error}") from error
         self._check_names()
@@ -87,5 +91,7 @@ def _options(threads: int) -> ort.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Its other form is told by its bytes, and is another way to reach outside.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     options.log_severity_level = 3
     return options

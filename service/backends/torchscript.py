@@ -3,7 +3,6 @@
 One code path over `torch.device`; state rows stay on the device the program runs on.
 """
 
-import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -15,11 +14,13 @@ import torch
 
 from carousel.models.artifact import Artifact
 from carousel.models.row import Array, RowLayout
+from carousel.models.script_code import ScriptRefused, load_script
 from carousel.models.spec import ModelSpec
 from carousel.service.backends.base import BackendRefused, DeviceFailed
 
-# Said once a process of an LSTM with proj_size; there is nothing an operator could do about it.
-warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
+# What torch and programs (aten::warn) say to an author in Python: a line for each run of a step, of
+# any words, and nothing that an operator could do about it.
+warnings.filterwarnings("ignore", category=UserWarning)
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -147,11 +148,10 @@ class TorchScriptBackend:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         try:
-            with warnings.catch_warnings():
-                # TorchScript is deprecated since torch 2.9; ONNX is the lasting program.
-                warnings.filterwarnings("ignore", message=".*torch.jit.*is deprecated")
-                self._program = _load(data, self._device)
-        except RuntimeError as error:
+            self._program = load_script(torch, data, device).eval()
+        except ScriptRefused as error:
+            raise BackendRefused(f"{program.file} is refused: {error}") from error
+        except Exception as error:  # torch says all kinds of errors to a file that is none
             raise BackendRefused(f"torch refuses {program.file}: {error}") from error
 
     def __repr__(self) -> str:
@@ -195,11 +195,3 @@ class TorchScriptBackend:
 
     def _placed(self, value: Array | torch.Tensor) -> torch.Tensor:
         return value if isinstance(value, torch.Tensor) else self.place(value)
-
-
-def _load(data: bytes, device: torch.device) -> torch.jit.ScriptModule:
-    # torch.jit.load carries no annotations.
-    program: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
-        io.BytesIO(data), map_location=device
-    )
-    return program.eval()

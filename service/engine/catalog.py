@@ -2,15 +2,18 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from carousel.models.artifact import ArtifactError
-from carousel.models.repository import Refused, Repository
+from carousel.models.artifact import Artifact, ArtifactError
+from carousel.models.repository import Refused, Repository, RepositoryError
 from carousel.service.backends.base import BackendRefused
 from carousel.service.engine.loaded_model import LoadedModel, LoadOptions, load_model
 from carousel.service.errors import ModelNotFound
 
 log = logging.getLogger("carousel.catalog")
+
+# Of a reason: a manifest can have names as long as itself, and the reason says them.
+_MOST_CHARACTERS = 1000
 
 
 class Catalog:
@@ -59,22 +62,45 @@ class Catalog:
         return versions[max(fitting)] if fitting else None
 
     def load(self, report: Callable[[LoadedModel], None] = lambda loaded: None) -> "CatalogUpdate":
-        """Find what the repository holds now; blocks, and changes nothing until `publish`."""
+        """Find what the repository holds now; blocks, and changes nothing until `publish`.
+
+        A version that is loaded goes on as long as something stands at its place: what stands there
+        is compared with it, and refused where it is another. Raises RepositoryError where
+        everything is gone at once: that is a volume which is missing, and no wish.
+        """
         sound, refused = self._repository.scan()
+        if self._loaded and not sound and not refused:
+            raise RepositoryError(f"{self._repository.root} holds no model any more")
         table: dict[str, dict[int, LoadedModel]] = {}
         added: list[LoadedModel] = []
         for artifact in sound:
-            known = self._loaded.get(artifact.name, {}).get(artifact.version)
-            if known is None:
-                try:
-                    known = load_model(artifact, self._options)
-                except (ArtifactError, BackendRefused) as error:
-                    refused.append(Refused(artifact.name, artifact.version, str(error)))
-                    continue
-                added.append(known)
-                report(known)
-            table.setdefault(artifact.name, {})[artifact.version] = known
+            try:
+                loaded = self._same_or_loaded(artifact)
+            except Exception as error:
+                refused.append(Refused(artifact.name, artifact.version, _reason(artifact, error)))
+                continue
+            table.setdefault(artifact.name, {})[artifact.version] = loaded
+            if loaded not in self.all():
+                added.append(loaded)
+                report(loaded)
+        for place, each in enumerate(refused):
+            reason = each.reason[:_MOST_CHARACTERS]
+            known = self._known(each.name, each.version)
+            if known is not None:
+                table.setdefault(each.name, {})[each.version] = known
+                reason += "; the one that is loaded goes on"
+            refused[place] = replace(each, reason=reason)
         return CatalogUpdate(table, added, refused)
+
+    def _same_or_loaded(self, artifact: Artifact) -> LoadedModel:
+        known = self._known(artifact.name, artifact.version)
+        if known is None:
+            return load_model(artifact, self._options)
+        artifact.check_same(known.artifact)
+        return known
+
+    def _known(self, name: str, version: int) -> LoadedModel | None:
+        return self._loaded.get(name, {}).get(version)
 
     def publish(self, change: "CatalogUpdate") -> list[LoadedModel]:
         """Serve what `load` found, from the event loop; returns the models that are gone."""
@@ -87,6 +113,15 @@ class Catalog:
             log.error("refused %s/%d: %s", refusal.name, refusal.version, refusal.reason)
         self._loaded, self.refused = change.table, change.refused
         return gone
+
+
+def _reason(artifact: Artifact, error: Exception) -> str:
+    if isinstance(error, ArtifactError | BackendRefused):
+        return str(error)
+    # A file can be wrong in ways that nobody thought of; one artifact must not stop the server.
+    label = f"{artifact.name}/{artifact.version}"
+    log.warning("%s cannot be loaded", label, exc_info=error)
+    return f"{label}: it cannot be loaded: {error!r}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from carousel.models.row import Array
 from carousel.service.engine.core import Core
 from carousel.service.engine.request import NO_SLOT, Request
 from carousel.service.engine.slots import Slots
-from carousel.service.errors import ModelUnavailable, QueueFull, StoreUnavailable
+from carousel.service.errors import ModelUnavailable, QueueFull, SequenceTooLong, StoreUnavailable
 from carousel.service.event_loop import call_loop
 
 log = logging.getLogger("carousel.engine")
@@ -55,6 +55,7 @@ class Engine:
         self.commit: Commit = lambda requests, deliver: deliver(requests)
         self._max_requests = max_requests
         self._max_bytes = max_bytes
+        self._max_whole_steps = core.scheduler.limits.max_whole_steps
         self._pending: set[Request] = set()
         self._pending_bytes = 0
         self._without_slot: deque[Request] = deque()
@@ -109,7 +110,7 @@ class Engine:
         """Run one sequence from `state` (a row; initial values if None), keeping nothing.
 
         `inputs` are in wire layout, `deadline` is on the monotonic clock. Raises QueueFull,
-        DeadlineExceeded, BackendFailed, NonFiniteState, ModelUnavailable.
+        DeadlineExceeded, BackendFailed, NonFiniteState, ModelUnavailable, SequenceTooLong.
         """
         request = Request(inputs, num_steps, deadline, state=state, wants_state=wants_state)
         await self.run(request)
@@ -131,9 +132,17 @@ class Engine:
         return request.future
 
     def enqueue(self, request: Request) -> None:
-        """Queue a request; raises QueueFull or ModelUnavailable, and then nothing was changed."""
+        """Queue a request; raises QueueFull, ModelUnavailable or SequenceTooLong, and then nothing
+        was changed.
+        """
         if self.failed or self._stopping or self._loop is None:
             raise ModelUnavailable(f"the model {self.name} is not available")
+        if self._max_whole_steps is not None and request.num_steps > self._max_whole_steps:
+            raise SequenceTooLong(
+                f"{request.num_steps} time steps of {self.name} in one run may take more memory "
+                f"than a run may have; it may have {self._max_whole_steps} steps",
+                hint="the service's CAROUSEL_MAX_RUN_BYTES bounds it",
+            )
         if len(self._pending) >= self._max_requests:
             raise QueueFull(f"{self._max_requests} requests are waiting for {self.name} already")
         for array in request.inputs.values():

@@ -1,11 +1,13 @@
 """Replays an artifact's golden example before its model is served."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from carousel.models.artifact import Artifact
 from carousel.models.manifest import ProgramKind
 from carousel.models.row import Array, RowLayout
-from carousel.models.spec import ModelSpec, TensorSpec
+from carousel.models.spec import BATCH, TIME, ModelSpec, TensorSpec
 from carousel.service.backends.base import Backend, BackendRefused
 from carousel.service.backends.numpy_pool import NumpyPool
 
@@ -20,8 +22,9 @@ def replay_golden(
     """
     spec = artifact.manifest.spec
     golden = artifact.golden()
-    _check_dtypes(spec, golden)
+    _check_names(spec)
     num_rows, num_steps = _sizes(spec, golden)
+    _check_tensors(spec, golden, num_rows, num_steps)
     pool = backend.make_pool(num_rows)
     slots = list(range(num_rows))
     if spec.states:
@@ -46,17 +49,42 @@ def replay_golden(
             _compare(state.name, value, golden[f"state_out.{state.name}"], tolerance)
 
 
-def _check_dtypes(spec: ModelSpec, golden: dict[str, Array]) -> None:
-    """Programs are picky about dtypes, so a spec that differs from its example is wrong."""
-    named: list[tuple[str, TensorSpec]] = [
-        *((f"input.{each.name}", each) for each in spec.sent_inputs),
-        *((f"output.{each.name}", each) for each in spec.outputs),
-        *((f"state.{each.name}", each) for each in spec.states),
+def _check_names(spec: ModelSpec) -> None:
+    """A tensor is known by its name, and a row by its axis: neither may stand for two."""
+    if not spec.outputs:
+        raise BackendRefused("the manifest has no output")
+    kinds: tuple[Sequence[TensorSpec], ...] = (spec.inputs, spec.outputs, spec.states)
+    for kind in kinds:
+        if len({each.name for each in kind}) < len(kind):
+            raise BackendRefused(f"the manifest has two of one name: {[e.name for e in kind]}")
+        for each in kind:
+            if each.axes.count(BATCH) > 1 or each.axes.count(TIME) > 1:
+                raise BackendRefused(f"the manifest has an axis twice: {each.name} {each.axes}")
+
+
+def _check_tensors(
+    spec: ModelSpec, golden: dict[str, Array], num_rows: int, num_steps: int
+) -> None:
+    """Programs are picky about dtypes, and packing goes by axes: what differs from them is wrong.
+
+    How many outputs there are of some time steps is for the program to show.
+    """
+    named: list[tuple[str, TensorSpec, int]] = [
+        *((f"input.{each.name}", each, num_rows) for each in spec.sent_inputs),
+        *((f"output.{each.name}", each, num_rows) for each in spec.outputs),
+        *((f"state.{each.name}", each, num_rows * each.fold) for each in spec.states),
     ]
-    for name, each in named:
-        if golden[name].dtype != each.dtype:
+    for name, each, rows in named:
+        found = golden[name]
+        if found.dtype != each.dtype:
             raise BackendRefused(
-                f"golden example: {name} is {golden[name].dtype}, the manifest says {each.dtype}"
+                f"golden example: {name} is {found.dtype}, the manifest says {each.dtype}"
+            )
+        axis = each.time_axis
+        time = num_steps if name.startswith("input.") or axis is None else found.shape[axis]
+        if found.shape != each.model_shape(rows, time):
+            raise BackendRefused(
+                f"golden example: {name} is {found.shape}, the manifest says {each.axes}"
             )
 
 

@@ -15,6 +15,7 @@ from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.core import Core
 from carousel.service.engine.engine import Engine
 from carousel.service.engine.golden import replay_golden
+from carousel.service.engine.run_memory import RunMemory
 from carousel.service.engine.scheduler import Limits, Scheduler
 from carousel.service.engine.slots import Slots
 
@@ -39,6 +40,7 @@ class LoadOptions:
     queue_requests: int = 4096
     queue_bytes: int = 64 << 20
     chunk_s: float = 0.005
+    max_run_bytes: int = 1 << 30
 
 
 class LoadedModel:
@@ -102,8 +104,10 @@ def load_model(artifact: Artifact, options: LoadOptions) -> LoadedModel:
     artifact.verify()
     kind = _choose_program(artifact, options)
     layout = RowLayout(spec.states)
-    backend = _make_backend(artifact, kind, layout, options)
+    num_slots = _num_slots(label, layout, options)
+    memory = _run_memory(label, spec, options)
     try:
+        backend = _make_backend(artifact, kind, layout, options)
         replay_golden(artifact, kind, backend, layout)
         row = initial_row(artifact, layout)
     except ArtifactError:
@@ -113,8 +117,7 @@ def load_model(artifact: Artifact, options: LoadOptions) -> LoadedModel:
     except Exception as error:
         # A file can be wrong in ways that nobody thought of; one artifact must not stop the server.
         raise BackendRefused(f"{label}: the golden example cannot be run: {error!r}") from error
-    num_slots = _num_slots(label, layout, options)
-    scheduler = Scheduler(_limits(spec, backend, options), ChunkBudget(options.chunk_s))
+    scheduler = Scheduler(_limits(spec, backend, memory, options), ChunkBudget(options.chunk_s))
     core = Core(
         spec,
         backend,
@@ -178,8 +181,7 @@ def _make_program(
         from carousel.service.backends.torchscript import TorchScriptBackend
     except ImportError:
         raise BackendRefused(
-            f"{artifact.name}/{artifact.version}: its TorchScript program needs torch, which is "
-            "not installed"
+            "its TorchScript program needs torch, which is not installed"
         ) from None
     return TorchScriptBackend(artifact, layout, device=options.device, threads=options.threads)
 
@@ -198,7 +200,17 @@ def _num_slots(label: str, layout: RowLayout, options: LoadOptions) -> int:
     return num_slots
 
 
-def _limits(spec: ModelSpec, backend: Backend, options: LoadOptions) -> Limits:
+def _run_memory(label: str, spec: ModelSpec, options: LoadOptions) -> RunMemory:
+    memory = RunMemory.of(spec, options.max_run_bytes)
+    if not memory.fits(1, spec.min_sequence):
+        raise BackendRefused(
+            f"{label}: a run of one row may take {memory.nbytes(1, spec.min_sequence)} bytes, and a"
+            f" run may have {options.max_run_bytes} (CAROUSEL_MAX_RUN_BYTES)"
+        )
+    return memory
+
+
+def _limits(spec: ModelSpec, backend: Backend, memory: RunMemory, options: LoadOptions) -> Limits:
     return Limits(
         max_rows=options.max_batch if spec.has_batch else 1,
         max_run_steps=spec.max_run_steps,
@@ -206,4 +218,5 @@ def _limits(spec: ModelSpec, backend: Backend, options: LoadOptions) -> Limits:
         # Of a sequence that a client counts, a piece would be told the count of the whole.
         and not any(each.counts_steps for each in spec.inputs),
         mixed_lengths=backend.mixed_lengths,
+        memory=memory,
     )

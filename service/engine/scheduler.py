@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.request import Abandoned, Request
+from carousel.service.engine.run_memory import UNBOUNDED, RunMemory
 from carousel.service.errors import DeadlineExceeded
 
 # A padded run may waste at most a quarter of its time steps on its shortest row.
@@ -36,12 +37,19 @@ class Limits:
     """What the program allows: rows a run, steps a run (None: any), and how lengths may mix.
 
     `chunked`: whether a sequence may be cut; `mixed_lengths`: whether a run may be padded.
+    `memory`: what a run may take, by its rows and steps.
     """
 
     max_rows: int
     max_run_steps: int | None
     chunked: bool
     mixed_lengths: bool
+    memory: RunMemory = UNBOUNDED
+
+    @property
+    def max_whole_steps(self) -> int | None:
+        """The most time steps of a sequence that runs whole; None where sequences may be cut."""
+        return None if self.chunked else self.memory.most_steps()
 
 
 class Scheduler:
@@ -54,6 +62,7 @@ class Scheduler:
     def __init__(self, limits: Limits, budget: ChunkBudget) -> None:
         self.limits = limits
         self.budget = budget
+        self._max_singles = min(limits.max_rows, limits.memory.most_rows(1))
         self._singles: deque[Request] = deque()
         self._chunks: deque[Request] = deque()
         self._chunks_turn = False
@@ -102,7 +111,7 @@ class Scheduler:
 
     def _take_singles(self, schedule: Schedule, now: float) -> None:
         queue = self._singles
-        while queue and len(schedule.rows) < self.limits.max_rows:
+        while queue and len(schedule.rows) < self._max_singles:
             request = queue.popleft()
             if _may_run(request, now, schedule):
                 schedule.rows.append(Row(request, request.done_steps, 1))
@@ -116,7 +125,9 @@ class Scheduler:
             if not _may_run(request, now, schedule):
                 continue
             length = min(request.remaining, most) if most is not None else request.remaining
-            if schedule.rows and not self._fits(min(shortest, length), max(longest, length)):
+            if schedule.rows and not self._fits(
+                len(schedule.rows) + 1, min(shortest, length), max(longest, length)
+            ):
                 left.append(request)
                 continue
             shortest = min(shortest, length) if schedule.rows else length
@@ -128,9 +139,13 @@ class Scheduler:
         if not self.limits.chunked:
             return None
         most = self.budget.steps(min(len(self._chunks), self.limits.max_rows))
+        most = min(most, self.limits.memory.most_steps())
         return most if self.limits.max_run_steps is None else min(most, self.limits.max_run_steps)
 
-    def _fits(self, shortest: int, longest: int) -> bool:
+    def _fits(self, num_rows: int, shortest: int, longest: int) -> bool:
+        """Whether such rows may share a run: by memory, and by what padding would waste."""
+        if not self.limits.memory.fits(num_rows, longest):
+            return False
         if shortest == longest:
             return True
         return self.limits.mixed_lengths and shortest >= _MIN_FILL * longest

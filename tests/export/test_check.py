@@ -86,4 +86,4 @@ def test_a_file_is_looked_at_as_an_import_would(
     report = json.loads(said)
     assert [each["name"] for each in report["states"]] == ["h"]
     assert report["streaming"] == "step"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["m"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".versions", "m"]

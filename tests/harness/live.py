@@ -14,7 +14,7 @@ from typing import Self
 
 import httpx
 
-from tests.harness.process import PATIENCE_S, Ended, Process, run_program
+from tests.harness.process import PATIENCE_S, ROOT, Ended, Process, run_program
 
 
 def run_to_end(arguments: Sequence[str], env: Mapping[str, str] | None = None) -> Ended:
@@ -44,14 +44,18 @@ def wait_ready(process: Process, patience_s: float = PATIENCE_S) -> str:
 
 
 class Live(Process):
-    """A running service, and a client of it."""
+    """A running service, and a client of it; elsewhere than here it needs the PATHS of process."""
 
     def __init__(
-        self, repository: Path, *arguments: str, env: Mapping[str, str] | None = None
+        self,
+        repository: Path,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
     ) -> None:
         self._data = tempfile.TemporaryDirectory()
         known = {"CAROUSEL_DATA_DIR": self._data.name} | dict(env or {})
-        super().__init__(serve_command(repository, *arguments), known)
+        super().__init__(serve_command(repository, *arguments), known, cwd=cwd)
         self.url = ""
         # It speaks plain HTTP: reading the certificates of all the world takes 50 ms.
         self.client = httpx.Client(timeout=PATIENCE_S, verify=False)

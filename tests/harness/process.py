@@ -97,12 +97,13 @@ class Process:
         stdin: int = subprocess.DEVNULL,
         log: Path | None = None,
         mark: Path | None = None,
+        cwd: Path = ROOT,
     ) -> None:
         if mark is not None:
             _end_left_over(mark)
         self._process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=cwd,
             env=clean_env(env),
             stdin=stdin,
             stdout=subprocess.PIPE,

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,10 @@ import pytest
 from carousel.models.artifact import MANIFEST_FILE, Artifact, ArtifactError, write_artifact
 from carousel.models.manifest import (
     FORMAT,
+    FileSum,
     dump_manifest,
     parse_manifest,
+    seal,
 )
 from tests.harness.artifacts import FILES, MANIFEST
 
@@ -76,6 +80,81 @@ def test_a_file_that_is_not_what_was_exported_is_refused(
         _open(folder).verify()
     with pytest.raises(ArtifactError):
         _open(folder).read(file)
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (_hard_link, "has 2 names (hard links)"),
+        (_symlink, "is a symbolic link, not a plain file"),
+        (_folder, "is a folder, not a plain file"),
+        (_pipe, "is a pipe, not a plain file"),
+        (_socket, "is a socket, not a plain file"),
+        (Path.unlink, "cannot be read (No such file or directory)"),
+    ],
+)
+@pytest.mark.parametrize("file", ["model.onnx", MANIFEST_FILE])
+def test_what_stands_in_place_of_a_file_is_said(
+    folder: Path, file: str, harm: Callable[[Path], object], words: str
+) -> None:
+    """A link is called a link, a second name a second name, a pipe a pipe."""
+    harm(folder / file)
+    with pytest.raises(ArtifactError, match=re.escape(f"tiny/1: {file} {words}")):
+        _open(folder).verify()
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["a\0b", "a\nb", "\x1b[2J", "\u202eb", "x" * 300, ".", "..", "", "../1/x", "/etc/hostname"],
+)
+def test_a_name_that_is_none_is_an_artifact_error(folder: Path, file: str) -> None:
+    """What no file can be called, or would write to a log what it likes, is refused as others."""
+    manifest = replace(MANIFEST, golden=file, files={}, sha256=None)
+    sums = {file: FileSum(sha256="0" * 64, bytes=4)}
+    (folder / MANIFEST_FILE).write_bytes(dump_manifest(seal(replace(manifest, files=sums))))
+    for look in (Artifact.verify, Artifact.golden):
+        with pytest.raises(ArtifactError, match="tiny/1: ") as refused:
+            look(_open(folder))
+        assert str(refused.value).isprintable()
+
+
+def test_a_name_that_is_no_text_is_an_artifact_error(folder: Path) -> None:
+    """Half of a surrogate pair, which JSON can say and no file can be called."""
+    text = (folder / MANIFEST_FILE).read_text()
+    (folder / MANIFEST_FILE).write_text(text.replace("golden.safetensors", "\\ud800"))
+    with pytest.raises(ArtifactError, match="tiny/1"):
+        _open(folder).verify()
+
+
+@pytest.mark.parametrize("claimed", [0, 3, 8, 10**12, 10**30, -1])
+def test_a_size_that_is_not_the_file_s_is_refused(folder: Path, claimed: int) -> None:
+    """Less than there is, more, more than memory holds: refused by name, and not tried."""
+    data = json.loads((folder / MANIFEST_FILE).read_text())
+    data["files"]["model.onnx"]["bytes"] = claimed
+    del data["sha256"]
+    (folder / MANIFEST_FILE).write_text(json.dumps(data))
+    with pytest.raises(ArtifactError, match=r"tiny/1: "):
+        _open(folder).read("model.onnx")
+
+
+@pytest.mark.parametrize("file", ["model.onnx", MANIFEST_FILE])
+def test_a_file_that_holds_terabytes_is_not_read(folder: Path, file: str) -> None:
+    """A sparse file costs its author nothing; what is larger than it should be is not opened up."""
+    with (folder / file).open("ab") as sparse:
+        sparse.truncate(1 << 42)
+    with pytest.raises(ArtifactError, match=f"tiny/1: {file}"):
+        _open(folder).verify()
 
 
 @pytest.mark.parametrize("file", ["other", "../1/model.onnx", "/etc/hostname", MANIFEST_FILE, ""])

@@ -1,5 +1,6 @@
 """The model repository on disk: versions count up, nothing is overwritten, names are looked up."""
 
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,55 @@ def test_a_gap_is_not_filled(tmp_path: Path) -> None:
         repository.add(MANIFEST, FILES)
     (tmp_path / "tiny" / "1").rename(tmp_path / "moved away")
     assert repository.add(MANIFEST, FILES).version == 3
+
+
+@pytest.mark.parametrize("removed", ["3", "2 3", "1 2 3", "."])
+def test_a_number_is_never_given_twice(tmp_path: Path, removed: str) -> None:
+    """The highest version, several, all, or the model's folder: the next number is a new one."""
+    repository = Repository(tmp_path)
+    for _ in range(3):
+        repository.add(MANIFEST, FILES)
+    for each in removed.split():
+        shutil.rmtree(tmp_path / "tiny" / each)
+    assert repository.add(MANIFEST, FILES).version == 4
+    assert Repository(tmp_path).add(MANIFEST, FILES).version == 5
+    assert repository.names() == ["tiny"]
+    assert repository.add(replace(MANIFEST, name="other"), FILES).version == 1
+
+
+def test_a_repository_of_before_goes_on(tmp_path: Path) -> None:
+    """Without the file of given numbers, and beside versions put there by hand, what is on disk
+    counts.
+    """
+    repository = Repository(tmp_path)
+    repository.add(MANIFEST, FILES)
+    shutil.rmtree(tmp_path / ".versions")
+    (tmp_path / "tiny" / "1").rename(tmp_path / "tiny" / "6")
+    assert repository.add(MANIFEST, FILES).version == 7
+
+
+@pytest.mark.parametrize("rest", [b"1", b"\x00\x00\x00", b"\xff\n", b"99999999999999\n"])
+def test_a_cut_off_line_hides_no_number(tmp_path: Path, rest: bytes) -> None:
+    """What a power cut leaves of a line is passed over, and what is noted behind it is found."""
+    repository = Repository(tmp_path)
+    repository.add(MANIFEST, FILES)
+    with (tmp_path / ".versions" / "tiny").open("ab") as file:
+        file.write(rest)
+    assert repository.add(MANIFEST, FILES).version == 2
+    shutil.rmtree(tmp_path / "tiny")
+    assert repository.add(MANIFEST, FILES).version == 3
+
+
+def test_an_export_that_fails_takes_no_number(tmp_path: Path) -> None:
+    """Its number is for the next one: only what was there once is taken."""
+    repository = Repository(tmp_path)
+
+    def refuse(folder: Path) -> None:
+        raise ValueError("not this one")
+
+    with pytest.raises(ValueError, match="not this one"):
+        repository.add(MANIFEST, FILES, refuse)
+    assert repository.add(MANIFEST, FILES).version == 1
 
 
 def test_concurrent_exports_both_succeed(tmp_path: Path) -> None:
@@ -108,3 +158,11 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RepositoryError, match="cannot be written"):
         Repository(tmp_path / "file").add(MANIFEST, FILES)
+
+
+def test_numbers_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
+    """RepositoryError, and no version that might be given again."""
+    (tmp_path / ".versions").write_text("")
+    with pytest.raises(RepositoryError, match=r"\.versions/tiny cannot be written"):
+        Repository(tmp_path).add(MANIFEST, FILES)
+    assert Repository(tmp_path).names() == []
