@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constrain
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
 PROBE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help setup serve models test check format bench bench-sessions bench-protocols field chaos pins clean
+.PHONY: help setup serve models test check format bench bench-sessions bench-protocols field chaos fuzz soak pins clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -84,6 +84,16 @@ field: setup  ## export modules of public libraries, write docs/field.md (20 min
 
 chaos: setup  ## kill -9 under load, a thousand times (45 minutes; stop it, and it goes on the next time)
 	@$(BIN)/python -m tests.harness.chaos --store sqlite --kills 1000 --steps 10000000 --state chaos-results
+
+fuzz: $(VENV)/.fuzz  ## a million hostile inputs, write docs/security.md (20 minutes; FUZZ=--quick: 3)
+	@$(BIN)/python -m tests.harness.fuzz --state fuzz-results$(FUZZ) --page docs/security.md $(FUZZ)
+
+$(VENV)/.fuzz: $(STAMP)
+	@$(PIP) --no-build-isolation -e '.[fuzz]'
+	@touch $@
+
+soak: setup  ## sessions that come and go for an hour, and how memory grows (stop it, and it goes on)
+	@$(BIN)/python -m tests.harness.soak --state soak-results $(SOAK)
 
 pins: setup  ## write constraints.txt from what is installed
 	@{ sed '/^[^#]/d' constraints.txt; \

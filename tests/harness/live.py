@@ -60,6 +60,11 @@ class Live(Process):
         # It speaks plain HTTP: reading the certificates of all the world takes 50 ms.
         self.client = httpx.Client(timeout=PATIENCE_S, verify=False)
 
+    @property
+    def data_folder(self) -> Path:
+        """Where it keeps its sessions, unless it was told another place."""
+        return Path(self._data.name)
+
     def __enter__(self) -> Self:
         try:
             self.url = wait_ready(self)

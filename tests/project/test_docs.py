@@ -34,6 +34,8 @@ _PROGRAMS = (
     ("benchmarks.sessions",),
     ("benchmarks.protocols",),
     ("tests.harness.chaos",),
+    ("tests.harness.fuzz",),
+    ("tests.harness.soak",),
     ("tests.harness.replicas",),
 )
 

@@ -117,12 +117,14 @@ def _integer(value: float | int, shape: Shape, where: str) -> int:
     # Integers beyond 64 bits arrive as floats without a fraction.
     if isinstance(value, float) and (abs(value) < 2.0**63 or not value.is_integer()):
         raise InvalidRequest(f"{where}: {value!r} given; expected an integer")
-    if value not in shape.range:
+    # A float would be looked for among all integers of the range, one after the other.
+    number = int(value)
+    if number not in shape.range:
         allowed = shape.range
         raise OutOfRange(
             f"{where}: {value} given; expected an integer from {allowed[0]} to {allowed[-1]}"
         )
-    return int(value)
+    return number
 
 
 def _check_finite(array: Array, flat: list[Any], shape: Shape, where: str) -> None:

@@ -167,7 +167,9 @@ class Inputs:
         return self._rules.check(InputSequence(arrays, next(iter(lengths.values()), 1)), where)
 
     def _check_names(self, given: Any, where: str) -> None:
-        for name in sorted(given - self._tensors.keys()):
+        for name in given:
+            if name in self._tensors:
+                continue
             raise InvalidRequest(f"{where}.{name}: no such input; expected {self._names()}")
         for name in sorted(self._tensors.keys() - given):
             raise InvalidRequest(f"{where}.{name}: nothing given; expected {self._names()}")

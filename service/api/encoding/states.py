@@ -60,7 +60,9 @@ class States:
         }
 
     def _check_names(self, given: Any, where: str, *, whole: bool) -> None:
-        for name in sorted(given - self._tensors.keys()):
+        for name in given:
+            if name in self._tensors:
+                continue
             raise InvalidRequest(f"{where}{name}: no such state; expected {self._names()}")
         if self._in_part and not whole:
             return

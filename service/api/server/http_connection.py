@@ -21,11 +21,7 @@ from carousel.service.api.server.cycle import Cycle
 from carousel.service.api.server.direct_reply import DirectReply, render
 from carousel.service.api.server.gate import Gate
 from carousel.service.api.server.idle_timer import IdleTimer
-from carousel.service.api.server.request_reader import (
-    SLICE_BYTES,
-    RequestReader,
-    written,
-)
+from carousel.service.api.server.request_reader import SLICE_BYTES, RequestReader, written
 from carousel.service.api.streams.call import is_stream
 from carousel.service.api.streams.connection import StreamConnection
 from carousel.service.errors import CarouselError
@@ -281,8 +277,12 @@ class HttpConnection(asyncio.Protocol):
             cycle.abandon()
             if cycle is self._owed:
                 self._owed = None
-            else:
+            elif cycle in self._waiting:
                 self._waiting.remove(cycle)
+            else:
+                # It was answered before it was whole, and gets no second answer.
+                self._transport.close()
+                return
         if self._owed is None:
             self._refuse(error)
 

@@ -18,7 +18,7 @@ from carousel.service.api.encoding.document import (
 from carousel.service.api.encoding.explain import kind_of
 from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.exchange import Exchange
-from carousel.service.api.http.problem import problem_members, unexpected
+from carousel.service.api.http.problem import forget_frames, problem_members, unexpected
 from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import TIMEOUT, encodings
@@ -79,6 +79,13 @@ class _Entry:
     reply: StepReply | None = None
     error: CarouselError | None = None
 
+    def refuse(self, error: CarouselError) -> None:
+        """It failed. Until the answer is told, ten thousand errors would hold what they came
+        through.
+        """
+        forget_frames(error)
+        self.error = error
+
 
 class BulkRoute:
     """Feeds many sessions, each of them in the order of the request."""
@@ -134,7 +141,7 @@ class BulkRoute:
                 finding = self._sessions.find(tenant, entry.session_id)
                 entry.session = await within(deadline, finding, "its session")
             except CarouselError as error:
-                entry.error = error
+                entry.refuse(error)
 
     def _read_steps(self, entries: Sequence[_Entry], deadline: float, *, bools: bool) -> None:
         for entry in entries:
@@ -142,7 +149,7 @@ class BulkRoute:
                 try:
                     entry.step = self._step_of(entry, entry.session, deadline, bools=bools)
                 except CarouselError as error:
-                    entry.error = error
+                    entry.refuse(error)
 
     async def _read_anew(
         self, entries: Sequence[_Entry], tenant: str, deadline: float, *, bools: bool
@@ -157,7 +164,7 @@ class BulkRoute:
                     entry.step = self._step_of(entry, entry.session, deadline, bools=bools)
                     entry.error = None
                 except CarouselError as error:
-                    entry.error = error
+                    entry.refuse(error)
 
     def _step_of(self, entry: _Entry, session: Session, deadline: float, *, bools: bool) -> Step:
         entry.codec = self._codecs.of(session.loaded)
@@ -202,7 +209,7 @@ class BulkRoute:
         try:
             entry.reply = await self._sessions.step(entry.session, entry.step)
         except CarouselError as error:
-            entry.error = error
+            entry.refuse(error)
         except Exception as error:
             entry.error = unexpected(error, where=_PATH)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from carousel.service.api.encoding.document import parse
+from carousel.service.api.encoding.document import check_members, parse
 from carousel.service.api.encoding.explain import kind_of
 from carousel.service.errors import InvalidRequest
 
@@ -75,8 +75,11 @@ _BodyType = TypeVar("_BodyType", bound=Body)
 
 def read_body(kind: type[_BodyType], body: bytes) -> _BodyType:
     """The body as a `kind`; raises Malformed, or InvalidRequest naming the field."""
+    document = parse(body) if body else {}
+    # pydantic makes an error of each, and there may be a million.
+    check_members(document, kind.model_fields.keys())
     try:
-        return kind.model_validate(parse(body) if body else {})
+        return kind.model_validate(document)
     except ValidationError as error:
         raise invalid(error.errors(), sorted(kind.model_fields)) from None
 

@@ -21,12 +21,13 @@ from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.v1.media.media import Media
 from carousel.service.errors import Malformed
 
-# All that a header of numbers may be; NumPy evaluates it as Python.
+# All that a header of numbers may be; NumPy evaluates as Python what its length says is header.
 _HEAD = re.compile(
     rb"\x93NUMPY(?:\x01\x00..|\x02\x00....)\{'descr': '[<>|=]?[a-zA-Z][0-9]{0,3}', "
     rb"'fortran_order': (?:True|False), 'shape': \([0-9, ]{0,200}\),? *\} *\n",
     re.DOTALL,
 )
+_SIZE_AT = 8
 _READERS: dict[tuple[int, int], Any] = {
     (1, 0): npy.read_array_header_1_0,
     (2, 0): npy.read_array_header_2_0,
@@ -54,7 +55,8 @@ def _read(body: bytes) -> Array:
     """The array that a body holds, little-endian and row-major; raises Malformed."""
     file = io.BytesIO(body)
     try:
-        if _HEAD.match(body) is None:
+        head = _HEAD.match(body)
+        if head is None or head.end() != _head_end(body):
             raise ValueError
         shape, by_columns, dtype = _READERS[npy.read_magic(file)](file)
     except (ValueError, TypeError, SyntaxError):
@@ -70,6 +72,12 @@ def _read(body: bytes) -> Array:
     flat = np.frombuffer(body, dtype, offset=start)
     array: Array = flat.reshape(shape, order="F" if by_columns else "C")
     return np.ascontiguousarray(array, dtype.newbyteorder("<")).reshape(shape)
+
+
+def _head_end(body: bytes) -> int:
+    """How far the header reaches by its own length, of 2 bytes in version 1.0 and 4 in 2.0."""
+    start = _SIZE_AT + (2 if body[_SIZE_AT - 2] == 1 else 4)
+    return start + int.from_bytes(body[_SIZE_AT:start], "little")
 
 
 def _write(array: Array) -> bytes:

@@ -24,6 +24,7 @@ from carousel.service.errors import (
 
 FLOATS = Tensor(Shape("float32", ("time", 3)), max_steps=4)
 TOKENS = Tensor(Shape("int64", ("time",), low=0, high=10), max_steps=4)
+COUNTS = Tensor(Shape("int64", ("time",)), max_steps=4)
 BYTES = Tensor(Shape("int8", (2, 1, 2)), max_steps=1)
 BOOLS = Tensor(Shape("bool", ("time",)), max_steps=4)
 HALVES = Tensor(Shape("float16", (2,)), max_steps=1)
@@ -140,6 +141,13 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner),
     max_leaves=12,
 )
+
+
+@pytest.mark.parametrize("value", [1e19, -1e300, 10**40])
+def test_a_number_beyond_all_integers_is_refused_at_once(value: float) -> None:
+    """Not after the integers of the dtype were counted through: they are 2 to the power of 64."""
+    with pytest.raises(OutOfRange, match=r"\[0\]: .* given; expected an integer from -9223372036"):
+        COUNTS.read_json(orjson.loads(json.dumps([value])), "x", bools=False)
 
 
 @given(JSON_VALUES)

@@ -71,6 +71,24 @@ def test_many_small_headers_are_refused() -> None:
     on_a_socket(scenario)
 
 
+def test_a_body_that_goes_wrong_behind_its_answer_ends_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A request may be answered before it is whole; then nothing is left to say."""
+
+    async def scenario(site: Site) -> None:
+        line = await site.connect()
+        line.send(b"GET /v1/steps HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert (await line.answer())[0] == 405
+        line.send(b"no chunk\r\n")
+        async with asyncio.timeout(PATIENCE_S):
+            assert await line.reader.read() == b""
+
+    with caplog.at_level(logging.INFO):
+        on_a_socket(scenario)
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+
 def test_a_request_for_a_tunnel_is_refused_in_a_line(caplog: pytest.LogCaptureFixture) -> None:
     """CONNECT is answered once, whatever is in front of it."""
 

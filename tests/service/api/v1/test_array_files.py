@@ -81,6 +81,8 @@ def test_steps_as_numpy_files(session: Client, served: Models) -> None:
         (headed(f"{{{FLOATS}, 'shape': (0, 10)}}", b""), 422, "shape_mismatch"),
         (headed(f"{{{FLOATS}, 'shape': (1, 10)}}".replace("<f4", "|O")), 400, "malformed"),
         (headed(f"{{{FLOATS}, 'shape': (1, 10)}}".replace("<f4", "<f3")), 400, "malformed"),
+        (headed(f"{{{FLOATS}, 'shape': (1, 10)}}\n{{"), 400, "malformed"),
+        (headed(f"{{{FLOATS}, 'shape': (1, 10)}}\n\n"), 400, "malformed"),
         (headed("[" * 100), 400, "malformed"),
         (headed("[" * 9000), 400, "malformed"),
         (saved(np.ones((1, 10), "f8")), 422, "shape_mismatch"),
