@@ -45,7 +45,7 @@ _PATH = "/v1/steps"
 # Sessions that are looked up together.
 _AT_ONCE = 256
 # What one step takes while it is worked on, and what an error takes in the answer, about.
-_ENTRY_BYTES = 4096
+_ENTRY_BYTES = 2048
 _ERROR_BYTES = 512
 
 _FIELDS = frozenset(BulkBody.model_fields)
