@@ -135,7 +135,7 @@ class App:
         at_once = max(1, settings.queue_requests // 4)
         routes: tuple[DataRoute, ...] = (
             StepRoute(self.sessions, codecs, transcoder),
-            BulkRoute(self.sessions, codecs, transcoder),
+            BulkRoute(self.sessions, self.catalog, codecs, transcoder),
             InferRoute(self.catalog, codecs, transcoder, max_at_once=at_once),
             OipInferRoute(
                 self.catalog,

@@ -1,5 +1,7 @@
 """All that is read and written of one model on the wire."""
 
+from collections.abc import Iterable
+
 from carousel.models.spec import ModelSpec
 from carousel.service.api.encoding.answer_size import AnswerSize
 from carousel.service.api.encoding.inputs import Inputs
@@ -18,7 +20,7 @@ class Codec:
         self.inputs = Inputs(spec, max_steps=max_steps)
         self.outputs = Outputs(spec)
         self.answer_size = AnswerSize(spec)
-        self.largest = LargestRequest(spec, max_steps)
+        self.largest = LargestRequest.of(spec, max_steps)
         self.states = States(spec)
 
     def __repr__(self) -> str:
@@ -38,6 +40,10 @@ class Codecs:
     def of(self, loaded: LoadedModel) -> Codec:
         codec = self._codecs.get(loaded)
         return self._make(loaded) if codec is None else codec
+
+    def largest_of(self, models: Iterable[LoadedModel]) -> LargestRequest:
+        """What the largest request of any of these has."""
+        return LargestRequest.of_any([self.of(each).largest for each in models], self.max_steps)
 
     def _make(self, loaded: LoadedModel) -> Codec:
         self._codecs = {each: codec for each, codec in self._codecs.items() if not each.retired}

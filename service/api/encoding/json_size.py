@@ -1,5 +1,6 @@
 """How much is in a JSON text, told by its punctuation before it is parsed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
@@ -12,8 +13,8 @@ from carousel.service.errors import SequenceTooLong
 # up to two digits are not), a list, a dict, one of its members with a name, half a string. Rounded
 # up to what the allocator gives; held against measured memory by a test.
 _PLACE, _NUMBER, _LIST, _DICT, _MEMBER, _QUOTE = 8, 32, 72, 248, 128, 40
-# What stands in a request beside its arrays: a handful of members.
-_BESIDE = 64
+# What stands in a request beside its rows, and the members of a row beside its arrays.
+_BESIDE, _MEMBERS = 4096, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +52,50 @@ class JsonSize:
         )
 
 
+@dataclass(frozen=True, slots=True)
 class LargestRequest:
     """What the largest request of a model has: `max_steps` time steps, each in a row of its own,
     with its inputs by name and a state. No other is parsed to be told so.
     """
 
-    def __init__(self, spec: ModelSpec, max_steps: int) -> None:
+    max_steps: int
+    lists: int = _BESIDE
+    commas: int = _BESIDE
+    quotes: int = _BESIDE
+
+    @classmethod
+    def of(cls, spec: ModelSpec, max_steps: int) -> "LargestRequest":
+        """Of one model."""
         shapes = [each.row_shape for each in spec.sent_inputs]
         shapes += [each.session_shape for each in spec.states]
-        names = 2 * len(shapes)
         # Of each: the list that it stands in, that of its time steps, and those within.
         lists = sum(2 + _lists_in(each) for each in shapes)
         values = sum(map(prod, shapes))
-        self._max_steps = max_steps
-        self._lists = max_steps * lists + _BESIDE
-        self._commas = max_steps * (values + lists + names) + _BESIDE
+        members = len(shapes) + _MEMBERS
+        return cls(
+            max_steps,
+            max_steps * lists + _BESIDE,
+            max_steps * (values + lists + members) + _BESIDE,
+            max_steps * 4 * members + _BESIDE,
+        )
 
-    def __repr__(self) -> str:
-        return f"<LargestRequest lists={self._lists} commas={self._commas}>"
+    @classmethod
+    def of_any(cls, largest: Iterable["LargestRequest"], max_steps: int) -> "LargestRequest":
+        """Of several models, each of which may be meant."""
+        found = [cls(max_steps), *largest]
+        return cls(
+            max_steps,
+            max(each.lists for each in found),
+            max(each.commas for each in found),
+            max(each.quotes for each in found),
+        )
 
     def check(self, size: JsonSize) -> None:
         """Raise SequenceTooLong for what is larger."""
-        if size.lists > self._lists or size.commas > self._commas:
+        if size.lists > self.lists or size.commas > self.commas or size.quotes > self.quotes:
             raise SequenceTooLong(
-                f"the body: {size.lists} lists and {size.commas} commas in it given, more than "
-                f"{self._max_steps} time steps have, as many as a request may have"
+                f"the body: {size.lists} lists, {size.commas} commas, {size.quotes} quotes given; "
+                f"a request of {self.max_steps} time steps, the most that one may have, has fewer"
             )
 
 

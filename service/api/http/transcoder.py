@@ -35,17 +35,17 @@ class Transcoder:
         text: bytes | memoryview,
         deadline: float,
         call: Callable[[], _Made],
-        largest: LargestRequest | None = None,
+        largest: Callable[[], LargestRequest],
     ) -> _Made:
         """What `call` makes of `text`, JSON: at once where it is short.
 
-        `deadline` is on the monotonic clock, `largest` what is not worth a look beyond. Raises what
-        `call` does, SequenceTooLong, PayloadTooLarge, QueueFull, DeadlineExceeded.
+        `deadline` is on the monotonic clock; more than `largest` is not parsed. Raises what `call`
+        does, SequenceTooLong, PayloadTooLarge, QueueFull, DeadlineExceeded.
         """
         if len(text) < COUNTED_BYTES:
             return call()
         await within(deadline, self._turn.acquire(), "other large bodies to be decoded")
-        return await self._on_turn(self._read(text, call, largest))
+        return await self._on_turn(self._read(text, call, largest()))
 
     async def write(self, num_bytes: int, call: Callable[[], _Made]) -> _Made:
         """What `call` makes of arrays that it takes up to `num_bytes` to write: at once where that
@@ -68,11 +68,10 @@ class Transcoder:
         self,
         text: bytes | memoryview,
         call: Callable[[], _Made],
-        largest: LargestRequest | None,
+        largest: LargestRequest,
     ) -> _Made:
         size = await asyncio.to_thread(JsonSize.of, text)
-        if largest is not None:
-            largest.check(size)
+        largest.check(size)
         takes = size.memory
         if takes > self._budget.max_bytes:
             raise PayloadTooLarge(

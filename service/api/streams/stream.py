@@ -197,9 +197,9 @@ class Stream:
     async def _decode(self, frame: Frame, session: Session) -> Step | Sync | None:
         """The same beside the loop, where it takes a while."""
         text = frame.data if frame.is_text else b""
-        largest = self._services.codecs.of(session.loaded).largest
+        codec = self._services.codecs.of(session.loaded)
         return await self._services.transcoder.read(
-            text, self._deadline(), lambda: self._read(frame, session), largest
+            text, self._deadline(), lambda: self._read(frame, session), lambda: codec.largest
         )
 
     def _take(self, found: Step | Sync | None) -> Step | None:

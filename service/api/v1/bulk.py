@@ -16,6 +16,7 @@ from carousel.service.api.encoding.document import (
     take_position,
 )
 from carousel.service.api.encoding.explain import kind_of
+from carousel.service.api.encoding.json_size import LargestRequest
 from carousel.service.api.http.answer import Answer
 from carousel.service.api.http.exchange import Exchange
 from carousel.service.api.http.problem import forget_frames, problem_members, unexpected
@@ -26,6 +27,7 @@ from carousel.service.api.openapi.operation import post
 from carousel.service.api.openapi.refusals import INPUT, refusals
 from carousel.service.api.v1.data_bodies import BulkBody, BulkResults, BulkStep
 from carousel.service.api.v1.media.choose import JSON, media_of, require_json, text_of
+from carousel.service.engine.catalog import Catalog
 from carousel.service.errors import (
     CarouselError,
     DeadlineExceeded,
@@ -94,8 +96,11 @@ class BulkRoute:
     # It always needs a task.
     begin = None
 
-    def __init__(self, sessions: Sessions, codecs: Codecs, transcoder: Transcoder) -> None:
+    def __init__(
+        self, sessions: Sessions, catalog: Catalog, codecs: Codecs, transcoder: Transcoder
+    ) -> None:
         self._sessions = sessions
+        self._catalog = catalog
         self._codecs = codecs
         self._transcoder = transcoder
 
@@ -106,7 +111,10 @@ class BulkRoute:
         """Answer every step by itself; the request as a whole fails only if it cannot be read."""
         deadline = exchange.deadline()
         entries = await self._transcoder.read(
-            text_of(exchange), deadline, lambda: _read(exchange, self._codecs.max_steps)
+            text_of(exchange),
+            deadline,
+            lambda: _read(exchange, self._codecs.max_steps),
+            self._largest,
         )
         with self._transcoder.hold(len(entries) * _ENTRY_BYTES):
             return await self._answer(exchange, entries, deadline)
@@ -120,7 +128,10 @@ class BulkRoute:
             await asyncio.gather(*(self._find(each, exchange.tenant, deadline) for each in part))
         bools = may_hold_bools(exchange.body)
         await self._transcoder.read(
-            text, deadline, lambda: self._read_steps(entries, deadline, bools=bools)
+            text,
+            deadline,
+            lambda: self._read_steps(entries, deadline, bools=bools),
+            self._largest,
         )
         if self._sessions.store.shared:
             await self._read_anew(entries, exchange.tenant, deadline, bools=bools)
@@ -133,6 +144,9 @@ class BulkRoute:
             await self._run_all(chains.values())
             body = await self._transcoder.write(num_bytes, lambda: self._results(entries))
         return Answer(200, body, [JSON.header])
+
+    def _largest(self) -> LargestRequest:
+        return self._codecs.largest_of(self._catalog.all())
 
     async def _find(self, entry: _Entry, tenant: str, deadline: float) -> None:
         entry.session = self._sessions.peek(tenant, entry.session_id)

@@ -74,7 +74,7 @@ class InferRoute:
             text_of(exchange),
             exchange.deadline(),
             lambda: given.read_work(exchange, codec, loaded),
-            codec.largest,
+            lambda: codec.largest,
         )
         num_steps = self._check_steps(work)
         media = media_for_outputs(exchange.accept, given, codec.outputs, with_state=work.with_state)

@@ -175,7 +175,12 @@ async def delete_session(
 
 async def decoded(deps: Dependencies, text: bytes, call: Callable[[], _Read]) -> _Read:
     """What is read of JSON, beside the loop where that takes a while."""
-    return await deps.transcoder.read(text, time.monotonic() + deps.deadline_s, call)
+    return await deps.transcoder.read(
+        text,
+        time.monotonic() + deps.deadline_s,
+        call,
+        lambda: deps.codecs.largest_of(deps.catalog.all()),
+    )
 
 
 def _read_open(body: bytes, deps: Dependencies) -> tuple[OpenSession, Mapping[str, Array] | None]:

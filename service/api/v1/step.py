@@ -133,7 +133,7 @@ class StepRoute:
             text_of(exchange),
             exchange.deadline(),
             lambda: self._read(exchange, session),
-            self._codecs.of(session.loaded).largest,
+            lambda: self._codecs.of(session.loaded).largest,
         )
 
     def _read(self, exchange: Exchange, session: Session) -> tuple[Codec, Step, Media]:

@@ -95,12 +95,7 @@ class OipInferRoute:
 
     async def __call__(self, exchange: Exchange) -> Answer:
         loaded = self._catalog.get(exchange.parts[3], _version(exchange))
-        request = await self._transcoder.read(
-            json_of(exchange),
-            exchange.deadline(),
-            lambda: read_request(exchange),
-            self._codecs.of(loaded).largest,
-        )
+        request = await self._decode(exchange, loaded, lambda: read_request(exchange))
         params = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])
         if params is None:
             return await self._infer(exchange, request, self._codecs.of(loaded))
@@ -165,14 +160,18 @@ class OipInferRoute:
 
         return self._sequences.begin(session, sequence_step.step, done)
 
-    async def _decode(self, exchange: Exchange, call: Callable[[], _Read]) -> _Read:
+    async def _decode(
+        self, exchange: Exchange, loaded: LoadedModel, call: Callable[[], _Read]
+    ) -> _Read:
         """What is read of the body or of its JSON, beside the loop where that takes a while."""
-        return await self._transcoder.read(json_of(exchange), exchange.deadline(), call)
+        return await self._transcoder.read(
+            json_of(exchange), exchange.deadline(), call, lambda: self._codecs.of(loaded).largest
+        )
 
     async def _infer(self, exchange: Exchange, request: InferRequest, codec: OipCodec) -> Answer:
         choice = codec.choose(request)
         work = await self._decode(
-            exchange, lambda: codec.read(request, with_state=choice.with_state)
+            exchange, codec.loaded, lambda: codec.read(request, with_state=choice.with_state)
         )
         if None in work.rows:
             require_given(codec.loaded, (), "inputs")
@@ -196,7 +195,7 @@ class OipInferRoute:
     ) -> Answer:
         if params.start:
             codec = self._codecs.of(loaded)
-            work = await self._decode(exchange, lambda: codec.read_start(request))
+            work = await self._decode(exchange, loaded, lambda: codec.read_start(request))
             choice = codec.choose(request)
             sequence_step = make_step(exchange, params, request, codec, choice, work.sequences[0])
             num_bytes = sequence_step.answer_bytes
@@ -211,7 +210,7 @@ class OipInferRoute:
         finding = self._sequences.model(params.key, ends=params.end)
         loaded = await within(exchange.deadline(), finding, "its session")
         sequence_step = await self._decode(
-            exchange, lambda: self._read(exchange, request, params, loaded)
+            exchange, loaded, lambda: self._read(exchange, request, params, loaded)
         )
         num_bytes = sequence_step.answer_bytes
         with self._transcoder.hold(num_bytes):

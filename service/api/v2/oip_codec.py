@@ -68,7 +68,7 @@ class OipCodec:
         }
         self._rules = StepRules(spec)
         self.answer_size = AnswerSize(spec)
-        self.largest = LargestRequest(spec, max_steps)
+        self.largest = LargestRequest.of(spec, max_steps)
         self._single = next(iter(self.inputs.values())) if len(self.inputs) == 1 else None
 
     def __repr__(self) -> str:
