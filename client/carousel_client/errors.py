@@ -57,9 +57,13 @@ class CarouselError(Exception):
 
 
 class Malformed(CarouselError):
-    """The body is not JSON, not UTF-8 or not safetensors."""
+    """The request is not HTTP/1.1, or its body not JSON, not UTF-8 or not safetensors."""
 
     status, code = 400, "malformed"
+
+
+class NotText(Malformed):
+    """It is not UTF-8."""
 
 
 class Unauthorized(CarouselError):

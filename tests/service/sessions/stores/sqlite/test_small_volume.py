@@ -15,7 +15,7 @@ from carousel.service.errors import SessionNotFound, SettingError, StoreUnavaila
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.harness.client import MODEL, Client, numbers, refused
 from tests.harness.durable import DurableRig, copy_models, expect_lstm, open_session, serve_file
-from tests.harness.rig import Rig, play
+from tests.harness.rig import Rig, play, settle
 from tests.harness.served import Served
 from tests.harness.session_file import log_of
 from tests.harness.volume import MIB, fill_up, free_bytes, small_volume
@@ -185,7 +185,9 @@ def test_sessions_may_fill_a_volume(tmp_path: Path) -> None:
             for each in opened[:200]:
                 await _delete(rig, each)
             for number in range(100):
-                await rig.open(f"another-{number}")
+                # The room is there once the log was carried over, by a thread of its own.
+                while not await _is_opened(rig, f"another-{number}"):
+                    await settle()
 
     with small_volume(tmp_path / "volume", 1) as folder:
         play(lambda: scenario(folder))
