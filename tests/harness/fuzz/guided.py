@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -34,12 +35,18 @@ def run_guided(target: str, num_inputs: int, seed: int, folder: Path) -> list[Fi
     command = [sys.executable, "-m", "tests.harness.fuzz.guided", *words]
     with Process(command, clean_env(PATHS)) as process:
         # A hundred inputs a second are few for the slowest of them, on a busy machine.
-        code = process.wait(60 + num_inputs / 100)
+        code = _wait(process, 60 + num_inputs / 100)
         done = [match[1] for line in process.logs for match in [_DONE.search(line)] if match]
         if not done:
             what = f"ended with {code} before it was done: {process.tail()[-600:]}"
             return [*_read(found), Finding(target, "the process", what, b"")]
     return _read(found)
+
+
+def _wait(process: Process, patience_s: float) -> int | None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(patience_s)
+    return None
 
 
 def _read(path: Path) -> list[Finding]:
@@ -78,6 +85,8 @@ def _main(name: str, num_inputs: str, seed: str, corpus: str, found: str) -> Non
             file.write(json.dumps(document) + "\n")
 
     options = [f"-runs={num_inputs}", f"-seed={seed}", f"-max_len={_MAX_BYTES}", "-timeout=20"]
+    # What ends the process, as a hang does, leaves its input there.
+    options.append(f"-artifact_prefix={found}.")
     with contextlib.suppress(SystemExit):
         atheris.Setup([sys.argv[0], *options, "-print_final_stats=0", corpus], attempt)
     atheris.Fuzz()
