@@ -4,6 +4,7 @@ store.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ class RowLayout:
         offset = 0
         for state in states:
             dtype = np.dtype(state.dtype).newbyteorder("<")
-            nbytes = int(np.prod(state.session_shape, dtype=np.int64)) * dtype.itemsize
+            nbytes = prod(state.session_shape) * dtype.itemsize
             fields.append(RowField(state.name, dtype, state.session_shape, offset, nbytes))
             offset += -(-nbytes // _ALIGN_BYTES) * _ALIGN_BYTES
         self.fields = tuple(fields)
@@ -60,8 +61,8 @@ class RowLayout:
         """The states of one session by name, in session shape; read-only views of `row`."""
         assert len(row) == self.nbytes, f"a row of {len(row)} bytes, not {self.nbytes}"
         return {
-            field.name: np.frombuffer(
-                row, field.dtype, int(np.prod(field.shape, dtype=np.int64)), field.offset
-            ).reshape(field.shape)
+            field.name: np.frombuffer(row, field.dtype, prod(field.shape), field.offset).reshape(
+                field.shape
+            )
             for field in self.fields
         }

@@ -95,3 +95,9 @@ def test_what_is_read_cannot_be_written() -> None:
     view = layout.unpack(bytes(layout.nbytes))["h"]
     with pytest.raises(ValueError, match="read-only"):
         view[0] = 1
+
+
+def test_a_state_of_any_size_has_a_layout() -> None:
+    """A manifest may say what it likes: how large that is can be told, and is not wrapped round."""
+    huge = StateSpec(name="h", dtype="float32", axes=("batch", 10**30, 2), output="h_out")
+    assert RowLayout([huge]).nbytes == 8 * 10**30

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, starmap
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class Tensor:
         self.dtype = np.dtype(shape.dtype).newbyteorder("<")
         self.has_time = TIME in shape.axes
         self._fixed = tuple(axis for axis in shape.axes if isinstance(axis, int))
-        self._step_bytes = int(np.prod(self._fixed, dtype=np.int64)) * self.dtype.itemsize
+        self._step_bytes = prod(self._fixed) * self.dtype.itemsize
         self._one_step = (1, *self._fixed) if self.has_time else self._fixed
         self._max_steps = max_steps
         # Empty for booleans, which struct would take anything for.
