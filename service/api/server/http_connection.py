@@ -32,13 +32,7 @@ log = logging.getLogger("carousel.server")
 class HttpConnection(asyncio.Protocol):
     """Owned by the event loop."""
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: Any = None,
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, server_state: ServerState, **unused: Any) -> None:
         self._gate = cast(Gate, config.app)
         self._state = server_state
         self._loop = asyncio.get_running_loop()
