@@ -72,11 +72,13 @@ class LargestRequest:
         lists = sum(2 + _lists_in(each) for each in shapes)
         values = sum(map(prod, shapes))
         members = len(shapes) + _MEMBERS
+        # Those that may be infinite are words then.
+        words = sum(prod(each.session_shape) for each in spec.states if not each.finite)
         return cls(
             max_steps,
             max_steps * lists + _BESIDE,
             max_steps * (values + lists + members) + _BESIDE,
-            max_steps * 4 * members + _BESIDE,
+            max_steps * (4 * members + 2 * words) + _BESIDE,
         )
 
     @classmethod
