@@ -127,11 +127,11 @@ def test_a_body_that_could_never_fit_is_refused_for_good_and_others_for_now() ->
     ],
 )
 def test_more_than_any_request_has_is_refused_before_it_is_made(path: str, unit: bytes) -> None:
-    """16 MB of empty lists would be half a gigabyte."""
+    """16 MB of empty lists would be half a gigabyte; a tenth of that is more than any request."""
 
     async def scenario(service: Service) -> None:
         await service.open("s")
-        body = b'{"inputs":[' + unit * 4_000_000 + b"0]}"
+        body = b'{"inputs":[' + unit * 600_000 + b"0]}"
         answer = await service.http.post(
             path, content=body, headers={"content-type": "application/json"}
         )
