@@ -46,9 +46,10 @@ from carousel.service.sessions.step_runner import Step
 _PATH = "/v1/steps"
 # Sessions that are looked up together.
 _AT_ONCE = 256
-# What one step takes while it is worked on, and what an error takes in the answer, about.
+# What one step takes while it is worked on, an error in its place too, about.
 _ENTRY_BYTES = 2048
-_ERROR_BYTES = 512
+# The least that it says in the answer.
+_RESULT_BYTES = 64
 
 _FIELDS = frozenset(BulkBody.model_fields)
 _ENTRY_FIELDS = frozenset(BulkStep.model_fields)
@@ -123,9 +124,13 @@ class BulkRoute:
         self, exchange: Exchange, entries: Sequence[_Entry], deadline: float
     ) -> Answer:
         text = exchange.body
-        for start in range(0, len(entries), _AT_ONCE):
-            part = entries[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._find(each, exchange.tenant, deadline) for each in part))
+        tenant = exchange.tenant
+        for entry in entries:
+            entry.session = self._sessions.peek(tenant, entry.session_id)
+        cold = [entry for entry in entries if entry.session is None]
+        for start in range(0, len(cold), _AT_ONCE):
+            part = cold[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._find(each, tenant, deadline) for each in part))
         bools = may_hold_bools(exchange.body)
         await self._transcoder.read(
             text,
@@ -139,23 +144,27 @@ class BulkRoute:
         chains: dict[str, list[_Entry]] = {}
         for entry in entries:
             chains.setdefault(entry.session_id, []).append(entry)
-        num_bytes = sum(map(_answer_bytes, entries))
+        num_bytes = sum(
+            each.codec.answer_size.of_step(each.step)
+            for each in entries
+            if each.codec is not None and each.step is not None
+        )
         with self._transcoder.hold(num_bytes):
             await self._run_all(chains.values())
-            body = await self._transcoder.write(num_bytes, lambda: self._results(entries))
+            # Of many entries also where each says little.
+            size = max(num_bytes, len(entries) * _RESULT_BYTES)
+            body = await self._transcoder.write(size, lambda: self._results(entries))
         return Answer(200, body, [JSON.header])
 
     def _largest(self) -> LargestRequest:
         return self._codecs.largest_of(self._catalog.all())
 
     async def _find(self, entry: _Entry, tenant: str, deadline: float) -> None:
-        entry.session = self._sessions.peek(tenant, entry.session_id)
-        if entry.session is None:
-            try:
-                finding = self._sessions.find(tenant, entry.session_id)
-                entry.session = await within(deadline, finding, "its session")
-            except CarouselError as error:
-                entry.refuse(error)
+        try:
+            finding = self._sessions.find(tenant, entry.session_id)
+            entry.session = await within(deadline, finding, "its session")
+        except CarouselError as error:
+            entry.refuse(error)
 
     def _read_steps(self, entries: Sequence[_Entry], deadline: float, *, bools: bool) -> None:
         for entry in entries:
@@ -197,7 +206,7 @@ class BulkRoute:
         running: list[asyncio.Task[None]] = []
         try:
             for chain in chains:
-                if any(entry.error is None for entry in chain):
+                if len(chain) > 1 or chain[0].error is None:
                     running.append(asyncio.ensure_future(self._run(chain)))
                     if len(running) % _AT_ONCE == 0:
                         await asyncio.sleep(0)  # others have requests too
@@ -275,13 +284,6 @@ def _entry(value: Any, where: str) -> _Entry:
     if "inputs" not in value:
         raise InvalidRequest(f"{where}.inputs: nothing given; expected time steps")
     return _Entry(session_id, value["inputs"], take_position(value, f"{where}."), where)
-
-
-def _answer_bytes(entry: _Entry) -> int:
-    """How much memory a step's part of the answer may take, an error's too."""
-    if entry.step is None or entry.codec is None:
-        return _ERROR_BYTES
-    return _ERROR_BYTES + entry.codec.answer_size.of(entry.step.num_steps)
 
 
 def _follows_refused(entry: _Entry) -> PositionConflict:
