@@ -59,6 +59,8 @@ class StreamConnection(asyncio.Protocol):
         self._opening: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._held_back = False
+        # Whether the client leaves unread what it was sent.
+        self._is_unread = False
 
     def __repr__(self) -> str:
         return f"<StreamConnection {self._websocket.state.name} {self._stream!r}>"
@@ -131,6 +133,7 @@ class StreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read what it is sent."""
+        self._is_unread = True
         self._services.unread.left(self)
         self._liveness.left_unread()
         self._transport.pause_reading()
@@ -139,6 +142,7 @@ class StreamConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """It reads again."""
+        self._is_unread = False
         self._services.unread.taken(self)
         self._liveness.read_on()
         if not self._held_back:
@@ -163,7 +167,7 @@ class StreamConnection(asyncio.Protocol):
         """Send one message, unless the client is gone. What the library sends it sends at once."""
         if self._websocket.state is State.OPEN:
             self._transport.write(frame_header(len(data), is_text=is_text) + data)
-            if self._liveness.is_unread:
+            if self._is_unread:
                 self._services.unread.left(self)
 
     def close(self, code: Close, reason: str) -> None:

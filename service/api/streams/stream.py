@@ -7,6 +7,7 @@ but their run go without a task, as over HTTP.
 import asyncio
 import time
 
+from carousel.service.api.encoding.codec import Codec
 from carousel.service.api.http.memory_budget import COUNTED_BYTES
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.streams.client_link import ClientLink
@@ -131,8 +132,9 @@ class Stream:
         """Begin a step without a task; False where it needs one. What is answered here is so."""
         if frame.is_text and len(frame.data) >= COUNTED_BYTES:
             return False  # it takes a while to read
+        codec = self._services.codecs.of(session.loaded)
         try:
-            found = self._read(frame, session)
+            found = self._read(frame, codec)
         except CarouselError:
             if self._sessions.store.shared:
                 return False
@@ -140,7 +142,6 @@ class Stream:
         step = self._take(found)
         if step is None:
             return True
-        codec = self._services.codecs.of(session.loaded)
         if codec.answer_size.of_step(step) >= COUNTED_BYTES:
             return False  # it takes a while to write
 
@@ -189,9 +190,8 @@ class Stream:
     def _deadline(self) -> float:
         return time.monotonic() + self._services.deadline_s
 
-    def _read(self, frame: Frame, session: Session) -> Step | Sync | None:
+    def _read(self, frame: Frame, codec: Codec) -> Step | Sync | None:
         """What a frame is; None after a refusal, until one names its position."""
-        codec = self._services.codecs.of(session.loaded)
         return read_frame(frame, codec, self._deadline(), must_name=self._refusal is not None)
 
     async def _decode(self, frame: Frame, session: Session) -> Step | Sync | None:
@@ -199,7 +199,7 @@ class Stream:
         text = frame.data if frame.is_text else b""
         codec = self._services.codecs.of(session.loaded)
         return await self._services.transcoder.read(
-            text, self._deadline(), lambda: self._read(frame, session), lambda: codec.largest
+            text, self._deadline(), lambda: self._read(frame, codec), lambda: codec.largest
         )
 
     def _take(self, found: Step | Sync | None) -> Step | None:
