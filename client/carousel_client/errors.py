@@ -1,7 +1,7 @@
 """Every error of a call, by the server's own codes, and those that only a client can meet.
 
 CarouselError
-  Malformed 400  Unauthorized 401  Forbidden 403
+  Malformed 400: NotText  Unauthorized 401  Forbidden 403
   NotFound 404:  ModelNotFound, SessionNotFound     MethodNotAllowed 405  NotAcceptable 406
   Conflict 409:  PositionConflict, ReplyNotKept, SessionExists, ModelMismatch, NotStreamable
   SessionExpired 410  PreconditionFailed 412  PayloadTooLarge 413  UnsupportedMediaType 415

@@ -25,7 +25,8 @@ from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.stores.base import Outcome, Store, Write
 from carousel.service.sessions.stores.sqlite.store import SqliteStore
 from tests.harness.client import MODEL, TOLERANCE
-from tests.harness.fakes import PATIENCE_S, Clock
+from tests.harness.clocks import Clock
+from tests.harness.fakes import PATIENCE_S
 from tests.harness.live import Live
 from tests.harness.rig import MAX_TTL_S, Rig, sums
 from tests.harness.served import Served, run_lstm

@@ -25,7 +25,8 @@ from carousel.service.sessions.clock import Clock as RealClock
 from carousel.service.sessions.results import SessionInfo, StepReply
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.step_runner import Step
-from tests.harness.fakes import PATIENCE_S, WITNESS, Clock, FaultyStore, NanSlots, WitnessBackend
+from tests.harness.clocks import Clock
+from tests.harness.fakes import PATIENCE_S, WITNESS, FaultyStore, NanSlots, WitnessBackend
 
 MAX_TTL_S = 30 * 86400.0
 LAYOUT = RowLayout(WITNESS.states)

@@ -7,7 +7,7 @@ import pytest
 
 from carousel.service.sessions.clock import GRACE_S, SLACK_S, Clock, Reading, read_machine, steady_s
 from carousel.service.sessions.session_record import SessionIdentity, SessionMeta
-from tests.harness.fakes import Machine
+from tests.harness.clocks import Machine
 
 DAY_S = 86400.0
 

@@ -6,7 +6,8 @@ import logging
 import pytest
 
 from carousel.service.sessions.store_health import AWAY_S, StoreHealth
-from tests.harness.fakes import Clock, FaultyStore
+from tests.harness.clocks import Clock
+from tests.harness.fakes import FaultyStore
 from tests.harness.inside import Service, serve
 from tests.harness.rig import play, until
 

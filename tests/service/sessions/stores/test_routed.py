@@ -293,8 +293,7 @@ def test_clients_meet_one_store(old: str, new: str) -> None:
             rig.clock.now += 61
             assert (await sessions.open("", model=new, session_id="s")).model == new
             assert (await sessions.info("", "s")).model == new
-            listed = (await sessions.page("")).sessions
-            assert [each.session_id for each in listed] == ["s"]
+            assert [each.session_id for each in (await sessions.page("")).sessions] == ["s"]
             await sessions.fork("", "s", session_ids=["t"])
             assert await pair.where("t") == await pair.where("s")
 

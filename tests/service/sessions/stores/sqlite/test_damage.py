@@ -10,6 +10,7 @@ import pytest
 
 from carousel.service.errors import StateCorrupt
 from carousel.service.sessions.stores.base import Damaged, Tombstone
+from tests.harness.clocks import Clock
 from tests.harness.durable import (
     FED,
     IDS,
@@ -22,7 +23,6 @@ from tests.harness.durable import (
     make_sound,
     step_all,
 )
-from tests.harness.fakes import Clock
 from tests.harness.rig import play, sums
 
 VICTIM = "s013"

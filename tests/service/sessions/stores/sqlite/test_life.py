@@ -15,6 +15,7 @@ from carousel.service.errors import (
     StateCorrupt,
 )
 from tests.harness.client import MODEL, Client, numbers, refused
+from tests.harness.clocks import Clock
 from tests.harness.durable import (
     TOMBSTONE_S,
     DurableRig,
@@ -25,7 +26,6 @@ from tests.harness.durable import (
     open_session,
     serve_file,
 )
-from tests.harness.fakes import Clock
 from tests.harness.rig import play, sums, witness_engine, witness_model
 from tests.harness.served import Served
 

@@ -18,6 +18,7 @@ from carousel.service.errors import (
     StateCorrupt,
     StoreUnavailable,
 )
+from tests.harness.clocks import Clock
 from tests.harness.durable import (
     FED,
     IDS,
@@ -32,7 +33,6 @@ from tests.harness.durable import (
     root_page,
     step_all,
 )
-from tests.harness.fakes import Clock
 from tests.harness.rig import play, sums
 
 VICTIM = "s013"
