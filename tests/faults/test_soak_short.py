@@ -20,7 +20,7 @@ def test_churn_is_answered_and_continued(tmp_path: Path) -> None:
     """Every act, no 5xx, nothing in the log; a second part goes on where the first ended."""
     progress = Progress("memory", 1)
     for goal_s in (4, 6):
-        run = Run(progress, tmp_path, goal_s, 0, 4)
+        run = Run(progress, tmp_path, goal_s, 0, 4, 100)
         asyncio.run(run.go("memory", lambda line: None))
         assert run.is_done
     assert progress.findings == []

@@ -43,7 +43,7 @@ def main() -> int:
             _say(f"soak: {error}")
             return 1
         goal_s, warm_up_s = options.minutes * 60, options.warm_up * 60
-        run = Run(progress, folder, goal_s, warm_up_s, options.clients)
+        run = Run(progress, folder, goal_s, warm_up_s, options.clients, options.pace)
         asyncio.run(_go(run, "sqlite" if options.store == "sqlite" else url))
         told, holds = verdict(progress, warm_up_s)
         sys.stdout.write(f"soak: {told}\n")
@@ -88,6 +88,10 @@ def _parse() -> argparse.Namespace:
         help="minutes of each part that are not counted (default 15)",
     )  # fmt: skip
     parser.add_argument("--clients", type=int, default=8, metavar="N", help="clients (default 8)")
+    parser.add_argument(
+        "--pace", type=float, default=100.0, metavar="N",
+        help="acts a second, of all clients together (default 100)",
+    )  # fmt: skip
     parser.add_argument(
         "--state", type=Path, metavar="FOLDER",
         help="keeps the run, so that it can be continued (default: a folder that is removed)",

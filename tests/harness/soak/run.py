@@ -18,21 +18,28 @@ _SETTINGS = ("--no-print-curl", "--ttl-s", "60", "--tombstone-s", "60")
 _SAMPLE_S = 5.0
 _REPORT_S = 60.0
 _STATUSES_RIGHT = ("1", "2", "4")
-# So that a run is about memory, and leaves the machine some time.
-_PAUSE_S = 0.002
 
 
 class Run:
-    """Goes on until `progress` has `goal_s` seconds, or `stopped` is set."""
+    """Goes on until `progress` has `goal_s` seconds, or `stopped` is set; `acts_per_s` of all
+    clients together.
+    """
 
     def __init__(
-        self, progress: Progress, folder: Path, goal_s: float, warm_up_s: float, num_clients: int
+        self,
+        progress: Progress,
+        folder: Path,
+        goal_s: float,
+        warm_up_s: float,
+        num_clients: int,
+        acts_per_s: float,
     ) -> None:
         self._progress = progress
         self._folder = folder
         self._goal_s = goal_s
         self._warm_up_s = warm_up_s
         self._num_clients = num_clients
+        self._pause_s = num_clients / acts_per_s
         self.stopped = False
 
     def __repr__(self) -> str:
@@ -73,9 +80,11 @@ class Run:
         progress.save(self._folder)
 
     async def _churn(self, client: Churn) -> None:
+        # At one pace throughout: what is kept for a time by contract is then as much throughout.
         while True:
+            began = time.monotonic()
             await client.act()
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(max(0.0, began + self._pause_s - time.monotonic()))
 
     async def _sample(
         self,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from carousel.service.sessions.stores.sqlite.log_bound import bound_log
+from carousel.service.sessions.stores.sqlite.log_bound import LogBound, bound_log
 from carousel.service.sessions.stores.sqlite.mark import FileMark
 from carousel.service.sessions.stores.sqlite.writer import SqliteWriter
 
@@ -38,7 +38,7 @@ class Checkpointer:
         self._mark = mark
         self._path = path
         self._log_pages = 0
-        self._bound = bound_log(self._measure_room())
+        self._bound = self._bound_log()
         self._begin_pages = self._bound.begin
         self._look_pages = 0
         self._under_way = False
@@ -85,9 +85,14 @@ class Checkpointer:
         """What room is left: others may have taken it, or given it back."""
         # Inside of a commit nothing may go wrong: where the folder is gone, the bound stays.
         with suppress(OSError):
-            self._bound = bound_log(self._measure_room())
+            self._bound = self._bound_log()
         self._begin_pages = min(self._begin_pages, self._bound.most)
         self._look_pages = self._log_pages + max(1, self._bound.begin // _LOOKS)
+
+    def _bound_log(self) -> LogBound:
+        bound = bound_log(self._measure_room())
+        self._writer.room.is_scarce = bound.is_scarce
+        return bound
 
     def _measure_room(self) -> int:
         found = os.statvfs(self._path.parent)

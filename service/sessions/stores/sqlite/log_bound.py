@@ -31,6 +31,11 @@ class LogBound:
     most: int
 
     @property
+    def is_scarce(self) -> bool:
+        """Whether there is so little room that the log has to be shorter for it."""
+        return self.most < _MAX_PAGES
+
+    @property
     def most_bytes(self) -> int:
         """The size of the log that has all of them."""
         return self.most * FRAME_BYTES

@@ -10,6 +10,7 @@ import apsw
 
 from carousel.service.errors import StateCorrupt, StoreUnavailable
 from carousel.service.sessions.stores.base import Outcome, StoreStats, Write
+from carousel.service.sessions.stores.sqlite.room import FileRoom
 from carousel.service.sessions.stores.sqlite.rows import SessionRows
 
 log = logging.getLogger("carousel.store")
@@ -49,6 +50,7 @@ class SqliteWriter:
     def __init__(self, connection: apsw.Connection, stats: StoreStats) -> None:
         self.failing = False
         self.connection = connection
+        self.room = FileRoom(connection)
         # Called between two transactions, once.
         self.between: Callable[[], None] | None = None
         # What makes room where there was none, between two transactions.
@@ -87,6 +89,7 @@ class SqliteWriter:
         connection.execute("BEGIN IMMEDIATE")
         try:
             results = [job.run(self._rows) for job in jobs]
+            self.room.take()
             connection.execute("COMMIT")
             self._rows.keep_places()
         except BaseException:

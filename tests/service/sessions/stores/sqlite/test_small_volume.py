@@ -1,7 +1,7 @@
-"""A small volume: SQLite's log never fills it by itself. When it is full all the same, steps are
-refused, nothing is lost, and service goes on by itself once there is room.
-"""
+"""A small volume: SQLite's log never fills it by itself, and when it is full nothing is lost."""
 
+import asyncio
+import itertools
 import shutil
 import subprocess
 import sys
@@ -27,7 +27,7 @@ STEP_BYTES = 8192
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Iterator[Path]:
-    """A volume of 6 MiB, of which the log on a large one would have five times as much."""
+    """A volume of 6 MiB."""
     with small_volume(tmp_path / "volume", 6) as folder:
         yield folder
 
@@ -41,6 +41,13 @@ async def _round(rig: Rig) -> None:
     """A step for each session, each a commit of its own."""
     for each in IDS:
         await rig.step(each, 1)
+
+
+def _read(volume: Path) -> apsw.Connection:
+    """Somebody who reads until they are closed."""
+    reader = apsw.Connection(str(volume / "s"), flags=apsw.SQLITE_OPEN_READONLY)
+    reader.execute("BEGIN; SELECT count(*) FROM session").fetchall()
+    return reader
 
 
 @pytest.mark.parametrize(("mebibytes", "times"), [(1, 10), (6, 5), (24, 1.5)])
@@ -86,8 +93,7 @@ def test_what_a_long_reader_made_of_the_log_is_cut(volume: Path) -> None:
     async def scenario() -> None:
         async with DurableRig(volume / "s") as rig:
             await _open(rig)
-            reader = apsw.Connection(str(volume / "s"), flags=apsw.SQLITE_OPEN_READONLY)
-            reader.execute("BEGIN; SELECT count(*) FROM session").fetchall()
+            reader = _read(volume)
             while log_of(volume / "s").stat().st_size < 3 * MIB:
                 await _round(rig)
             reader.close(force=True)
@@ -104,8 +110,7 @@ def test_a_log_that_a_reader_let_fill_the_volume_is_carried_over_afterwards(volu
     async def scenario() -> None:
         async with DurableRig(volume / "s") as rig:
             await _open(rig)
-            reader = apsw.Connection(str(volume / "s"), flags=apsw.SQLITE_OPEN_READONLY)
-            reader.execute("BEGIN; SELECT count(*) FROM session").fetchall()
+            reader = _read(volume)
             done, _ = await _step_until_refused(rig)
             assert await rig.total("s00") == done
             reader.close(force=True)
@@ -127,25 +132,41 @@ async def _step_until_refused(rig: Rig) -> tuple[int, StoreUnavailable]:
 
 async def _until_it_works(rig: DurableRig) -> None:
     """One step of one; what asks the store once a second does so here."""
-    for _ in range(1000):
+    while True:
         try:
             await rig.sqlite.ping()
             await rig.step("s00", 1, position=(await rig.info("s00")).position)
+            return
         except StoreUnavailable:
-            continue
-        return
-    raise AssertionError("it never came back")
+            await settle()
+
+
+def test_steps_go_on_where_a_stranger_fills_the_volume(volume: Path) -> None:
+    """The file has the room for what its log holds, so the log begins anew where it is."""
+
+    async def scenario() -> None:
+        async with DurableRig(volume / "s") as rig:
+            await _open(rig)
+            await _round(rig)
+            fill_up(volume)
+            for done in range(300):
+                await _until_it_works(rig)
+                assert await rig.total("s00") == done + 2
+
+    play(scenario)
 
 
 def test_a_full_volume_refuses_steps_and_loses_none(volume: Path, tmp_path: Path) -> None:
     """With the reason; what was answered can be read, also by the next process after a kill, and
-    once there is room steps go on.
+    once there is room steps go on. (Somebody reads: else the log would begin anew where it is, and
+    steps would go on without any more room.)
     """
 
     async def scenario() -> None:
         async with DurableRig(volume / "s") as rig:
             await _open(rig)
             await _round(rig)
+            reader = _read(volume)
             stranger = fill_up(volume)
             done, error = await _step_until_refused(rig)
             answered = dict.fromkeys(IDS, 1) | {"s00": 1 + done}
@@ -162,6 +183,7 @@ def test_a_full_volume_refuses_steps_and_loses_none(volume: Path, tmp_path: Path
             stranger.unlink()
             await _until_it_works(rig)
             await _round(rig)
+            reader.close(force=True)
         async with DurableRig(tmp_path / "killed" / "s") as rig:
             for each in IDS:
                 assert await rig.total(each) == answered[each]
@@ -169,16 +191,15 @@ def test_a_full_volume_refuses_steps_and_loses_none(volume: Path, tmp_path: Path
     play(scenario)
 
 
-def test_sessions_may_fill_a_volume(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [1, 64, 200])
+def test_sessions_may_fill_a_volume(tmp_path: Path, at_once: int) -> None:
     """Opens are refused at the end of it, and what was answered is there. Deleting some makes room
-    for others.
+    for others, however much was to be written in one transaction when there was no more.
     """
 
     async def scenario(folder: Path) -> None:
         async with DurableRig(folder / "s") as rig:
-            opened: list[str] = []
-            while await _is_opened(rig, f"{'long' * 30}-{len(opened)}"):
-                opened.append(f"{'long' * 30}-{len(opened)}")
+            opened = await _open_until_full(rig, at_once)
             assert len(opened) > 300
             for each in opened[::10]:
                 assert (await rig.info(each)).position == 0
@@ -193,27 +214,38 @@ def test_sessions_may_fill_a_volume(tmp_path: Path) -> None:
         play(lambda: scenario(folder))
 
 
+async def _open_until_full(rig: DurableRig, at_once: int) -> list[str]:
+    """Open sessions with long names, until not one more of so many at once is; their names."""
+    opened: list[str] = []
+    for number in itertools.count():
+        ids = [f"{'long' * 30}-{number}-{index}" for index in range(at_once)]
+        done = await asyncio.gather(*(_is_opened(rig, each) for each in ids))
+        if not any(done):
+            return opened
+        opened += itertools.compress(ids, done)
+    raise AssertionError
+
+
 async def _is_opened(rig: DurableRig, session_id: str) -> bool:
     """Open a session, if there is room for it."""
     try:
         await rig.open(session_id)
+        return True
     except StoreUnavailable:
         return False
-    return True
 
 
 async def _delete(rig: DurableRig, session_id: str) -> None:
     """Delete; a volume that is full to the brim may take a moment to be carried over."""
-    for _ in range(1000):
+    while True:
         try:
             await rig.sessions.delete("", session_id)
+            return
         except StoreUnavailable:
-            continue
+            await settle()
         except SessionNotFound:
             # A try whose answer was lost.
             return
-        return
-    raise AssertionError("it never came back")
 
 
 # SQLite's log of a file carried over and emptied, by a process that then ends and tidies nothing.
