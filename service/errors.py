@@ -249,3 +249,15 @@ class SettingError(Exception):
     def __init__(self, setting: str, problem: str) -> None:
         super().__init__(f"{setting}: {problem}")
         self.setting = setting
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of what an error came through.
+
+    Frames lead back to the error where one of them holds it, or what it was handed on by: a
+    future, an entry, a task. Such rings would be the garbage collector's, which comes seldom.
+    """
+    error.__traceback__ = None
+    for earlier in (error.__cause__, error.__context__):
+        if earlier is not None:
+            forget_frames(earlier)

@@ -14,7 +14,7 @@ from carousel.service.engine.batch import Packer, join
 from carousel.service.engine.request import NO_SLOT, Request
 from carousel.service.engine.scheduler import Row, Scheduler
 from carousel.service.engine.stats import EngineStats
-from carousel.service.errors import BackendFailed, NonFiniteState
+from carousel.service.errors import BackendFailed, NonFiniteState, forget_frames
 
 log = logging.getLogger("carousel.engine")
 
@@ -70,7 +70,8 @@ class Core:
             if len(rows) == 1:
                 log.exception("a row failed in the program")
                 rows[0].request.error = BackendFailed("the model's program failed on this input")
-                rows[0].request.error.__cause__ = error
+                # It is told; its frames hold the rows, and they the request.
+                forget_frames(error)
                 return
             middle = len(rows) // 2
             self._run(rows[:middle])

@@ -1,8 +1,7 @@
 """Turns the finished steps of a batch into records and hands them to the store."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from carousel.service.engine.engine import Deliver
 from carousel.service.engine.request import Request
@@ -20,17 +19,19 @@ class WriteLost(Exception):
     """Somebody else wrote the session, or it is gone: the step did not count and is judged anew."""
 
 
-@dataclass(slots=True)
 class Ticket:
-    """What a step carries through the engine: its session, the position it leads to, whom to tell
-    (where nobody awaits it), whether it ends the session, and once it ran, the metadata to be.
+    """What a step carries through the engine: its session, the position it leads to, whether it
+    ends the session, and once it ran, the metadata to be.
     """
 
+    __slots__ = ("after", "ends", "position", "session")
+
     session: Session
-    position: int
-    done: Callable[[Request], None] | None = None
-    ends: bool = False
-    after: SessionMeta | None = None
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.ends = False
+        self.after: SessionMeta | None = None
 
 
 def new_revision() -> bytes:

@@ -6,6 +6,7 @@ that fails leaves what was there before. The step that ends a sequence leaves a 
 it again for a while (`SessionMeta.ended`) and is no session to anybody else.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,7 +18,13 @@ from carousel.models.row import Array
 from carousel.service.engine.engine import Result
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.start_state import start_row
-from carousel.service.errors import ReplyNotKept, SessionExpired, SessionNotFound, StateCorrupt
+from carousel.service.errors import (
+    ReplyNotKept,
+    SessionExpired,
+    SessionNotFound,
+    StateCorrupt,
+    StoreUnavailable,
+)
 from carousel.service.sessions.committer import new_revision
 from carousel.service.sessions.recorded_reply import add_reply, digest, unpack_replies
 from carousel.service.sessions.results import StepReply
@@ -26,14 +33,15 @@ from carousel.service.sessions.session_cache import SessionCache
 from carousel.service.sessions.session_opener import SessionOpener, require_streamable
 from carousel.service.sessions.session_record import Key, SessionRecord
 from carousel.service.sessions.settled import settled
-from carousel.service.sessions.step_runner import Step, StepRunner
+from carousel.service.sessions.step import Done, Read, Step
+from carousel.service.sessions.step_run import StepRun, begin_step
 from carousel.service.sessions.stores.base import Damaged, Found, Outcome, Write
 
 PREFIX = "v2."
 
 _DIGEST_BYTES = 16
 # Keys that are remembered; a digest takes longer than finding one.
-_MAX_KEYS = 16_384
+_MAX_KEYS = 4096
 
 SequenceId = int | str
 
@@ -102,20 +110,14 @@ class _First:
 class Sequences:
     """Steps of sequences. Owned by the event loop. A step between start and end is a session's."""
 
-    def __init__(self, cache: SessionCache, opener: SessionOpener, step_runner: StepRunner) -> None:
+    def __init__(self, cache: SessionCache, opener: SessionOpener) -> None:
         self._cache = cache
         self._resident = cache.resident
         self._store = cache.store
         self._opener = opener
-        self._step_runner = step_runner
-        self.begin = step_runner.begin
 
     def __repr__(self) -> str:
         return f"<Sequences {self._cache!r}>"
-
-    def peek(self, key: Key) -> Session | None:
-        """The sequence's session if it is in memory and may be used."""
-        return self._cache.peek(*key)
 
     async def model(self, key: Key, *, ends: bool) -> LoadedModel:
         """The model that a sequence runs on, also one that has ended, for a step that `ends` it.
@@ -130,21 +132,39 @@ class Sequences:
                 raise
             return self._cache.successor(found.meta)
 
-    async def step(self, key: Key, step: Step) -> StepReply:
-        """Feed a sequence that was started. Raises as a session's step does.
+    def begin(
+        self, key: Key, read: Read, deadline: float, done: Done, *, ends: bool = False
+    ) -> StepRun:
+        """Begin a step of a sequence that was started, as a session's. `ends`: it is the last.
 
-        A step that ends its sequence and was done already is answered again, if it names its
-        position.
+        One that ends its sequence and was done already is answered again, if it names its position.
         """
+        if not ends:
+            return begin_step(self._cache, key, read, deadline, done)
+
+        def done_or_gone(outcome: StepReply | Exception) -> None:
+            if isinstance(outcome, SessionNotFound):
+                load = asyncio.ensure_future(self._store.load(key))
+                load.add_done_callback(lambda load: done(self._judge_gone(load, read, outcome)))
+            else:
+                done(outcome)
+
+        return begin_step(self._cache, key, read, deadline, done_or_gone)
+
+    def _judge_gone(
+        self, load: "asyncio.Future[Found]", read: Read, error: SessionNotFound
+    ) -> StepReply | Exception:
+        """The reply to a step that ends a sequence that is gone; `error` if it is no repeat."""
         try:
-            session = self._cache.peek(*key) or await self._cache.find(*key)
-            return await self._step_runner.step(session, step)
-        except SessionNotFound:
-            found = await self._store.load(key) if step.ends else None
-            repeat = self._find_repeat(found, step, step.inputs, is_start=False)
-            if repeat is None:
-                raise
-            return repeat
+            if load.cancelled():
+                raise StoreUnavailable("the service ends")
+            found = load.result()
+            if not isinstance(found, SessionRecord):
+                return error
+            step = read(self._cache.successor(found.meta))
+            return self._find_repeat(found, step, step.inputs, is_start=False) or error
+        except Exception as fault:
+            return fault
 
     async def start(
         self, key: Key, loaded: LoadedModel, step: Step, row: bytes | None = None

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
 
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.request import NO_SLOT
@@ -43,25 +42,18 @@ class Session:
         """Time steps consumed."""
         return self.meta.position
 
-    async def wait_turn(self, deadline: float, leave: Callable[[], None]) -> None:
-        """Wait until those who came before are done; raises DeadlineExceeded (monotonic clock).
-
-        `leave` is called if the turn was given in the moment the caller went away.
+    def queue(self, deadline: float) -> "asyncio.Future[None]":
+        """The turn, once those who came before are done; DeadlineExceeded (monotonic clock) where
+        that takes too long. Cancelled, it is passed over.
         """
-        waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
         if self.waiters is None:
             self.waiters = deque()
         self.waiters.append(waiter)
-        delay = max(0.0, deadline - time.monotonic())
-        timer = asyncio.get_running_loop().call_later(delay, _expire, waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                leave()
-            raise
-        finally:
-            timer.cancel()
+        timer = loop.call_later(max(0.0, deadline - time.monotonic()), _expire, waiter)
+        waiter.add_done_callback(lambda _: timer.cancel())
+        return waiter
 
     def pass_turn(self) -> None:
         """Give the turn to the next who still waits; without one the session is idle."""

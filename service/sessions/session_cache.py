@@ -155,26 +155,45 @@ class SessionCache:
             )
         return loaded
 
+    def queue(self, session: Session, deadline: float) -> "asyncio.Future[None]":
+        """The turn on a busy session, once those before are done (monotonic `deadline`). Raises
+        QueueFull; DeadlineExceeded comes of it.
+        """
+        if self._num_waiting >= self._max_waiting:
+            raise QueueFull(f"{self._max_waiting} requests wait for their session already")
+        self._num_waiting += 1
+        turn = session.queue(deadline)
+        turn.add_done_callback(self._waited)
+        return turn
+
+    def _waited(self, turn: "asyncio.Future[None]") -> None:
+        self._num_waiting -= 1
+
     async def enter(self, session: Session, deadline: float) -> None:
-        """Wait for the turn on a session (monotonic `deadline`). Raises DeadlineExceeded,
-        QueueFull.
+        """Wait for the turn on a session. Raises DeadlineExceeded, QueueFull.
 
         Whoever comes back from here calls `leave`, also when the session was dropped meanwhile.
         """
         if not session.busy:
             self.resident.wake(session)
             return
-        if self._num_waiting >= self._max_waiting:
-            raise QueueFull(f"{self._max_waiting} requests wait for their session already")
-        self._num_waiting += 1
+        turn = self.queue(session, deadline)
         try:
-            await session.wait_turn(deadline, lambda: self.leave(session))
-        finally:
-            self._num_waiting -= 1
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                # It was given in the moment that its client went away.
+                self.leave(session)
+            raise
 
     def leave(self, session: Session) -> None:
         """Pass the turn on."""
         self.resident.rest(session)
+
+    def give_up(self, session: Session) -> None:
+        """Pass the turn on, on a session that is to be looked up again."""
+        self.resident.drop(session)
+        self.leave(session)
 
     async def claim(self, session: Session, deadline: float) -> Session:
         """The turn on a key: on the session that is in memory or, where there is none, on
@@ -192,14 +211,17 @@ class SessionCache:
             self.leave(known)
 
     async def reload(self, session: Session) -> SessionRecord:
-        """The record as the store has it, read on the session's own turn, and the session set to
-        it.
+        """The record as the store has it, read on the session's own turn. Raises as `set_to`."""
+        return self.set_to(session, await self.store.load(session.meta.key))
 
-        Raises SessionNotFound, SessionExpired, ModelMismatch; the session is dropped then.
+    def set_to(self, session: Session, found: Found) -> SessionRecord:
+        """What the store was found to hold, on the session's own turn; the session is set to it.
+
+        Raises SessionNotFound, SessionExpired, StateCorrupt, ModelMismatch; the session is dropped
+        then.
         """
-        record = await self.store.load(session.meta.key)
         try:
-            live = self.require_live(record, session.id)
+            live = self.require_live(found, session.id)
             if live.meta.revision != session.meta.revision:
                 self.adopt(session, live)
         except CarouselError:
@@ -224,11 +246,6 @@ class SessionCache:
             session_id = record.meta.id
             raise StateCorrupt(f"the stored state of session {session_id!r} has the wrong size")
         return loaded
-
-    async def refresh(self, tenant: str, session_id: str, deadline: float) -> Session:
-        """The session as the store has it now, its model too. Raises as `hold`."""
-        async with self.hold(tenant, session_id, deadline) as held:
-            return held.session
 
     @asynccontextmanager
     async def hold(

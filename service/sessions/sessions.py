@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from carousel.models.row import Array
 from carousel.service.engine.catalog import Catalog
@@ -26,7 +27,7 @@ from carousel.service.sessions.session_cache import HeldSession, SessionCache
 from carousel.service.sessions.session_opener import SessionOpener, require_streamable
 from carousel.service.sessions.session_record import SessionMeta
 from carousel.service.sessions.session_writer import SessionWriter
-from carousel.service.sessions.step_runner import StepRunner
+from carousel.service.sessions.step_run import begin_step
 from carousel.service.sessions.stores.base import Store
 
 # A session that expired is kept this long before it is swept: above any deadline and the difference
@@ -68,12 +69,8 @@ class Sessions:
         self._committer = Committer(store, clock)
         self.peek = self._cache.peek
         self.find = self._cache.find
-        self.fetch = self._cache.fetch
-        self.refresh = self._cache.refresh
-        step_runner = StepRunner(self._cache)
-        self.step = step_runner.step
-        self.begin = step_runner.begin
-        self.sequences = Sequences(self._cache, self._opener, step_runner)
+        self.begin = partial(begin_step, self._cache)
+        self.sequences = Sequences(self._cache, self._opener)
 
     def __repr__(self) -> str:
         return f"<Sessions {self.store!r} {self._cache!r}>"

@@ -24,9 +24,10 @@ from carousel.service.engine.scheduler import Limits, Scheduler
 from carousel.service.sessions.clock import Clock as RealClock
 from carousel.service.sessions.results import SessionInfo, StepReply
 from carousel.service.sessions.sessions import Sessions
-from carousel.service.sessions.step_runner import Step
+from carousel.service.sessions.step import Step
 from tests.harness.clocks import Clock
 from tests.harness.fakes import PATIENCE_S, WITNESS, FaultyStore, NanSlots, WitnessBackend
+from tests.harness.stepping import stepped
 
 MAX_TTL_S = 30 * 86400.0
 LAYOUT = RowLayout(WITNESS.states)
@@ -171,8 +172,6 @@ class Rig:
         deadline: float | None = None,
     ) -> StepReply:
         """Feed a session numbers, one a time step."""
-        sessions = self.sessions
-        session = sessions.peek(tenant, session_id) or await sessions.find(tenant, session_id)
         step = Step(
             {"x": sequence(*values)},
             len(values),
@@ -181,7 +180,10 @@ class Rig:
             return_state=return_state,
             commit=commit,
         )
-        return await sessions.step(session, step)
+        begin = self.sessions.begin
+        return await stepped(
+            lambda done: begin((tenant, session_id), lambda _: step, step.deadline, done)
+        )
 
     async def total(self, session_id: str) -> float:
         """The running sum that the session's state holds."""

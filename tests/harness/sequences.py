@@ -10,9 +10,10 @@ from carousel.service.errors import (
 from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.sequences import Started, sequence_key
 from carousel.service.sessions.session_record import Key
-from carousel.service.sessions.step_runner import Step
+from carousel.service.sessions.step import Step
 from tests.harness.fakes import PATIENCE_S
 from tests.harness.rig import Rig, sequence
+from tests.harness.stepping import stepped
 
 KEY = sequence_key("", "witness", 7)
 
@@ -40,7 +41,11 @@ async def go_on(
     rig: Rig, *values: float, position: int | None = None, end: bool = False, key: Key = KEY
 ) -> StepReply:
     """A later step of it."""
-    return await rig.sessions.sequences.step(key, make_step(*values, position=position, end=end))
+    step = make_step(*values, position=position, end=end)
+    begin = rig.sessions.sequences.begin
+    return await stepped(
+        lambda done: begin(key, lambda _: step, step.deadline, done, ends=step.ends)
+    )
 
 
 async def gone(rig: Rig, key: Key = KEY) -> bool:

@@ -3,7 +3,7 @@
 from math import prod
 
 from carousel.models.spec import Dtype, ModelSpec
-from carousel.service.sessions.step_runner import Step
+from carousel.service.sessions.step import Step
 
 # Of one number in JSON, with its comma: the longest that its dtype has.
 _SHORT, _LONG = 17, 26

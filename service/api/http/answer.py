@@ -18,5 +18,5 @@ class Answer:
     headers: list[Header] = field(default_factory=list)
 
 
-# Told the answer once it is there; None where the client has gone.
-Reply = Callable[[Answer | None], None]
+# Told what came of a request: its answer, or why there is none; Abandoned where nobody waits.
+Reply = Callable[[Answer | Exception], None]

@@ -12,9 +12,10 @@ _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Abandonable(Protocol):
-    """An answer on its way without a task: `abandoned` is set once its client has gone."""
+    """An answer on its way."""
 
-    abandoned: bool
+    def abandon(self) -> None:
+        """The client has gone."""
 
 
 @dataclass(slots=True)
@@ -30,7 +31,6 @@ class Exchange:
     body: bytes
     default_deadline_s: float
     arrived: float
-    request_id: str = ""
 
     @property
     def content_type(self) -> bytes | None:

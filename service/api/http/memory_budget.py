@@ -30,15 +30,14 @@ class MemoryBudget:
             raise QueueFull(f"requests in progress hold {self.held_bytes} bytes already")
         self.held_bytes += num_bytes
 
-    @contextmanager
-    def hold(self, num_bytes: int) -> Iterator[None]:
-        """Count what an answer will take, while it is made; nothing where that is little.
+    def take_answer(self, num_bytes: int) -> int:
+        """Count what an answer will take, until as much as comes back is given back: nothing where
+        that is little.
 
         Raises QueueFull, and SequenceTooLong where it would never fit.
         """
         if num_bytes < COUNTED_BYTES:
-            yield
-            return
+            return 0
         if num_bytes > self.max_bytes:
             raise SequenceTooLong(
                 f"the answer would take up to {num_bytes} bytes; all requests together may take "
@@ -46,10 +45,16 @@ class MemoryBudget:
                 hint="ask for fewer time steps in a request",
             )
         self.take(num_bytes)
+        return num_bytes
+
+    @contextmanager
+    def hold(self, num_bytes: int) -> Iterator[None]:
+        """The same while an answer is made."""
+        taken = self.take_answer(num_bytes)
         try:
             yield
         finally:
-            self.add(-num_bytes)
+            self.add(-taken)
 
     def add(self, num_bytes: int) -> None:
         """Count bytes that are held whatever the bound says; fewer than none are given back."""

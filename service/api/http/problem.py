@@ -7,7 +7,12 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from carousel.service.api.http.answer import Answer, Header
-from carousel.service.errors import CarouselError, MethodNotAllowed, Unauthorized
+from carousel.service.errors import (
+    CarouselError,
+    MethodNotAllowed,
+    Unauthorized,
+    forget_frames,
+)
 
 log = logging.getLogger("carousel.http")
 
@@ -82,18 +87,6 @@ def unexpected(error: BaseException, *, where: str, request_id: str | None = Non
     )
     hidden.advanced = "unknown"
     return hidden
-
-
-def forget_frames(error: BaseException) -> None:
-    """Let go of what an error came through.
-
-    Frames lead back to the error where one of them holds it, or what it was handed on by: a
-    future, an entry, a task. Such rings would be the garbage collector's, which comes seldom.
-    """
-    error.__traceback__ = None
-    for earlier in (error.__cause__, error.__context__):
-        if earlier is not None:
-            forget_frames(earlier)
 
 
 def _shortened(detail: str) -> str:

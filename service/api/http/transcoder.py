@@ -25,10 +25,15 @@ class Transcoder:
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self.hold = budget.hold
+        self.take = budget.take_answer
         self._turn = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Transcoder {'busy' if self._turn.locked() else 'idle'}>"
+
+    def give_back(self, num_bytes: int) -> None:
+        """An answer that was counted is written."""
+        self._budget.add(-num_bytes)
 
     async def read(
         self,

@@ -43,7 +43,7 @@ class DirectReply:
         """The client went away: the request need not run, unless it does already."""
         self._gone = True
         if self._request is not None:
-            self._request.abandoned = True
+            self._request.abandon()
 
     def finish(self) -> None:
         """The answer is to be the connection's last."""

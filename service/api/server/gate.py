@@ -5,12 +5,12 @@ reached without a framework; the control plane is a FastAPI application.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
-from carousel.service.api.http.access_log import log_access, logs_access
-from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header, Reply
+from carousel.service.api.http.access_log import logs_access
+from carousel.service.api.http.answer import Answer, Header, Reply
 from carousel.service.api.http.authenticator import OPEN_FOLDER, OPEN_PATHS, Authenticator
 from carousel.service.api.http.body import Bodies, Disconnected
 from carousel.service.api.http.cors import create_cors
@@ -18,10 +18,10 @@ from carousel.service.api.http.disconnect_watcher import DisconnectWatcher, Rece
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.problem import unexpected
-from carousel.service.api.http.request_id import id_headers, request_id_of
 from carousel.service.api.http.traffic import CLIENT_GONE, Traffic
 from carousel.service.api.http.unread import Unread
 from carousel.service.api.openapi.nodes import Node
+from carousel.service.api.server.admission import Admission, SendAnswer
 from carousel.service.api.server.asgi import (
     Scope,
     Send,
@@ -34,12 +34,10 @@ from carousel.service.api.server.asgi import (
 )
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.v2.fault import error_answer
+from carousel.service.engine.request import Abandoned
 from carousel.service.errors import CarouselError
 
 Control = Callable[[Scope, Receive, Send], Awaitable[None]]
-Handler = Callable[[Exchange], Awaitable[Answer]]
-# Starts an answer that needs no task; None where it needs one, and then nothing was begun.
-Begin = Callable[[Exchange, Reply], Abandonable | None]
 
 # What a service answers while it is loading or draining.
 _WATCHED_PATHS = OPEN_PATHS | {"/metrics"}
@@ -51,25 +49,32 @@ class DataRoute(Protocol):
     @property
     def paths(self) -> Mapping[str, Node]: ...
 
-    @property
-    def begin(self) -> Begin | None: ...
-
-    async def __call__(self, exchange: Exchange) -> Answer: ...
+    def begin(self, exchange: Exchange, reply: Reply) -> Abandonable:
+        """Begin to answer; `reply` is told once, later, on the loop. Raises CarouselError."""
 
 
 class _Match:
     """A data route and the words that its path must have between the first and the last part."""
 
-    __slots__ = ("begin", "handler", "template", "words")
+    __slots__ = ("begin", "template", "words")
 
     def __init__(self, route: DataRoute, template: str) -> None:
-        self.handler: Handler = route
         self.begin = route.begin
         self.template = template
         parts = template.split("/")
         self.words = [
             (index, part) for index, part in enumerate(parts[:-1]) if part and part[0] != "{"
         ]
+
+
+class _Refused:
+    """What was refused before it was begun: nothing is left to be abandoned."""
+
+    def abandon(self) -> None:
+        """Nothing runs."""
+
+
+_REFUSED = _Refused()
 
 
 class Gate:
@@ -106,7 +111,7 @@ class Gate:
         self._traffic = traffic
         self._deadline_s = deadline_s
         self._watcher = DisconnectWatcher()
-        self._logs = logs_access()
+        self._admit = partial(Admission, lifecycle, traffic, logs_access())
         # Preflights are answered by it, and what pages of these origins ask goes through it.
         self._cors = create_cors(self._handle, origins) if origins else None
 
@@ -119,71 +124,57 @@ class Gate:
         await (self._handle if self._cors is None else self._cors)(scope, receive, send)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        parts = scope["path"].split("/")
-        match = self._find(parts)
+        method, path = scope["method"], scope["path"]
+        match = self._find(path.split("/"))
         headers = dict(scope["headers"])
-        request_id = request_id_of(headers)
-        named = id_headers(request_id, headers)
         if match is None:
-            await self._call_control(scope, receive, send, headers, request_id, named)
+            admission = self._admit(method, path, headers)
+            await self._call_control(scope, receive, send, headers, admission)
             return
-        started = time.monotonic()
-        answer = await self._answer(match, parts, scope, receive, headers, request_id, started)
-        status = CLIENT_GONE if answer is None else answer.status
+        admission = self._admit(method, path, headers, match.template)
+        query = scope["query_string"]
+        answer = await self._answer(match, method, path, query, receive, headers, admission)
         if answer is not None:
-            answer.headers += named
-            if self._lifecycle.phase is Phase.REFUSING:
-                answer.headers.append(LAST_ANSWER)
             await send_answer(answer, send)
-        elapsed_s = time.monotonic() - started
-        self._traffic.count(match.template, status, elapsed_s)
-        if self._logs:
-            log_access(scope["method"], scope["path"], status, elapsed_s, named)
 
     def begin(
-        self, path: str, headers: Sequence[Header], body: bytes, send: Reply
+        self, path: str, headers: Sequence[Header], body: bytes, send: SendAnswer
     ) -> Abandonable | None:
-        """Start answering a POST that needs no task; `send` is called later, on the loop.
+        """Begin to answer a POST of the data plane that came in one piece; `send` is called later,
+        on the loop, with None where the client has gone.
 
-        None where it does not work, for whatever reason: nothing was begun then, and `__call__`
-        answers the request or says what is wrong with it.
+        None for all else, and nothing was begun then: `__call__` answers it.
         """
-        parts = path.split("/")
-        match = self._find(parts)
-        if match is None or match.begin is None or self._lifecycle.phase is not Phase.READY:
+        match = self._find(path.split("/"))
+        if match is None or self._lifecycle.phase is not Phase.READY:
             return None
-        started = time.monotonic()
         fields = dict(headers)
-        request_id = request_id_of(fields)
-        # The headers themselves are not kept until the answer: there may be thousands on the way.
-        named = id_headers(request_id, fields)
-
-        def reply(answer: Answer | None) -> None:
-            status = CLIENT_GONE if answer is None else answer.status
-            if answer is not None:
-                answer.headers += named
-                if self._lifecycle.phase is Phase.REFUSING:
-                    answer.headers.append(LAST_ANSWER)
-            self._lifecycle.answered()
-            elapsed_s = time.monotonic() - started
-            self._traffic.count(match.template, status, elapsed_s)
-            if self._logs:
-                log_access("POST", path, status, elapsed_s, named)
-            send(answer)
-
         if self._cors is not None and b"origin" in fields:
             return None
+        admission = self._admit("POST", path, fields, match.template)
+        return self._begin(match, path, b"", fields, body, admission, send)
+
+    def _begin(
+        self,
+        match: _Match,
+        path: str,
+        query: bytes,
+        headers: Mapping[bytes, bytes],
+        body: bytes,
+        admission: Admission,
+        send: SendAnswer,
+    ) -> Abandonable:
+        """Begin to answer what is whole."""
+        admission.accept(send)
         try:
-            tenant = self._authenticator.admit(fields)
+            tenant = self._authenticator.admit(headers)
             exchange = Exchange(
-                tenant, parts, b"", fields, body, self._deadline_s, started, request_id
+                tenant, path.split("/"), query, headers, body, self._deadline_s, admission.started
             )
-            request = match.begin(exchange, reply)
-        except CarouselError:
-            return None
-        if request is not None:
-            self._lifecycle.accept()
-        return request
+            return match.begin(exchange, admission.reply)
+        except Exception as error:
+            asyncio.get_running_loop().call_soon(admission.reply, error)
+            return _REFUSED
 
     def _find(self, parts: list[str]) -> _Match | None:
         if len(parts) < 2:
@@ -198,47 +189,53 @@ class Gate:
     async def _answer(
         self,
         match: _Match,
-        parts: list[str],
-        scope: Scope,
+        method: str,
+        path: str,
+        query: bytes,
         receive: Receive,
         headers: Mapping[bytes, bytes],
-        request_id: str,
-        started: float,
+        admission: Admission,
     ) -> Answer | None:
-        """The data plane's answer, None if the client is gone."""
-        query = scope["query_string"]
+        """The data plane's answer to what came by ASGI, None if the client is gone."""
         body = b""
-        task = None
         try:
-            tenant = self._authenticator.admit(headers)
-            require_post(scope["method"])
+            # Before its body is read.
+            self._authenticator.admit(headers)
+            require_post(method)
             body = await self._bodies.read(headers, receive)
-            if self._lifecycle.phase is not Phase.READY:
-                self._lifecycle.check()
-            self._lifecycle.accept()
-            task = self._watcher.begin(receive)
-            return await match.handler(
-                Exchange(tenant, parts, query, headers, body, self._deadline_s, started, request_id)
+            self._lifecycle.check()
+            return await self._watched(
+                lambda send: self._begin(match, path, query, headers, body, admission, send),
+                receive,
             )
-        except CarouselError as error:
-            return error_answer(scope["path"], error, request_id, is_step=True)
         except Disconnected:
-            return None
+            return admission.finish(Abandoned())
+        except Exception as error:
+            return admission.finish(error)
+        finally:
+            self._bodies.release(body)
+
+    async def _watched(
+        self, begin: Callable[[SendAnswer], Abandonable], receive: Receive
+    ) -> Answer | None:
+        """What comes of what is begun, which is abandoned where its client goes."""
+        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+
+        def send(answer: Answer | None) -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        begun = begin(send)
+        task = self._watcher.begin(receive)
+        try:
+            return await future
         except asyncio.CancelledError:
-            if task is None or not self._watcher.was_dropped(task):
+            begun.abandon()
+            if not self._watcher.was_dropped(task):
                 raise
             return None
-        except Exception as error:
-            hidden = unexpected(error, where=match.template, request_id=request_id)
-            return error_answer(scope["path"], hidden, request_id, is_step=True)
         finally:
-            self._end(task, body)
-
-    def _end(self, task: "asyncio.Task[Any] | None", body: bytes) -> None:
-        self._bodies.release(body)
-        if task is not None:
             self._watcher.end(task)
-            self._lifecycle.answered()
 
     async def _call_control(
         self,
@@ -246,12 +243,10 @@ class Gate:
         receive: Receive,
         send: Send,
         headers: Mapping[bytes, bytes],
-        request_id: str,
-        named: Sequence[Header],
+        admission: Admission,
     ) -> None:
         """The control plane: admitted, bounded and counted as the data plane is."""
-        started = time.monotonic()
-        sent = SentAnswer(send, self._lifecycle, named)
+        sent, request_id = SentAnswer(send, self._lifecycle, admission.named), admission.request_id
         body, path = b"", scope["path"]
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
@@ -276,8 +271,4 @@ class Gate:
                 await send_answer(error_answer(path, hidden, request_id), sent)
         finally:
             self._bodies.release(body)
-            status = sent.status or CLIENT_GONE
-            elapsed_s = time.monotonic() - started
-            self._traffic.count(template_of(scope), status, elapsed_s)
-            if self._logs:
-                log_access(scope["method"], path, status, elapsed_s, named)
+            admission.count(template_of(scope), sent.status or CLIENT_GONE)

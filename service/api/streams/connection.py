@@ -19,7 +19,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from carousel.service.api.http.memory_budget import COUNTED_BYTES
-from carousel.service.api.http.problem import forget_frames, unexpected
+from carousel.service.api.http.problem import unexpected
 from carousel.service.api.streams.attachment import Attachment
 from carousel.service.api.streams.call import SUBPROTOCOL, read_headers
 from carousel.service.api.streams.closing import Close, close_for
@@ -29,7 +29,7 @@ from carousel.service.api.streams.liveness import ClientLiveness
 from carousel.service.api.streams.message import Frame, write_error
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.stream import Stream
-from carousel.service.errors import CarouselError, PayloadTooLarge, QueueFull
+from carousel.service.errors import CarouselError, PayloadTooLarge, QueueFull, forget_frames
 
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 

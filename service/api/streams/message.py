@@ -15,7 +15,7 @@ from carousel.service.api.http.problem import problem_members
 from carousel.service.api.v1.media.json import read_step, write_step
 from carousel.service.errors import CarouselError, InvalidRequest, NotText
 from carousel.service.sessions.results import SessionInfo, StepReply
-from carousel.service.sessions.step_runner import Step
+from carousel.service.sessions.step import Step
 
 _SYNC_FIELDS = frozenset({"position"})
 
@@ -29,25 +29,48 @@ class Frame:
     arrived: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sync:
+class NoStep(Exception):
+    """What a frame is that is no step: nothing is to be run for it."""
+
+
+class Sync(NoStep):
     """`{"position": p}`: what the client says its next frame starts from."""
 
-    position: int
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
 
 
-def read_frame(
-    frame: Frame, codec: Codec, deadline: float, *, must_name: bool = False
-) -> Step | Sync | None:
-    """The step that a frame asks for; None where it names no position and `must_name` one, as one
-    must after a refusal.
+class Unnamed(NoStep):
+    """A frame that names no position, where it must after a refusal."""
 
-    Raises InvalidRequest and its subclasses, Malformed, and NotAcceptable where the answer would
-    not fit a binary frame.
+
+class FrameWork:
+    """The step that a frame is, and how it is answered: in the frame's own encoding."""
+
+    __slots__ = ("_codec", "_is_text", "answer_bytes", "step")
+
+    def __init__(self, codec: Codec, step: Step, *, is_text: bool) -> None:
+        self.step = step
+        self.answer_bytes = codec.answer_size.of_step(step)
+        self._codec = codec
+        self._is_text = is_text
+
+    def answer(self, reply: StepReply) -> tuple[int | None, bytes]:
+        """Where the session stands, if the step moved it, and the message."""
+        reached = reply.position if self.step.commit else None
+        return reached, write_reply(self._codec, reply, is_text=self._is_text)
+
+
+def read_frame(frame: Frame, codec: Codec, deadline: float, *, must_name: bool = False) -> Step:
+    """The step that a frame asks for.
+
+    Raises Sync or Unnamed where it asks for none, InvalidRequest and its subclasses, Malformed, and
+    NotAcceptable where the answer would not fit a binary frame.
     """
     if not frame.is_text:
         if must_name:
-            return None
+            raise Unnamed
         codec.outputs.require_single()
         sequence = codec.inputs.read_bytes(frame.data)
         return Step(sequence.inputs, sequence.num_steps, deadline)
@@ -57,16 +80,16 @@ def read_frame(
         raise
     except CarouselError:
         if must_name:
-            return None
+            raise Unnamed from None
         raise
     if must_name and document.get("position") is None:
-        return None
+        raise Unnamed
     if "inputs" not in document and "position" in document:
         check_members(document, _SYNC_FIELDS)
         position = take_position(document)
         if position is None:
             raise InvalidRequest("position: null given; expected an integer of 0 or more")
-        return Sync(position)
+        raise Sync(position)
     return read_step(document, codec, deadline, bools=may_hold_bools(frame.data))
 
 
@@ -82,9 +105,9 @@ def greeting(info: SessionInfo) -> bytes:
     )
 
 
-def write_reply(frame: Frame, codec: Codec, reply: StepReply) -> bytes:
-    """What a frame is answered, in its own encoding."""
-    if frame.is_text:
+def write_reply(codec: Codec, reply: StepReply, *, is_text: bool) -> bytes:
+    """What a step is answered, as JSON or as the raw bytes of the one output."""
+    if is_text:
         return write_step(
             codec, reply.outputs, reply.position, reply.state, replayed=reply.replayed
         )

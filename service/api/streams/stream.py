@@ -1,33 +1,32 @@
 """A conversation with one session: frames in, replies out, one at a time and in order.
 
-It knows nothing of sockets: `ClientLink` is what it speaks through. Steps with nothing to wait for
-but their run go without a task, as over HTTP.
+It knows nothing of sockets: `ClientLink` is what it speaks through.
 """
 
 import asyncio
 import time
+from functools import partial
 
-from carousel.service.api.encoding.codec import Codec
 from carousel.service.api.http.memory_budget import COUNTED_BYTES
 from carousel.service.api.http.problem import unexpected
+from carousel.service.api.http.step_call import StepCall
 from carousel.service.api.streams.client_link import ClientLink
 from carousel.service.api.streams.closing import Close, close_for, ends_stream
 from carousel.service.api.streams.frame_queue import FrameQueue
 from carousel.service.api.streams.message import (
     Frame,
+    FrameWork,
     Sync,
+    Unnamed,
     read_frame,
     write_error,
-    write_reply,
     write_sync,
 )
 from carousel.service.api.streams.services import StreamServices
 from carousel.service.api.streams.stream_state import State
-from carousel.service.engine.request import Abandoned, Request
+from carousel.service.engine.loaded_model import LoadedModel
+from carousel.service.engine.request import Abandoned
 from carousel.service.errors import CarouselError
-from carousel.service.sessions.results import StepReply
-from carousel.service.sessions.session import Session
-from carousel.service.sessions.step_runner import Step
 
 
 class Stream:
@@ -47,8 +46,7 @@ class Stream:
         self._route = route
         self._waiting = FrameQueue(services, link.hold_back)
         self._frame: Frame | None = None
-        self._request: Request | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._call: StepCall[tuple[int | None, bytes]] | None = None
         self._refusal: CarouselError | None = None
         self._can_send = True
         self._state = State.OPEN
@@ -98,8 +96,8 @@ class Stream:
         """The client has gone; a step that runs is committed, one that waits is not begun."""
         self._state = State.ENDED
         self._drop_waiting()
-        if self._request is not None:
-            self._request.abandoned = True
+        if self._call is not None:
+            self._call.abandon()
 
     async def settled(self) -> None:
         """Wait until no step runs."""
@@ -119,111 +117,57 @@ class Stream:
     def _begin(self, frame: Frame) -> None:
         self._frame = frame
         self._waiting.began(frame)
-        session = self._sessions.peek(self.tenant, self.session_id)
+        deadline = time.monotonic() + self._services.deadline_s
+        call = self._call = StepCall(
+            self._services.transcoder,
+            self._sessions.begin,
+            (self.tenant, self.session_id),
+            deadline,
+            partial(self._read, frame, deadline),
+            self._told,
+        )
+        if not frame.is_text or len(frame.data) < COUNTED_BYTES:
+            call.begin()
+        else:
+            codecs = self._services.codecs
+            call.begin_long(frame.data, self._find, lambda loaded: codecs.of(loaded).largest)
+
+    async def _find(self) -> LoadedModel:
+        return (await self._sessions.find(self.tenant, self.session_id)).loaded
+
+    def _read(self, frame: Frame, deadline: float, loaded: LoadedModel) -> FrameWork:
+        """What a frame is to the session's model; raises NoStep where it is no step."""
+        codec = self._services.codecs.of(loaded)
+        step = read_frame(frame, codec, deadline, must_name=self._refusal is not None)
+        if step.position is None:
+            step.position = self.reached
+        return FrameWork(codec, step, is_text=frame.is_text)
+
+    def _told(self, answer: tuple[int | None, bytes] | Exception) -> None:
+        """What came of the frame."""
+        self._call = None
         try:
-            if session is None or not self._begin_at_once(frame, session):
-                self._task = asyncio.ensure_future(self._run(frame))
-        except CarouselError as error:
-            self._refuse(error)
-        except Exception as error:
-            self._refuse(unexpected(error, where=self._route))
-
-    def _begin_at_once(self, frame: Frame, session: Session) -> bool:
-        """Begin a step without a task; False where it needs one. What is answered here is so."""
-        if frame.is_text and len(frame.data) >= COUNTED_BYTES:
-            return False  # it takes a while to read
-        codec = self._services.codecs.of(session.loaded)
-        try:
-            found = self._read(frame, codec)
-        except CarouselError:
-            if self._sessions.store.shared:
-                return False
-            raise
-        step = self._take(found)
-        if step is None:
-            return True
-        if codec.answer_size.of_step(step) >= COUNTED_BYTES:
-            return False  # it takes a while to write
-
-        def done(outcome: StepReply | BaseException) -> None:
-            self._request = None
-            try:
-                if isinstance(outcome, StepReply):
-                    self._reply(step, outcome, write_reply(frame, codec, outcome))
-                else:
-                    self._fail(outcome)
-            except Exception as error:
-                self._fail(error)
-
-        request = self._sessions.begin(session, step, done)
-        self._request = request
-        return request is not None
-
-    async def _run(self, frame: Frame) -> None:
-        """The same for a session that must be loaded, or a step that is judged first."""
-        try:
-            session = await self._sessions.find(self.tenant, self.session_id)
-            try:
-                found = await self._decode(frame, session)
-            except CarouselError:
-                if not self._sessions.store.shared:
-                    raise
-                # Another server may have opened the id anew, on another model.
-                session = await self._sessions.refresh(
-                    self.tenant, self.session_id, deadline=self._deadline()
-                )
-                found = await self._decode(frame, session)
-            step = self._take(found)
-            if step is not None:
-                await self._step(frame, session, step)
+            if isinstance(answer, Exception):
+                self._fail(answer)
+                return
+            self._refusal = None
+            reached, data = answer
+            if reached is not None:
+                self.reached = reached
+            assert self._frame is not None
+            self._send(data, is_text=self._frame.is_text, status=200)
         except Exception as error:
             self._fail(error)
 
-    async def _step(self, frame: Frame, session: Session, step: Step) -> None:
-        codec, transcoder = self._services.codecs.of(session.loaded), self._services.transcoder
-        num_bytes = codec.answer_size.of_step(step)
-        with transcoder.hold(num_bytes):
-            reply = await self._sessions.step(session, step)
-            data = await transcoder.write(num_bytes, lambda: write_reply(frame, codec, reply))
-            self._reply(step, reply, data)
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self._services.deadline_s
-
-    def _read(self, frame: Frame, codec: Codec) -> Step | Sync | None:
-        """What a frame is; None after a refusal, until one names its position."""
-        return read_frame(frame, codec, self._deadline(), must_name=self._refusal is not None)
-
-    async def _decode(self, frame: Frame, session: Session) -> Step | Sync | None:
-        """The same beside the loop, where it takes a while."""
-        text = frame.data if frame.is_text else b""
-        codec = self._services.codecs.of(session.loaded)
-        return await self._services.transcoder.read(
-            text, self._deadline(), lambda: self._read(frame, codec), lambda: codec.largest
-        )
-
-    def _take(self, found: Step | Sync | None) -> Step | None:
-        """The step that a frame is, its position named; None for one that was answered already."""
-        if found is None:
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, Sync):
+            self._refusal = None
+            self.reached = error.position
+            self._send(write_sync(error.position), is_text=True, status=200)
+        elif isinstance(error, Unnamed):
             assert self._refusal is not None
-            raise self._refusal
-        self._refusal = None
-        if isinstance(found, Sync):
-            self.reached = found.position
-            self._send(write_sync(found.position), is_text=True, status=200)
-            return None
-        if found.position is None:
-            found.position = self.reached
-        return found
-
-    def _reply(self, step: Step, reply: StepReply, data: bytes) -> None:
-        assert self._frame is not None
-        if step.commit:
-            self.reached = reply.position
-        self._send(data, is_text=self._frame.is_text, status=200)
-
-    def _fail(self, error: BaseException) -> None:
-        if isinstance(error, Abandoned):
+            self._refuse(self._refusal)
+        elif isinstance(error, Abandoned):
             self._finish()
         elif isinstance(error, CarouselError):
             self._refuse(error)
@@ -251,7 +195,7 @@ class Stream:
 
     def _finish(self) -> None:
         """The frame is answered, or its client gone: the next."""
-        self._frame = self._task = None
+        self._frame = None
         self._services.lifecycle.answered()
         self._waiting.finished()
         if self._settled is not None:

@@ -1,13 +1,12 @@
 """`POST /v1/steps`: steps of many sessions in one request."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from carousel.service.api.encoding.codec import Codec, Codecs
+from carousel.service.api.encoding.codec import Codecs
 from carousel.service.api.encoding.document import (
     check_members,
     may_hold_bools,
@@ -17,31 +16,32 @@ from carousel.service.api.encoding.document import (
 )
 from carousel.service.api.encoding.explain import kind_of
 from carousel.service.api.encoding.json_size import LargestRequest
-from carousel.service.api.http.answer import Answer
-from carousel.service.api.http.exchange import Exchange
-from carousel.service.api.http.problem import forget_frames, problem_members, unexpected
+from carousel.service.api.http.answer import Answer, Reply
+from carousel.service.api.http.exchange import Abandonable, Exchange
+from carousel.service.api.http.in_task import InTask
+from carousel.service.api.http.problem import problem_members
 from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import TIMEOUT, encodings
 from carousel.service.api.openapi.operation import post
 from carousel.service.api.openapi.refusals import INPUT, refusals
+from carousel.service.api.v1.bulk_steps import BulkEntry, Chain, run_all
 from carousel.service.api.v1.data_bodies import BulkBody, BulkResults, BulkStep
 from carousel.service.api.v1.media.choose import JSON, media_of, require_json, text_of
 from carousel.service.engine.catalog import Catalog
+from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.errors import (
     CarouselError,
     DeadlineExceeded,
     InvalidRequest,
     NotAcceptable,
-    PositionConflict,
     SequenceTooLong,
     UnsupportedMediaType,
 )
 from carousel.service.sessions.deadline import within
-from carousel.service.sessions.results import StepReply
-from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions
-from carousel.service.sessions.step_runner import Step
+from carousel.service.sessions.step import Done, Step
+from carousel.service.sessions.step_run import StepRun
 
 _PATH = "/v1/steps"
 # Sessions that are looked up together.
@@ -68,34 +68,10 @@ _PATHS = post(
 )
 
 
-@dataclass(slots=True)
-class _Entry:
-    """One step of the request, and what became of it."""
-
-    session_id: str
-    inputs: Any
-    position: int | None
-    where: str
-    session: Session | None = None
-    codec: Codec | None = None
-    step: Step | None = None
-    reply: StepReply | None = None
-    error: CarouselError | None = None
-
-    def refuse(self, error: CarouselError) -> None:
-        """It failed. Until the answer is told, ten thousand errors would hold what they came
-        through.
-        """
-        forget_frames(error)
-        self.error = error
-
-
 class BulkRoute:
     """Feeds many sessions, each of them in the order of the request."""
 
     paths = _PATHS
-    # It always needs a task.
-    begin = None
 
     def __init__(
         self, sessions: Sessions, catalog: Catalog, codecs: Codecs, transcoder: Transcoder
@@ -108,8 +84,11 @@ class BulkRoute:
     def __repr__(self) -> str:
         return f"<BulkRoute {self._sessions!r}>"
 
-    async def __call__(self, exchange: Exchange) -> Answer:
+    def begin(self, exchange: Exchange, reply: Reply) -> Abandonable:
         """Answer every step by itself; the request as a whole fails only if it cannot be read."""
+        return InTask(self._answer(exchange), reply)
+
+    async def _answer(self, exchange: Exchange) -> Answer:
         deadline = exchange.deadline()
         entries = await self._transcoder.read(
             text_of(exchange),
@@ -118,10 +97,10 @@ class BulkRoute:
             self._largest,
         )
         with self._transcoder.hold(len(entries) * _ENTRY_BYTES):
-            return await self._answer(exchange, entries, deadline)
+            return await self._run(exchange, entries, deadline)
 
-    async def _answer(
-        self, exchange: Exchange, entries: Sequence[_Entry], deadline: float
+    async def _run(
+        self, exchange: Exchange, entries: Sequence[BulkEntry], deadline: float
     ) -> Answer:
         text = exchange.body
         tenant = exchange.tenant
@@ -138,19 +117,24 @@ class BulkRoute:
             lambda: self._read_steps(entries, deadline, bools=bools),
             self._largest,
         )
-        if self._sessions.store.shared:
-            await self._read_anew(entries, exchange.tenant, deadline, bools=bools)
         self._check_steps(entries)
-        chains: dict[str, list[_Entry]] = {}
+
+        def begin(entry: BulkEntry, done: Done) -> StepRun:
+            def read(loaded: LoadedModel) -> Step:
+                return entry.read(self._codecs.of(loaded), deadline, bools=bools)
+
+            return self._sessions.begin((tenant, entry.session_id), read, deadline, done)
+
+        chains: dict[str, list[BulkEntry]] = {}
         for entry in entries:
             chains.setdefault(entry.session_id, []).append(entry)
         num_bytes = sum(
             each.codec.answer_size.of_step(each.step)
             for each in entries
-            if each.codec is not None and each.step is not None
+            if each.codec is not None and isinstance(each.step, Step)
         )
         with self._transcoder.hold(num_bytes):
-            await self._run_all(chains.values())
+            await run_all([Chain(chain, begin) for chain in chains.values()])
             # Of many entries also where each says little.
             size = max(num_bytes, len(entries) * _RESULT_BYTES)
             body = await self._transcoder.write(size, lambda: self._results(entries))
@@ -159,87 +143,32 @@ class BulkRoute:
     def _largest(self) -> LargestRequest:
         return self._codecs.largest_of(self._catalog.all())
 
-    async def _find(self, entry: _Entry, tenant: str, deadline: float) -> None:
+    async def _find(self, entry: BulkEntry, tenant: str, deadline: float) -> None:
         try:
             finding = self._sessions.find(tenant, entry.session_id)
             entry.session = await within(deadline, finding, "its session")
         except CarouselError as error:
             entry.refuse(error)
 
-    def _read_steps(self, entries: Sequence[_Entry], deadline: float, *, bools: bool) -> None:
+    def _read_steps(self, entries: Sequence[BulkEntry], deadline: float, *, bools: bool) -> None:
+        """Read all before any runs. One that cannot be read is refused on its session's turn,
+        unless the session has another model by then.
+        """
         for entry in entries:
-            if entry.session is not None and entry.step is None:
-                try:
-                    entry.step = self._step_of(entry, entry.session, deadline, bools=bools)
-                except CarouselError as error:
-                    entry.refuse(error)
+            if entry.session is not None:
+                entry.parse(self._codecs.of(entry.session.loaded), deadline, bools=bools)
 
-    async def _read_anew(
-        self, entries: Sequence[_Entry], tenant: str, deadline: float, *, bools: bool
-    ) -> None:
-        """Another server may have opened an id anew, on another model, which takes the step."""
-        for entry in entries:
-            if entry.session is not None and entry.step is None:
-                try:
-                    entry.session = await self._sessions.refresh(
-                        tenant, entry.session_id, deadline=deadline
-                    )
-                    entry.step = self._step_of(entry, entry.session, deadline, bools=bools)
-                    entry.error = None
-                except CarouselError as error:
-                    entry.refuse(error)
-
-    def _step_of(self, entry: _Entry, session: Session, deadline: float, *, bools: bool) -> Step:
-        entry.codec = self._codecs.of(session.loaded)
-        where = f"{entry.where}.inputs"
-        sequence = entry.codec.inputs.read_json(entry.inputs, where, bools=bools)
-        return Step(sequence.inputs, sequence.num_steps, deadline, entry.position)
-
-    def _check_steps(self, entries: Sequence[_Entry]) -> None:
-        total = sum(entry.step.num_steps for entry in entries if entry.step is not None)
+    def _check_steps(self, entries: Sequence[BulkEntry]) -> None:
+        total = sum(each.step.num_steps for each in entries if isinstance(each.step, Step))
         if total > self._codecs.max_steps:
             raise SequenceTooLong(
                 f"steps: {total} time steps given; a request may have {self._codecs.max_steps}"
             )
 
-    async def _run_all(self, chains: Iterable[Sequence[_Entry]]) -> None:
-        running: list[asyncio.Task[None]] = []
-        try:
-            for chain in chains:
-                if len(chain) > 1 or chain[0].error is None:
-                    running.append(asyncio.ensure_future(self._run(chain)))
-                    if len(running) % _AT_ONCE == 0:
-                        await asyncio.sleep(0)  # others have requests too
-            await asyncio.gather(*running)
-        except asyncio.CancelledError:
-            for each in running:
-                each.cancel()
-            raise
-
-    async def _run(self, chain: Sequence[_Entry]) -> None:
-        """The steps of one session; after one that is refused only those that name a position."""
-        refused = False
-        for entry in chain:
-            if entry.error is None and refused and entry.position is None:
-                entry.error = _follows_refused(entry)
-            if entry.error is None:
-                await self._step(entry)
-            refused = entry.error is not None
-
-    async def _step(self, entry: _Entry) -> None:
-        assert entry.session is not None
-        assert entry.step is not None
-        try:
-            entry.reply = await self._sessions.step(entry.session, entry.step)
-        except CarouselError as error:
-            entry.refuse(error)
-        except Exception as error:
-            entry.error = unexpected(error, where=_PATH)
-
-    def _results(self, entries: Sequence[_Entry]) -> bytes:
+    def _results(self, entries: Sequence[BulkEntry]) -> bytes:
         return b'{"results":[%b]}' % b",".join(map(self._result, entries))
 
-    def _result(self, entry: _Entry) -> bytes:
+    def _result(self, entry: BulkEntry) -> bytes:
         session_id = orjson.dumps(entry.session_id)
         if entry.error is not None:
             error = orjson.dumps(problem_members(entry.error, is_step=True))
@@ -253,7 +182,7 @@ class BulkRoute:
         )  # fmt: skip
 
 
-def _read(exchange: Exchange, max_steps: int) -> list[_Entry]:
+def _read(exchange: Exchange, max_steps: int) -> list[BulkEntry]:
     media = media_of(exchange.content_type)
     if media is not JSON:
         raise UnsupportedMediaType(f"Content-Type: {media.name} given; expected {JSON.name}")
@@ -273,7 +202,7 @@ def _check_count(count: int, max_steps: int) -> None:
         raise SequenceTooLong(f"steps: {count} given; a request may have {max_steps} time steps")
 
 
-def _entry(value: Any, where: str) -> _Entry:
+def _entry(value: Any, where: str) -> BulkEntry:
     if type(value) is not dict:
         raise InvalidRequest(f"{where}: {kind_of(value)} given; expected an object")
     check_members(value, _ENTRY_FIELDS, f"{where}.")
@@ -283,13 +212,4 @@ def _entry(value: Any, where: str) -> _Entry:
         raise InvalidRequest(f"{where}.session_id: {given} given; expected a session's id")
     if "inputs" not in value:
         raise InvalidRequest(f"{where}.inputs: nothing given; expected time steps")
-    return _Entry(session_id, value["inputs"], take_position(value, f"{where}."), where)
-
-
-def _follows_refused(entry: _Entry) -> PositionConflict:
-    assert entry.session is not None
-    return PositionConflict(
-        "an earlier step of this session in this request was refused",
-        hint="a step that names its position is run by the position rules",
-        position=entry.session.position,
-    )
+    return BulkEntry(session_id, value["inputs"], take_position(value, f"{where}."), where)

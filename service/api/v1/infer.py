@@ -1,8 +1,9 @@
 """`POST /v1/models/{model}/infer`: whole sequences, nothing kept."""
 
 from carousel.service.api.encoding.codec import Codecs
-from carousel.service.api.http.answer import Answer
-from carousel.service.api.http.exchange import Exchange, read_version
+from carousel.service.api.http.answer import Answer, Reply
+from carousel.service.api.http.exchange import Abandonable, Exchange, read_version
+from carousel.service.api.http.in_task import InTask
 from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import RAW_INPUT, TIMEOUT, encodings, flag
@@ -50,8 +51,6 @@ class InferRoute:
     """
 
     paths = _PATHS
-    # It always needs a task.
-    begin = None
 
     def __init__(
         self, catalog: Catalog, codecs: Codecs, transcoder: Transcoder, *, max_at_once: int
@@ -64,8 +63,11 @@ class InferRoute:
     def __repr__(self) -> str:
         return f"<InferRoute {self._catalog!r}>"
 
-    async def __call__(self, exchange: Exchange) -> Answer:
+    def begin(self, exchange: Exchange, reply: Reply) -> Abandonable:
         """Answer all sequences, or none."""
+        return InTask(self._answer(exchange), reply)
+
+    async def _answer(self, exchange: Exchange) -> Answer:
         parts = exchange.parts
         loaded = self._catalog.get(parts[3], read_version(parts[5]) if len(parts) > 5 else None)
         codec = self._codecs.of(loaded)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from carousel.models.row import Array
 from carousel.service.api.encoding.inputs import InputSequence
 from carousel.service.engine.loaded_model import LoadedModel
+from carousel.service.errors import forget_frames
 
 
 @dataclass(slots=True)
@@ -57,5 +58,9 @@ async def run(
         except BaseException:
             for task in tasks:
                 task.cancel()
+            # One is told; the others are let go here.
+            for each in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(each, Exception):
+                    forget_frames(each)
             raise
     return results

@@ -1,12 +1,14 @@
 """`POST /v2/models/{model}[/versions/{version}]/infer`: stateless, or a step of a sequence."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from carousel.service.api.http.answer import Answer, Reply
 from carousel.service.api.http.exchange import Abandonable, Exchange, read_version
+from carousel.service.api.http.in_task import InTask, awaited
 from carousel.service.api.http.memory_budget import COUNTED_BYTES
-from carousel.service.api.http.problem import unexpected
+from carousel.service.api.http.step_call import StepCall
 from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import Node, encodings
@@ -15,7 +17,7 @@ from carousel.service.api.openapi.refusals import STEP
 from carousel.service.api.v1.media.choose import RAW
 from carousel.service.api.v1.work import run
 from carousel.service.api.v2.bodies import OipRequest, OipResponse
-from carousel.service.api.v2.fault import fault, oip_refusals
+from carousel.service.api.v2.fault import oip_refusals
 from carousel.service.api.v2.oip_codec import OipCodec, OipCodecs
 from carousel.service.api.v2.request import InferRequest, json_of, read_request
 from carousel.service.api.v2.request_cache import CachedRequest, RequestCache
@@ -24,7 +26,6 @@ from carousel.service.api.v2.sequence_parameters import SequenceParameters, read
 from carousel.service.api.v2.sequence_step import SequenceStep, make_step
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.loaded_model import LoadedModel
-from carousel.service.engine.request import Abandoned
 from carousel.service.engine.start_state import require_given
 from carousel.service.errors import (
     CarouselError,
@@ -33,11 +34,7 @@ from carousel.service.errors import (
     NotStreamable,
     SessionLimit,
 )
-from carousel.service.sessions.deadline import within
-from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.sequences import Sequences
-from carousel.service.sessions.session import Session
-from carousel.service.sessions.session_record import Key
 
 _Read = TypeVar("_Read")
 
@@ -93,72 +90,78 @@ class OipInferRoute:
     def __repr__(self) -> str:
         return f"<OipInferRoute {self._catalog!r} {self._sequences!r}>"
 
-    async def __call__(self, exchange: Exchange) -> Answer:
+    def begin(self, exchange: Exchange, reply: Reply) -> Abandonable:
+        """Begin to answer; what is a step of a sequence by a look at it, goes without a task."""
+        if _MARK in exchange.body:
+            cached = self._cache.find(exchange)
+            if cached is not None:
+                return self._begin_step(exchange, cached.params, cached, reply)
+            if len(json_of(exchange)) < COUNTED_BYTES:
+                request = read_request(exchange)
+                params = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])
+                if params is not None and not params.start:
+                    self._catalog.get(exchange.parts[3], _version(exchange))
+                    return self._begin_step(exchange, params, request, reply)
+        return InTask(self._answer(exchange), reply)
+
+    def _begin_step(
+        self,
+        exchange: Exchange,
+        params: SequenceParameters,
+        request: InferRequest | CachedRequest,
+        reply: Reply,
+    ) -> StepCall[Answer]:
+        """Begin a step of a sequence that was started."""
+
+        def tell(answer: Answer | Exception) -> None:
+            reply(params.told(answer) if isinstance(answer, CarouselError) else answer)
+
+        begin = self._sequences.begin
+        call = StepCall(
+            self._transcoder,
+            partial(begin, ends=True) if params.end else begin,
+            params.key,
+            exchange.deadline(),
+            partial(self._parse, exchange, params, request),
+            tell,
+        )
+        if len(exchange.body) < COUNTED_BYTES or len(text := json_of(exchange)) < COUNTED_BYTES:
+            call.begin()
+        else:
+            find = partial(self._sequences.model, params.key, ends=params.end)
+            call.begin_long(text, find, lambda loaded: self._codecs.of(loaded).largest)
+        return call
+
+    def _parse(
+        self,
+        exchange: Exchange,
+        params: SequenceParameters,
+        request: InferRequest | CachedRequest,
+        loaded: LoadedModel,
+    ) -> SequenceStep:
+        if isinstance(request, CachedRequest):
+            kept = request.step(exchange, loaded)
+            if kept is not None:
+                return kept
+            self._cache.forget(exchange)
+            request = read_request(exchange)
+        step = self._read(exchange, request, params, loaded)
+        if not params.end:
+            self._cache.keep(exchange, step)
+        return step
+
+    async def _answer(self, exchange: Exchange) -> Answer:
         loaded = self._catalog.get(exchange.parts[3], _version(exchange))
         request = await self._decode(exchange, loaded, lambda: read_request(exchange))
         params = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])
         if params is None:
             return await self._infer(exchange, request, self._codecs.of(loaded))
-        try:
-            return await self._step(exchange, request, params, loaded)
-        except CarouselError as error:
-            raise params.told(error) from None
-
-    def begin(self, exchange: Exchange, send: Reply) -> Abandonable | None:
-        """Start answering a step that has nothing to wait for but its run; `send` is called later.
-
-        None, or an error, where it is not so: nothing was begun then. A step that ends its sequence
-        is not: it may be a repeat, whose session is gone.
-        """
-        if _MARK not in exchange.body:
-            return None
-        cached = self._cache.find(exchange)
-        if cached is not None:
-            return self._begin_cached(exchange, cached, send)
-        request = read_request(exchange)
-        params = read_sequence(request.parameters, exchange.tenant, exchange.parts[3])
-        if params is None or params.start or params.end:
-            return None
-        session = self._idle(params.key)
-        if session is None:
-            return None
-        sequence_step = self._read(exchange, request, params, session.loaded)
-        self._cache.keep(exchange, sequence_step)
-        return self._begin(session, sequence_step, send)
-
-    def _begin_cached(
-        self, exchange: Exchange, cached: CachedRequest, send: Reply
-    ) -> Abandonable | None:
-        session = self._idle(cached.params.key)
-        if session is None:
-            return None
-        sequence_step = cached.step(exchange, session.loaded)
-        if sequence_step is None:
-            self._cache.forget(exchange)
-            return None
-        return self._begin(session, sequence_step, send)
-
-    def _idle(self, key: Key) -> Session | None:
-        session = self._sequences.peek(key)
-        return None if session is None or session.busy else session
-
-    def _begin(
-        self, session: Session, sequence_step: SequenceStep, send: Reply
-    ) -> Abandonable | None:
-        if sequence_step.answer_bytes >= COUNTED_BYTES:
-            return None
-
-        def done(outcome: StepReply | BaseException) -> None:
-            if isinstance(outcome, StepReply):
-                send(sequence_step.answer(outcome))
-            elif isinstance(outcome, Abandoned):
-                send(None)
-            elif isinstance(outcome, CarouselError):
-                send(fault(sequence_step.params.told(outcome)))
-            else:
-                send(fault(unexpected(outcome, where="a step")))
-
-        return self._sequences.begin(session, sequence_step.step, done)
+        if params.start:
+            try:
+                return await self._start(exchange, request, params, loaded)
+            except CarouselError as error:
+                raise params.told(error) from None
+        return await awaited(lambda reply: self._begin_step(exchange, params, request, reply))
 
     async def _decode(
         self, exchange: Exchange, loaded: LoadedModel, call: Callable[[], _Read]
@@ -186,36 +189,26 @@ class OipInferRoute:
                 num_bytes, lambda: respond(codec, request, choice, rows)
             )
 
-    async def _step(
+    async def _start(
         self,
         exchange: Exchange,
         request: InferRequest,
         params: SequenceParameters,
         loaded: LoadedModel,
     ) -> Answer:
-        if params.start:
-            codec = self._codecs.of(loaded)
-            work = await self._decode(exchange, loaded, lambda: codec.read_start(request))
-            choice = codec.choose(request)
-            sequence_step = make_step(exchange, params, request, codec, choice, work.sequences[0])
-            num_bytes = sequence_step.answer_bytes
-            with self._transcoder.hold(num_bytes):
-                started = await self._sequences.start(
-                    params.key, loaded, sequence_step.step, work.rows[0]
-                )
-                return await self._transcoder.write(
-                    num_bytes,
-                    lambda: sequence_step.answer(started.reply, restarted=started.restarted),
-                )
-        finding = self._sequences.model(params.key, ends=params.end)
-        loaded = await within(exchange.deadline(), finding, "its session")
-        sequence_step = await self._decode(
-            exchange, loaded, lambda: self._read(exchange, request, params, loaded)
-        )
+        codec = self._codecs.of(loaded)
+        work = await self._decode(exchange, loaded, lambda: codec.read_start(request))
+        choice = codec.choose(request)
+        sequence_step = make_step(exchange, params, request, codec, choice, work.sequences[0])
         num_bytes = sequence_step.answer_bytes
         with self._transcoder.hold(num_bytes):
-            reply = await self._sequences.step(params.key, sequence_step.step)
-            return await self._transcoder.write(num_bytes, lambda: sequence_step.answer(reply))
+            started = await self._sequences.start(
+                params.key, loaded, sequence_step.step, work.rows[0]
+            )
+            return await self._transcoder.write(
+                num_bytes,
+                lambda: sequence_step.answer(started.reply, restarted=started.restarted),
+            )
 
     def _read(
         self,

@@ -11,7 +11,7 @@ from carousel.service.api.v2.request import InferRequest
 from carousel.service.api.v2.respond import respond
 from carousel.service.api.v2.sequence_parameters import SequenceParameters
 from carousel.service.sessions.results import StepReply
-from carousel.service.sessions.step_runner import Step
+from carousel.service.sessions.step import Step
 
 
 @dataclass(slots=True)

@@ -10,11 +10,7 @@ from hashlib import sha1
 from carousel.service.__main__ import main
 from carousel.service.errors import Conflict, StoreUnavailable
 from carousel.service.sessions import committer
-from carousel.service.sessions.positions import find_repeat
-from carousel.service.sessions.recorded_reply import digest
-from carousel.service.sessions.results import StepReply
-from carousel.service.sessions.session import Session
-from carousel.service.sessions.step_runner import Step, StepRunner
+from carousel.service.sessions.step_run import StepRun
 from carousel.service.sessions.stores.redis import writer as redis_writer
 from carousel.service.sessions.stores.redis.link import Command, RedisLink
 from carousel.service.sessions.stores.redis.scripts import STEP, Script
@@ -31,24 +27,22 @@ def _write_always() -> None:
 
 def _trust_the_cache() -> None:
     """Replays come from the session in memory, which may be behind the store."""
-    right = StepRunner._judge
+    right = StepRun._reload
 
-    async def judge(self: StepRunner, session: Session, step: Step) -> StepReply | None:
+    def reload(self: StepRun) -> None:
+        session, step = self.session, self._step
+        if step.return_state or step.position in (None, session.meta.position):
+            right(self)
+            return
         try:
-            reply = find_repeat(
-                session.meta,
-                step.position,
-                lambda: digest(step.inputs),
-                commit=step.commit,
-                return_state=step.return_state,
-            )
+            reply = self._repeat(session, step)
         except Conflict:
-            reply = None
-        if reply is None or reply.outputs is None or step.return_state:
-            return await right(self, session, step)
-        return StepReply(outputs=reply.outputs, position=reply.position, replayed=True)
+            right(self)
+        else:
+            self._cache.leave(session)
+            self._end(reply)
 
-    StepRunner._judge = judge  # type: ignore[method-assign]  # breaking it is the point
+    StepRun._reload = reload  # type: ignore[method-assign]  # breaking it is the point
 
 
 def _forget_replies() -> None:

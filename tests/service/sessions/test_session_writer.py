@@ -11,10 +11,10 @@ import pytest
 
 from carousel.service.errors import SessionExists, SessionNotFound
 from carousel.service.sessions.results import StepReply
-from carousel.service.sessions.sequences import sequence_key
-from carousel.service.sessions.step_runner import Step
+from carousel.service.sessions.step import Step
 from tests.harness.fakes import PATIENCE_S, FaultyStore
 from tests.harness.rig import Rig, play, sequence, settle, sums
+from tests.harness.sequences import KEY, go_on
 
 Change = Callable[[Rig], Awaitable[object]]
 
@@ -104,24 +104,24 @@ def test_who_leaves_while_a_sequence_starts_anew() -> None:
 
     async def scenario() -> None:
         async with Rig() as rig:
-            key, sequences = sequence_key("", "witness", 7), rig.sessions.sequences
+            sequences = rig.sessions.sequences
 
             def step(value: float, position: int | None = None) -> Step:
                 deadline = time.monotonic() + PATIENCE_S
                 return Step({"x": sequence(value)}, 1, deadline, position=position)
 
-            await sequences.start(key, rig.model, step(5))
-            await sequences.step(key, step(6))
+            await sequences.start(KEY, rig.model, step(5))
+            await go_on(rig, 6)
             late: list[asyncio.Future[StepReply]] = []
 
             async def leave() -> None:
                 starting.cancel()
                 await settle()
-                late.append(asyncio.ensure_future(sequences.step(key, step(6, position=1))))
+                late.append(asyncio.ensure_future(go_on(rig, 6, position=1)))
                 await settle()
 
             rig.store.meanwhile = leave
-            starting = asyncio.ensure_future(sequences.start(key, rig.model, step(100)))
+            starting = asyncio.ensure_future(sequences.start(KEY, rig.model, step(100)))
             with suppress(asyncio.CancelledError):
                 await starting
             assert starting.cancelled()
@@ -147,7 +147,7 @@ def test_all_who_want_a_session_get_the_same_one() -> None:
             asking = [asyncio.ensure_future(rig.sessions.find("", "a")) for _ in range(5)]
             fetched: list[object] = []
             await asyncio.sleep(0)
-            rig.sessions.fetch("", "a", fetched.append)
+            rig.sessions._cache.fetch("", "a", fetched.append)
             asking[1].cancel()
             found = [*await asyncio.gather(asking[0], *asking[2:]), *fetched]
             assert len(found) == 5

@@ -27,7 +27,7 @@ from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.start_state import require_given, start_row
 from carousel.service.errors import InvalidRequest
 from carousel.service.sessions.results import StateRead, StepReply
-from carousel.service.sessions.step_runner import Step
+from carousel.service.sessions.step import Step
 
 _STEP_FIELDS = frozenset(StepBody.model_fields)
 _INFER_FIELDS = frozenset(InferBody.model_fields)

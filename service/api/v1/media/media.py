@@ -18,7 +18,7 @@ from carousel.service.api.v1.work import RowResult, Work
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.engine.start_state import require_given
 from carousel.service.sessions.results import StateRead, StepReply
-from carousel.service.sessions.step_runner import Step
+from carousel.service.sessions.step import Step
 
 
 class Media:

@@ -198,7 +198,11 @@ def test_defect_tells_only_a_number(caplog: pytest.LogCaptureFixture) -> None:
             raise ZeroDivisionError("the secret of the house")
 
         await service.open("s")
-        service.rig.sessions.step = broken  # type: ignore[assignment]
+
+        def fails(*args: object, **more: object) -> None:
+            raise ZeroDivisionError("the secret of the house")
+
+        service.rig.engine.enqueue = fails  # type: ignore[method-assign]
         service.rig.sessions.info = broken  # type: ignore[assignment,method-assign]
         body = {"steps": [{"session_id": "s", "inputs": ONE}]}
         bulk = (await service.http.post("/v1/steps", json=body)).json()["results"][0]["error"]

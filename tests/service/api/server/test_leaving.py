@@ -32,7 +32,7 @@ def test_a_step_of_a_cold_session_is_answered_for_whenever_its_client_leaves(tur
         assert begun is not None
         for _ in range(turns):
             await asyncio.sleep(0)
-        begun.abandoned = True
+        begun.abandon()
         await settle()
         assert len(sent) == 1
         assert service.app.lifecycle.num_accepted == 0

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from carousel.service.engine.request import Request
+from carousel.service.api.http.step_call import StepCall
 from tests.harness.rig import Rig, settle, until
-from tests.harness.sequences import make_step
+from tests.harness.sequences import go_on
 from tests.harness.site import Connection, Site, on_a_socket
 from tests.service.api.v2.oip import LENGTH, read
 from tests.service.api.v2.oip_witness import PATH, infer, sums
@@ -62,8 +62,8 @@ def test_steps_without_a_task_are_those_with_one() -> None:
     on_a_socket(scenario)
 
 
-def test_the_way_without_a_task_is_taken() -> None:
-    """A step of a sequence that is in memory and idle needs no task; all others do."""
+def test_steps_of_sequences_need_no_task() -> None:
+    """Whether they run, come again or end it; a start and what is no step are answered in one."""
 
     async def scenario(site: Site) -> None:
         begun: list[object] = []
@@ -86,8 +86,8 @@ def test_the_way_without_a_task_is_taken() -> None:
         ):
             line.send(request)
             assert (await told(line))[0] == 200
-        ways = [isinstance(each, Request) for each in begun]
-        assert ways == [False, True, True, False, False, False]
+        ways = [isinstance(each, StepCall) for each in begun]
+        assert ways == [False, True, True, True, False, True]
 
     on_a_socket(scenario)
 
@@ -151,7 +151,7 @@ def test_another_server_ended_the_sequence_that_is_in_memory() -> None:
             answer = await infer(site.service, 2, sequence_id=1)
             session = read(answer)[0]["parameters"]["session_id"]
             key = ("default", session)
-            await other.sessions.sequences.step(key, make_step(3, position=2, end=True))
+            await go_on(other, 3, position=2, end=True, key=key)
             line = await site.connect()
             line.send(raw(4, sequence_id=1))
             status, told_of = await told(line)

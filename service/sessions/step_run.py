@@ -1,0 +1,310 @@
+"""One step on its way, from a key to a reply: found, on its turn, read, judged, run, committed.
+
+Every step goes this way, most of them through it at once as far as the engine; where one has to
+wait, for the store or for its turn, it goes on when that calls back. There is no task: most of the
+time of a small step would go into it.
+
+    begin --> (look up) --> (turn) --> read, judge --> run --> finished
+                                         |    ^          |
+                                         v    |          v
+                                        (reload) <-- its write was lost
+
+By what a step is judged (positions.py): the session in memory, or the store's record of it, which
+is read on the session's turn.
+
+    the store  the step                                   is judged by
+    ---------  -----------------------------------------  --------------------------------
+    either     commits, and names s or no position        memory: it runs, and its commit
+                                                          finds out whether s was right
+    our own    commits not, and names s or no position    memory: nobody else writes
+    our own    names another, and wants no state          memory
+    our own    names another, and wants the state         the store, which alone has it
+    shared     is any other, one that cannot be read      the store: a cached session is no
+               for the session's model among them         ground for a refusal or a replay
+"""
+
+import asyncio
+import time
+
+from carousel.service.engine.request import NO_SLOT, Abandoned, Request
+from carousel.service.errors import (
+    CarouselError,
+    DeadlineExceeded,
+    StateCorrupt,
+    StoreUnavailable,
+)
+from carousel.service.sessions.committer import Ticket, WriteLost
+from carousel.service.sessions.positions import find_repeat, position_after
+from carousel.service.sessions.recorded_reply import digest
+from carousel.service.sessions.results import StepReply
+from carousel.service.sessions.session import Session
+from carousel.service.sessions.session_cache import SessionCache
+from carousel.service.sessions.session_record import Key, SessionRecord
+from carousel.service.sessions.step import Done, Read, Step
+from carousel.service.sessions.stores.base import Found
+
+
+def begin_step(cache: SessionCache, key: Key, read: Read, deadline: float, done: Done) -> "StepRun":
+    """Begin a step of a session; the reply is told when the new state is in the store.
+
+    `deadline` (monotonic) is for finding the session and for its turn; the step has its own, for
+    the engine. Told are PositionConflict, ReplyNotKept, SessionNotFound, SessionExpired,
+    ModelMismatch, what `read` raises, and the engine's errors; after any but StoreUnavailable the
+    session is where it was.
+    """
+    run = StepRun(cache, key, read, deadline, done)
+    run.begin()
+    return run
+
+
+class StepRun(Ticket):
+    """Owned by the event loop; `Ticket` is what the commit sees of it. The session keeps its turn
+    until the commit is known.
+    """
+
+    __slots__ = (
+        "_cache",
+        "_deadline",
+        "_done",
+        "_is_abandoned",
+        "_key",
+        "_read",
+        "_read_for",
+        "_record",
+        "_request",
+        "_step",
+        "_timer",
+        "_turn",
+    )
+
+    _step: Step
+
+    def __init__(
+        self, cache: SessionCache, key: Key, read: Read, deadline: float, done: Done
+    ) -> None:
+        # What `Ticket` begins with; another call would be a tenth of all that is done here.
+        self.position, self.ends, self.after = 0, False, None
+        self._cache = cache
+        self._key = key
+        self._read = read
+        self._deadline = deadline
+        self._done = done
+        self._is_abandoned = False
+        # What `_step` was read for.
+        self._read_for: object = None
+        # What the store holds of the session, where that was asked for on this turn.
+        self._record: SessionRecord | None = None
+        # What is waited for: the store, the turn, or the engine.
+        self._timer: asyncio.TimerHandle | None = None
+        self._turn: asyncio.Future[None] | None = None
+        self._request: Request | None = None
+
+    def __repr__(self) -> str:
+        waits = "store" if self._timer else "turn" if self._turn else "engine"
+        return f"<StepRun {self._key[1]} at the {waits}>"
+
+    def begin(self) -> None:
+        """Go as far as it goes without waiting."""
+        session = self._cache.peek(*self._key)
+        if session is None:
+            delay = max(0.0, self._deadline - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
+            self._cache.fetch(*self._key, self._found)
+        else:
+            self._enter(session)
+
+    def abandon(self) -> None:
+        """The client has gone: the step need not run, unless it does already."""
+        self._is_abandoned = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._end(Abandoned())
+        elif self._turn is not None:
+            self._turn.cancel()
+        elif self._request is not None:
+            self._request.abandoned = True
+
+    def _expire(self) -> None:
+        self._timer = None
+        self._end(DeadlineExceeded("the request waited for its session for too long"))
+
+    def _found(self, found: Session | Exception) -> None:
+        if self._timer is None:
+            return  # it is over already
+        self._timer.cancel()
+        self._timer = None
+        if isinstance(found, Exception):
+            self._end(found)
+        else:
+            self._enter(found)
+
+    def _enter(self, session: Session) -> None:
+        self.session = session
+        if not session.busy:
+            self._cache.resident.wake(session)
+            self._go_on()
+            return
+        try:
+            self._turn = self._cache.queue(session, self._deadline)
+        except CarouselError as error:
+            self._end(error)
+        else:
+            self._turn.add_done_callback(self._take_turn)
+
+    def _take_turn(self, turn: "asyncio.Future[None]") -> None:
+        self._turn = None
+        if turn.cancelled():
+            self._end(Abandoned())
+            return
+        error = turn.exception()
+        if error is None:
+            self._go_on()
+        else:
+            assert isinstance(error, Exception)
+            self._end(error)
+
+    def _go_on(self) -> None:
+        """On the session's turn: run, replay or refuse, or ask the store first."""
+        session = self.session
+        if session.dropped or session.loaded.retired:
+            self._cache.give_up(session)
+            self._record = None
+            self.begin()
+            return
+        shared, is_known = self._cache.store.shared, self._record is not None
+        try:
+            if self._is_abandoned:
+                raise Abandoned
+            if self._read_for is not session.loaded:
+                self._step = self._read(session.loaded)
+                self._read_for = session.loaded
+            step = self._step
+            meta = session.meta
+            if step.position in (None, meta.position) and (step.commit or is_known or not shared):
+                longest = session.loaded.spec.max_position
+                self.position = position_after(meta, step.num_steps, longest)
+                self._submit(session, step)
+                return
+            if not is_known and (shared or step.return_state):
+                self._reload()
+                return
+            outcome: StepReply | Exception = self._repeat(session, step)
+        except Exception as error:
+            if shared and not is_known and isinstance(error, CarouselError):
+                # Another server may have written the session, or opened its id on another model.
+                self._reload()
+                return
+            outcome = error
+        self._cache.leave(session)
+        self._end(outcome)
+
+    def _submit(self, session: Session, step: Step) -> None:
+        request = Request(
+            step.inputs,
+            step.num_steps,
+            step.deadline,
+            state=session.row,
+            source=session.slot,
+            commits=step.commit,
+            ticket=self,
+            wants_state=step.return_state,
+            on_done=self._finished,
+        )
+        self.ends = step.ends
+        try:
+            session.loaded.engine.enqueue(request)
+        except Exception as error:
+            # What the store holds makes no difference to that.
+            self._cache.leave(session)
+            self._end(error)
+        else:
+            self._request = request
+
+    def _repeat(self, session: Session, step: Step) -> StepReply:
+        """The recorded reply to a step that was done; raises where it was not, or is not kept."""
+        record = self._record
+        reply = find_repeat(
+            session.meta,
+            step.position,
+            lambda: digest(step.inputs),
+            commit=step.commit,
+            return_state=step.return_state,
+            ends=step.ends,
+        )
+        assert reply is not None
+        assert reply.outputs is not None
+        state = None
+        if step.return_state:
+            assert record is not None
+            state = session.loaded.layout.unpack(record.state)
+        return StepReply(outputs=reply.outputs, position=reply.position, state=state, replayed=True)
+
+    def _reload(self) -> None:
+        """Read what the store holds of the session, on its turn."""
+        load = asyncio.ensure_future(self._cache.store.load(self._key))
+        load.add_done_callback(self._reloaded)
+
+    def _reloaded(self, load: "asyncio.Future[Found]") -> None:
+        try:
+            if load.cancelled():
+                raise StoreUnavailable("the service ends")
+            self._record = self._cache.set_to(self.session, load.result())
+        except Exception as error:
+            self._cache.give_up(self.session)
+            self._end(error)
+        else:
+            self._go_on()
+
+    def _finished(self, request: Request) -> None:
+        """The engine is done with the request, and the store with what it left."""
+        self._request = None
+        session, error = self.session, request.error
+        engine = session.loaded.engine
+        if error is None and self.after is not None:
+            if self.ends:
+                engine.release(request.target)
+                self._cache.resident.drop(session)
+            else:
+                session.meta = self.after
+                _move(session, request)
+        elif request.target != NO_SLOT:
+            engine.release(request.target)
+        if isinstance(error, WriteLost):
+            if not request.abandoned:
+                # The turn is still this step's: what came behind it stays behind it.
+                self.after = None
+                self._reload()
+                return
+            error = Abandoned()
+            self._cache.resident.drop(session)
+        elif isinstance(error, StoreUnavailable | StateCorrupt):
+            self._cache.resident.drop(session)
+        self._cache.leave(session)
+        self._done(error or self._reply(session, request))
+
+    def _reply(self, session: Session, request: Request) -> StepReply:
+        state = None
+        if request.wants_state:
+            assert request.state_out is not None
+            state = session.loaded.layout.unpack(request.state_out)
+        return StepReply(outputs=request.outputs, position=self.position, state=state)
+
+    def _end(self, outcome: StepReply | Exception) -> None:
+        """Tell it in a while: whoever began the step may not have come back from that."""
+        asyncio.get_running_loop().call_soon(self._done, outcome)
+
+
+def _move(session: Session, request: Request) -> None:
+    """Point the session at its fresh slot.
+
+    A session that had none keeps it only if another slot is free or can be had from an idle
+    session: of sessions that hold every slot of the pool, none could ever step again.
+    """
+    engine = session.loaded.engine
+    before, session.slot, session.row = session.slot, request.target, None
+    if before != NO_SLOT:
+        engine.release(before)
+    elif engine.slots.is_full and (engine.is_starved or not engine.reclaim()):
+        session.slot, session.row = NO_SLOT, request.state_out
+        engine.release(request.target)
