@@ -47,7 +47,7 @@ class OnnxDeviceBackend:
         if link.is_cuda and CUDA_PROVIDER not in self._session.get_providers():
             raise BackendRefused("ONNX Runtime's CUDA provider does not start on this machine")
         given = zip(self._session.get_inputs(), self._session.get_input_memory_infos(), strict=True)
-        self._on_host = {each.name for each, memory in given if memory.name == "Cpu"}
+        self._on_host = {each.name for each, memory in given if _is_on_host(memory.name)}
         self._no_wait = ort.RunOptions()
         self._no_wait.add_run_config_entry(_NO_WAIT, "1")
 
@@ -120,6 +120,11 @@ class OnnxDeviceBackend:
         dtype: torch.dtype = getattr(torch, spec.dtype)
         shape = spec.model_shape(num_rows, num_steps)
         return torch.empty(shape, dtype=dtype, device=self.link.device)
+
+
+def _is_on_host(memory: str) -> bool:
+    """By its name: Cpu, CudaPinned, Cuda."""
+    return "cpu" in memory.lower() or "pinned" in memory.lower()
 
 
 def _providers(link: HostLink) -> Sequence[Any]:

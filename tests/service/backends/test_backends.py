@@ -29,6 +29,10 @@ from tests.harness.programs import Arrays, Case, close, random_inputs
 from tests.harness.rig import play
 
 KINDS: tuple[ProgramKind, ...] = ("onnx", "torchscript")
+NO_PROVIDER = pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(),
+    reason="ONNX Runtime has its CUDA provider here",
+)
 
 
 def _load(tmp_path: Path, case: Case, options: LoadOptions) -> LoadedModel:
@@ -148,16 +152,16 @@ def test_an_artifact_without_programs_is_refused(tmp_path: Path) -> None:
     assert "program" in _refusal(tmp_path, manifest, files)
 
 
+@NO_PROVIDER
 def test_an_onnx_program_is_not_served_on_cuda_by_surprise(tmp_path: Path) -> None:
     """On CUDA an artifact that holds an ONNX program alone is refused, and told why."""
     manifest, files = lstm().artifact(kinds=("onnx",))
     assert "torchscript" in _refusal(tmp_path, manifest, files, device="cuda").lower()
 
 
+@NO_PROVIDER
 def test_a_model_says_the_device_that_it_runs_on(tmp_path: Path) -> None:
     """An ONNX program that was asked for on CUDA runs on the CPU where it cannot, and says so."""
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("ONNX Runtime has its CUDA provider here")
     loaded = _load(tmp_path, lstm(), LoadOptions(program="onnx", device="cuda"))
     assert loaded.device == "cpu"
 
