@@ -3,6 +3,7 @@ the truth.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,12 @@ def eager_outputs(size: Size, inputs: Floats, num_steps: int) -> Floats:
     return result
 
 
-def main(root: Path) -> None:
-    """Export the models that `root` lacks."""
+def main(root: Path, sizes: Sequence[Size] = SIZES) -> None:
+    """Export the models of these sizes that `root` lacks."""
     from carousel import export_model
 
     present = Repository(root).names()
-    for size in SIZES:
+    for size in sizes:
         if size.model not in present:
             example = (torch.zeros(5, 3, size.input_size).normal_(),)
             export_model(build_lstm(size), example, name=size.model, repository=root)

@@ -259,7 +259,7 @@ def _choose_device(wanted: Literal["cpu", "cuda", "auto"]) -> Literal["cpu", "cu
     except ImportError:
         problem = "CUDA runs TorchScript programs, and torch is not installed"
     else:
-        # torch is imported by that file alone.
+        # torch is imported by backends alone.
         torch = torchscript.torch  # type: ignore[attr-defined]
         if torch.cuda.is_available():
             return "cuda"

@@ -10,6 +10,8 @@ from carousel.models.row import Array
 
 # A state as the backend holds it: a NumPy array or a torch tensor. Only the backend looks inside.
 DeviceArray = Any
+# Rows of the pool on the host, (B, N).
+ByteRows = npt.NDArray[np.uint8]
 
 
 class DeviceFailed(Exception):
@@ -24,6 +26,7 @@ class Pool(Protocol):
     """The states of all sessions of one model that are in memory: `num_slots` rows of bytes.
 
     A row is a session's state as models/row.py lays it out. Used by the engine's thread alone.
+    What `finite` and `to_host` give is there once the backend's `wait` has returned.
     """
 
     num_slots: int
@@ -38,16 +41,16 @@ class Pool(Protocol):
         """Rows (B, N): `rows` with the new states written over those that are not fixed."""
 
     def finite(self, rows: DeviceArray) -> npt.NDArray[np.bool_]:
-        """Of each row whether all states that must be finite are, (B,)."""
+        """Of each row whether all states that must be finite are, (B,); more rows may follow."""
 
     def scatter(self, slots: Sequence[int], rows: DeviceArray) -> None:
-        """Write rows (B, N) into `slots`."""
+        """Write rows (B, N) into `slots`; what a backend has added behind them goes nowhere."""
 
     def write(self, slot: int, row: bytes) -> None:
         """Write one row that comes from the host."""
 
-    def to_host(self, rows: DeviceArray, indexes: Sequence[int]) -> list[bytes]:
-        """Copies of some of the rows on the host."""
+    def to_host(self, rows: DeviceArray, indexes: Sequence[int]) -> ByteRows:
+        """Some of the rows on the host, (W, N), by ascending indexes; they may be `rows` itself."""
 
 
 class Backend(Protocol):
@@ -66,7 +69,14 @@ class Backend(Protocol):
     ) -> tuple[list[Array], list[DeviceArray]]:
         """Outputs on the host and new states on the device, in the spec's order and model layout.
 
-        Raises DeviceFailed when the device is lost, any other exception when this batch failed.
+        The outputs are filled once `wait` has returned. Raises DeviceFailed when the device is
+        lost, any other exception when this batch failed.
+        """
+
+    def wait(self) -> None:
+        """Wait for what `run` and the pool still have on the way to the host: once a run.
+
+        Raises DeviceFailed when the device is lost; no row is at fault any more.
         """
 
 

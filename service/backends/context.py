@@ -59,6 +59,10 @@ class ContextBackend:
             if not each.fixed
         ]
 
+    def wait(self) -> None:
+        """As the backend inside."""
+        self._inner.wait()
+
 
 def _check(given: InputSpec, spec: ModelSpec) -> None:
     kept = [each for each in spec.states if each.context_of == given.name]

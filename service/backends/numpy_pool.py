@@ -8,8 +8,7 @@ import numpy.typing as npt
 
 from carousel.models.row import Array, RowField, RowLayout
 from carousel.models.spec import ModelSpec, StateSpec
-
-ByteRows = npt.NDArray[np.uint8]
+from carousel.service.backends.base import ByteRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,6 @@ class NumpyPool:
     def write(self, slot: int, row: bytes) -> None:
         self._rows[slot] = np.frombuffer(row, np.uint8)
 
-    def to_host(self, rows: ByteRows, indexes: Sequence[int]) -> list[bytes]:
-        """Copies of some of the rows."""
-        data, size = rows.tobytes(), self._nbytes
-        return [data[index * size : (index + 1) * size] for index in indexes]
+    def to_host(self, rows: ByteRows, indexes: Sequence[int]) -> ByteRows:
+        """Some of the rows, (W, N); all of them as they are."""
+        return rows if len(indexes) == len(rows) else rows.take(indexes, axis=0)

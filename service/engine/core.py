@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from carousel.models.row import Array
 from carousel.models.spec import ModelSpec
-from carousel.service.backends.base import Backend, DeviceArray, DeviceFailed, Pool
+from carousel.service.backends.base import Backend, ByteRows, DeviceArray, DeviceFailed, Pool
 from carousel.service.engine.batch import Packer, join
 from carousel.service.engine.request import NO_SLOT, Request
 from carousel.service.engine.scheduler import Row, Scheduler
@@ -83,14 +84,24 @@ class Core:
         states = [] if held is None else self._pool.unpack(held)
         outputs, states = self._backend.run(batch.inputs, states, batch.lengths)
         pieces = self._packer.unpack(rows, outputs)
-        if held is not None:
-            new = self._pool.pack(states, held)  # (B, N)
-            self._refuse_poisoned(rows, new)
-            self._copy_out(rows, new)
-            # After all that may fail: a row that is run again must find the state it started from.
-            self._pool.scatter([row.request.target for row in rows], new)
+        if held is None:
+            self._backend.wait()
+        else:
+            self._keep(rows, self._pool.pack(states, held))
         for row, piece in zip(rows, pieces, strict=True):
             self._collect(row, piece)
+
+    def _keep(self, rows: Sequence[Row], new: DeviceArray) -> None:
+        """Take the new states, (B, N), to the host where they are wanted, and into the pool."""
+        finite = self._pool.finite(new)  # (B,)
+        wanted = _wanted(rows)
+        copies = self._pool.to_host(new, wanted) if wanted else None  # (W, N)
+        self._backend.wait()
+        _refuse_poisoned(rows, finite)
+        if copies is not None:
+            _give_states(rows, wanted, copies)
+        # After all that may fail: a row that is run again must find the state it started from.
+        self._pool.scatter([row.request.target for row in rows], new)
 
     def _collect(self, row: Row, piece: dict[str, Array]) -> None:
         """Give a request the outputs of the time steps that ran."""
@@ -121,24 +132,30 @@ class Core:
                 slots.append(request.target)
         return self._pool.gather(slots)
 
-    def _refuse_poisoned(self, rows: Sequence[Row], new: DeviceArray) -> None:
-        finite = self._pool.finite(new)  # (B,)
-        if finite.all():
-            return
-        for index in np.flatnonzero(~finite).tolist():
-            rows[index].request.error = NonFiniteState(
+
+def _wanted(rows: Sequence[Row]) -> list[int]:
+    """Which rows' new states a commit or a client will want on the host."""
+    return [
+        index
+        for index, row in enumerate(rows)
+        if row.start + row.length == row.request.num_steps
+        and (row.request.commits or row.request.wants_state)
+    ]
+
+
+def _refuse_poisoned(rows: Sequence[Row], finite: npt.NDArray[np.bool_]) -> None:
+    """`finite`: (B,), and it may go on behind the rows."""
+    if finite.all():
+        return
+    for row, is_finite in zip(rows, finite.tolist(), strict=False):
+        if not is_finite:
+            row.request.error = NonFiniteState(
                 "the step would leave a state that is not finite; the session stays where it was"
             )
 
-    def _copy_out(self, rows: Sequence[Row], new: DeviceArray) -> None:
-        """Host copies of the states that a commit or a client will want."""
-        wanted = [
-            index
-            for index, row in enumerate(rows)
-            if row.start + row.length == row.request.num_steps
-            and (row.request.commits or row.request.wants_state)
-        ]
-        if wanted:
-            copies = self._pool.to_host(new, wanted)
-            for index, state in zip(wanted, copies, strict=True):
-                rows[index].request.state_out = state
+
+def _give_states(rows: Sequence[Row], wanted: Sequence[int], copies: ByteRows) -> None:
+    """Each request its own of the new states, (W, N)."""
+    data, size = copies.tobytes(), copies.shape[1]
+    for place, index in enumerate(wanted):
+        rows[index].request.state_out = data[place * size : (place + 1) * size]

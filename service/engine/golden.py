@@ -39,12 +39,13 @@ def replay_golden(
     held = pool.gather(slots)  # (B, N)
     lengths = np.full(num_rows, num_steps, np.int32)  # (B,)
     outputs, states = backend.run(inputs, pool.unpack(held), lengths)
+    after = pool.to_host(pool.pack(states, held), slots)  # (B, N)
+    backend.wait()
     tolerance = artifact.manifest.programs[kind].tolerance
     for output, value in zip(spec.outputs, outputs, strict=True):
         _compare(output.name, value, golden[f"output.{output.name}"], tolerance)
-    after = pool.to_host(pool.pack(states, held), slots)
     host = NumpyPool(spec, layout, num_rows)
-    for state, value in zip(spec.states, host.unpack(_stack(after)), strict=True):
+    for state, value in zip(spec.states, host.unpack(after), strict=True):
         if not state.fixed:
             _compare(state.name, value, golden[f"state_out.{state.name}"], tolerance)
 
@@ -119,10 +120,6 @@ def _session(spec: TensorSpec, fold: int, value: Array, index: int) -> Array:
         return value
     part = np.take(value, range(index * fold, (index + 1) * fold), axis=spec.batch_axis)
     return part if fold > 1 else part.squeeze(spec.batch_axis)
-
-
-def _stack(rows: list[bytes]) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    return np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1).copy()
 
 
 def _compare(name: str, value: Array, expected: Array, tolerance: float) -> None:

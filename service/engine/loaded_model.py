@@ -9,8 +9,8 @@ from carousel.models.artifact import Artifact, ArtifactError
 from carousel.models.manifest import Manifest, ProgramKind
 from carousel.models.row import RowLayout
 from carousel.models.spec import ModelSpec
-from carousel.service.backends.base import Backend, BackendRefused, JoiningBackend
-from carousel.service.backends.context import ContextBackend
+from carousel.service.backends.base import Backend, BackendRefused
+from carousel.service.backends.choose import Device, MakeBackend, Place, device_for, make_backend
 from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.core import Core
 from carousel.service.engine.engine import Engine
@@ -32,7 +32,7 @@ class LoadOptions:
     """How models are loaded. `program` `auto`: ONNX on the CPU, TorchScript on CUDA."""
 
     program: Literal["onnx", "torchscript", "auto"] = "auto"
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Device = "cpu"
     threads: int = 1
     max_batch: int = 256
     pool_bytes: int = 256 << 20
@@ -93,11 +93,13 @@ class LoadedModel:
         return self.artifact.manifest.state_id
 
 
-def load_model(artifact: Artifact, options: LoadOptions) -> LoadedModel:
+def load_model(
+    artifact: Artifact, options: LoadOptions, make: MakeBackend = make_backend
+) -> LoadedModel:
     """Load an artifact, prove its golden example, and put an engine around it, not yet started.
 
-    Raises ArtifactError for a file that differs and BackendRefused for a program that cannot be
-    served.
+    `make` makes what runs its program. Raises ArtifactError for a file that differs and
+    BackendRefused for a program that cannot be served.
     """
     label = f"{artifact.name}/{artifact.version}"
     spec = artifact.manifest.spec
@@ -106,8 +108,9 @@ def load_model(artifact: Artifact, options: LoadOptions) -> LoadedModel:
     layout = RowLayout(spec.states)
     num_slots = _num_slots(label, layout, options)
     memory = _run_memory(label, spec, options)
+    place = Place(device_for(kind, options.device), options.threads, options.max_batch)
     try:
-        backend = _make_backend(artifact, kind, layout, options)
+        backend = make(artifact, kind, layout, place)
         replay_golden(artifact, kind, backend, layout)
         row = initial_row(artifact, layout)
     except ArtifactError:
@@ -135,8 +138,7 @@ def load_model(artifact: Artifact, options: LoadOptions) -> LoadedModel:
     )
     if not spec.has_batch:
         log.info("%s: a tensor of it has no batch axis, so its rows run one by one", label)
-    device = "cpu" if kind == "onnx" else options.device
-    return LoadedModel(artifact, kind, device, engine, row)
+    return LoadedModel(artifact, kind, place.device, engine, row)
 
 
 def initial_row(artifact: Artifact, layout: RowLayout) -> bytes:
@@ -152,7 +154,7 @@ def _choose_program(artifact: Artifact, options: LoadOptions) -> ProgramKind:
     if options.program != "auto":
         wanted = (options.program,)
     elif options.device == "cuda":
-        wanted = ("torchscript",)
+        wanted = ("torchscript", "onnx") if _runs_onnx_on_cuda() else ("torchscript",)
     for kind in wanted:
         if kind in programs:
             return kind
@@ -162,28 +164,8 @@ def _choose_program(artifact: Artifact, options: LoadOptions) -> ProgramKind:
     )
 
 
-def _make_backend(
-    artifact: Artifact, kind: ProgramKind, layout: RowLayout, options: LoadOptions
-) -> Backend:
-    backend = _make_program(artifact, kind, layout, options)
-    spec = artifact.manifest.spec
-    return ContextBackend(backend, spec) if any(each.context for each in spec.inputs) else backend
-
-
-def _make_program(
-    artifact: Artifact, kind: ProgramKind, layout: RowLayout, options: LoadOptions
-) -> JoiningBackend:
-    if kind == "onnx":
-        from carousel.service.backends.onnx import OnnxBackend
-
-        return OnnxBackend(artifact, layout, threads=options.threads)
-    try:
-        from carousel.service.backends.torchscript import TorchScriptBackend
-    except ImportError:
-        raise BackendRefused(
-            "its TorchScript program needs torch, which is not installed"
-        ) from None
-    return TorchScriptBackend(artifact, layout, device=options.device, threads=options.threads)
+def _runs_onnx_on_cuda() -> bool:
+    return device_for("onnx", "cuda") == "cuda"
 
 
 def _num_slots(label: str, layout: RowLayout, options: LoadOptions) -> int:

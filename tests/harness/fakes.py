@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from carousel.models.row import Array, RowLayout
 from carousel.models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
-from carousel.service.backends.base import DeviceFailed
-from carousel.service.backends.numpy_pool import ByteRows, NumpyPool
+from carousel.service.backends.base import ByteRows, DeviceFailed
+from carousel.service.backends.numpy_pool import NumpyPool
 from carousel.service.engine.slots import Slots
 from carousel.service.errors import StoreUnavailable
 from carousel.service.sessions.committer import new_revision
@@ -96,6 +96,9 @@ class WitnessBackend:
                 output[:, step] = h
         return [output], [h[np.newaxis].astype(np.float32)]
 
+    def wait(self) -> None:
+        """Nothing is ever on its way."""
+
 
 class NanSlots(Slots):
     """Fills every slot with NaN when it is given back, and counts itself against double gifts."""
@@ -128,7 +131,7 @@ class FlakyPool(NumpyPool):
 
     failing = False
 
-    def to_host(self, rows: ByteRows, indexes: Sequence[int]) -> list[bytes]:
+    def to_host(self, rows: ByteRows, indexes: Sequence[int]) -> ByteRows:
         """As NumpyPool, once not."""
         if self.failing:
             self.failing = False

@@ -37,7 +37,11 @@ WHERE = {
     "threading": ("service/engine/engine.py", "service/sessions/stores/"),
     "concurrent": ("service/engine/engine.py", "service/sessions/stores/"),
     "multiprocessing": (),
-    "torch": ("service/backends/torchscript.py",),
+    # Loaded by `choose.py` for a program that needs it.
+    "torch": tuple(
+        f"service/backends/{each}.py"
+        for each in ("host_link", "onnx_device", "torch_pool", "torchscript")
+    ),
     "pickle": (),
     "marshal": (),
 }

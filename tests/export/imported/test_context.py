@@ -23,15 +23,10 @@ from carousel.service.backends.base import BackendRefused
 from carousel.service.engine.loaded_model import LoadOptions, load_model
 from tests.export.imported.foreign.models import ahead, tagger
 from tests.export.imported.foreign.nets import Ahead
+from tests.harness.places import Place, places
 from tests.harness.rig import play
 
-PLACES = [
-    "cpu",
-    pytest.param(
-        "cuda",
-        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    ),
-]
+SCRIPTS = places("cpu", "late", "cuda", kinds=("torchscript",))
 
 
 class Spoils(nn.Module):
@@ -78,9 +73,9 @@ def imported(
     )
 
 
-def answered(artifact: Artifact, device: str, sequences: list[Array]) -> list[Array]:
+def answered(artifact: Artifact, place: Place, sequences: list[Array]) -> list[Array]:
     """What callers are answered who send their sequences at once, in two pieces each."""
-    loaded = load_model(artifact, LoadOptions(device="cuda" if device == "cuda" else "cpu"))
+    loaded = place.load(artifact)
     found: list[Array] = []
 
     async def ask(x: Array, state: bytes | None) -> Any:
@@ -115,19 +110,19 @@ def check(found: list[Array], expected: list[Tensor]) -> None:
         np.testing.assert_allclose(np.float32(each), wanted.numpy(), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("device", PLACES)
-def test_time_steps_stand_in_front(device: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", SCRIPTS)
+def test_time_steps_stand_in_front(place: Place, tmp_path: Path) -> None:
     """A convolution over time is answered in pieces as it is in one, pieces shorter than it."""
     module = Ahead()
     artifact = imported(tmp_path, module, {"x": Stated("float32", ("batch", "time", 3))}, 3)
     given = sequences(3)
     with torch.no_grad():
         whole = [torch.from_numpy(np.concatenate([np.zeros((3, 3), "f"), x]))[None] for x in given]
-        check(answered(artifact, device, given), [module(x)[0] for x in whole])
+        check(answered(artifact, place, given), [module(x)[0] for x in whole])
 
 
-@pytest.mark.parametrize("device", PLACES)
-def test_samples_stand_in_front_of_each_frame(device: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", SCRIPTS)
+def test_samples_stand_in_front_of_each_frame(place: Place, tmp_path: Path) -> None:
     """Frame by frame; what the program writes into its input is not what is kept."""
     shapes = {"x": Stated("float32", ("batch", 10)), "state": Stated("float32", ("batch", 6))}
     artifact = imported(tmp_path, Spoils(), shapes, 4)
@@ -139,11 +134,11 @@ def test_samples_stand_in_front_of_each_frame(device: str, tmp_path: Path) -> No
             outputs.append(state * 2)
             kept = frame[-4:]
         expected.append(torch.stack(outputs))
-    check(answered(artifact, device, given), expected)
+    check(answered(artifact, place, given), expected)
 
 
-@pytest.mark.parametrize("device", PLACES)
-def test_samples_stand_in_front_of_every_frame_of_a_run(device: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", SCRIPTS)
+def test_samples_stand_in_front_of_every_frame_of_a_run(place: Place, tmp_path: Path) -> None:
     """Many frames in one run: each has the end of the one before, the first what was kept."""
     shapes = {"x": Stated("float32", ("time", 5)), "state": Stated("float32", (3,))}
     artifact = imported(tmp_path, Frames(), shapes, 2)
@@ -152,7 +147,7 @@ def test_samples_stand_in_front_of_every_frame_of_a_run(device: str, tmp_path: P
     for x in map(torch.from_numpy, given):
         before = torch.cat([torch.zeros(1, 2), x[:-1, -2:]])
         expected.append(torch.cumsum(x * before[:, :1] + before[:, 1:], 0))
-    check(answered(artifact, device, given), expected)
+    check(answered(artifact, place, given), expected)
 
 
 def test_a_manifest_without_the_state_or_the_axis_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from safetensors.numpy import load as load_safetensors
@@ -14,24 +15,24 @@ from carousel.models.manifest import Manifest, ProgramKind
 from carousel.models.repository import Repository
 from carousel.models.row import RowLayout
 from carousel.service.backends.base import BackendRefused, DeviceFailed
-from carousel.service.backends.torchscript import TorchPool, tells_device_loss
+from carousel.service.backends.host_link import HostLink
+from carousel.service.backends.on_device import on_device
+from carousel.service.backends.onnx_device import OnnxDeviceBackend
+from carousel.service.backends.torch_pool import TorchPool
+from carousel.service.backends.torchscript import TorchScriptBackend
 from carousel.service.engine.catalog import Catalog
 from carousel.service.engine.engine import Result
 from carousel.service.engine.loaded_model import LoadedModel, LoadOptions, load_model
 from tests.harness.layouts import LAYOUTS, lstm, minus_infinity
+from tests.harness.places import Place, places
 from tests.harness.programs import Arrays, Case, close, random_inputs
 from tests.harness.rig import play
 
 KINDS: tuple[ProgramKind, ...] = ("onnx", "torchscript")
-PLACES = [
-    ("onnx", "cpu"),
-    ("torchscript", "cpu"),
-    pytest.param(
-        "torchscript",
-        "cuda",
-        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    ),
-]
+NO_PROVIDER = pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(),
+    reason="ONNX Runtime has its CUDA provider here",
+)
 
 
 def _load(tmp_path: Path, case: Case, options: LoadOptions) -> LoadedModel:
@@ -79,15 +80,14 @@ def _varies(case: Case) -> bool:
     return case.spec.has_time or case.spec.is_framed
 
 
-@pytest.mark.parametrize(("kind", "device"), PLACES)
+@pytest.mark.parametrize("place", places("cpu", "late", "cuda"))
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_answers_as_the_module_does(
-    layout: str, kind: ProgramKind, device: str, tmp_path: Path
-) -> None:
+def test_every_layout_answers_as_the_module_does(layout: str, place: Place, tmp_path: Path) -> None:
     """Rows of strangers, chunked and batched, equal eager torch on each row alone, states too."""
     case = LAYOUTS[layout]()
-    options = LoadOptions(program=kind, device="cuda" if device == "cuda" else "cpu", max_batch=8)
-    _check_rows(_load(tmp_path, case, options), case)
+    manifest, files = case.artifact()
+    loaded = place.load(Repository(tmp_path).add(manifest, files), max_batch=8)
+    _check_rows(loaded, case)
 
 
 def test_rows_of_a_model_without_a_batch_axis_run_one_by_one(tmp_path: Path) -> None:
@@ -152,14 +152,16 @@ def test_an_artifact_without_programs_is_refused(tmp_path: Path) -> None:
     assert "program" in _refusal(tmp_path, manifest, files)
 
 
+@NO_PROVIDER
 def test_an_onnx_program_is_not_served_on_cuda_by_surprise(tmp_path: Path) -> None:
     """On CUDA an artifact that holds an ONNX program alone is refused, and told why."""
     manifest, files = lstm().artifact(kinds=("onnx",))
     assert "torchscript" in _refusal(tmp_path, manifest, files, device="cuda").lower()
 
 
+@NO_PROVIDER
 def test_a_model_says_the_device_that_it_runs_on(tmp_path: Path) -> None:
-    """An ONNX program that was asked for on CUDA runs on the CPU, and says so."""
+    """An ONNX program that was asked for on CUDA runs on the CPU where it cannot, and says so."""
     loaded = _load(tmp_path, lstm(), LoadOptions(program="onnx", device="cuda"))
     assert loaded.device == "cpu"
 
@@ -203,18 +205,50 @@ def test_states_may_hold_infinities_where_the_spec_says_so(tmp_path: Path) -> No
     _check_rows(loaded, case)
 
 
-def test_a_device_that_is_lost_in_the_pool_is_lost() -> None:
-    """CUDA reports a fault at whatever call comes next: a copy is no row's fault either."""
+class _Failing:
+    """What raises an error as torch or ONNX Runtime would."""
 
-    @tells_device_loss
-    def copy(error: Exception) -> None:
+    def __init__(self) -> None:
+        self.link = HostLink("cpu")
+
+    @on_device
+    def copy(self, error: Exception) -> None:
+        """Raise it."""
         raise error
 
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "CUDA error: an illegal memory access was encountered",
+        "CUDA failure 700: an illegal memory access was encountered ; GPU=0",
+    ],
+)
+def test_a_device_that_is_lost_in_the_pool_is_lost(told: str) -> None:
+    """CUDA reports a fault at whatever call comes next: a copy is no row's fault either."""
     with pytest.raises(DeviceFailed):
-        copy(RuntimeError("CUDA error: an illegal memory access was encountered"))
+        _Failing().copy(RuntimeError(told))
+
+
+@pytest.mark.parametrize(
+    "told", ["CUDA out of memory. Tried to allocate 2 GiB", "CUDA failure 2: out of memory ; GPU=0"]
+)
+def test_a_device_that_is_full_is_not_lost(told: str) -> None:
+    """The rows run again in halves, which may find room."""
     with pytest.raises(RuntimeError, match="out of memory"):
-        copy(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
-    assert all(hasattr(method, "__wrapped__") for method in (TorchPool.gather, TorchPool.to_host))
+        _Failing().copy(RuntimeError(told))
+
+
+@pytest.mark.parametrize("owner", [TorchPool, TorchScriptBackend, OnnxDeviceBackend])
+def test_all_that_works_on_a_device_says_when_it_is_lost(owner: type) -> None:
+    """No public method of a pool or backend is left out."""
+    methods = {
+        name: each
+        for name, each in vars(owner).items()
+        if callable(each) and not name.startswith("_") and name != "make_pool"
+    }
+    assert {name for name, each in methods.items() if not hasattr(each, "__wrapped__")} == set()
+    assert "wait" in methods or "scatter" in methods
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -248,6 +282,7 @@ def test_a_pool_gives_back_what_it_was_given(kind: ProgramKind, tmp_path: Path) 
         ]
         blank = pool.gather([0] * num_rows)
         pool.scatter(list(range(4, 4 + num_rows)), pool.pack(changing, held))
-        assert pool.to_host(held, range(num_rows)) == rows
+        assert [row.tobytes() for row in pool.to_host(held, range(num_rows))] == rows
+        assert pool.to_host(held, [num_rows - 1])[0].tobytes() == rows[-1]
         assert pool.finite(held).all()
         assert len(blank) == num_rows
