@@ -40,6 +40,10 @@ class Bodies:
             return await self._read_rest(first, receive, more=message["more_body"])
         return first
 
+    def may_pass(self, body: bytes) -> bool:
+        """Whether a body that is there whole needs no more of this: it is short, and not counted."""
+        return len(body) < COUNTED_BYTES and len(body) <= self._max_bytes
+
     def release(self, body: bytes) -> None:
         """The body is done with."""
         if len(body) >= COUNTED_BYTES:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -46,6 +47,18 @@ def test_a_compressed_body_is_refused(live: Live) -> None:
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     answer = live.client.post(f"/v1/models/{MODEL}/infer", content=BODY, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+def test_a_body_in_one_piece_is_bounded_too(repository: Path) -> None:
+    """What is answered without a task has no other bound than what comes in pieces."""
+    with Live(repository, "--max-body-bytes", "500", "--store", "memory") as live:
+        for size, status in ((500, 200), (501, 413)):
+            answer = live.client.post(
+                f"/v1/models/{MODEL}/infer",
+                content=BODY.ljust(size),
+                headers={"Content-Type": "application/json"},
+            )
+            assert answer.status_code == status
 
 
 class Wire(asyncio.Transport):
