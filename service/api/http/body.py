@@ -41,7 +41,7 @@ class Bodies:
         return first
 
     def may_pass(self, body: bytes) -> bool:
-        """Whether a body that is there whole needs no more of this: it is short, and not counted."""
+        """Whether a body that is there whole needs no more of this: short, and not counted."""
         return len(body) < COUNTED_BYTES and len(body) <= self._max_bytes
 
     def release(self, body: bytes) -> None:
