@@ -5,6 +5,7 @@ sessions as fast as they can, which shows how much there is to have; and the kne
 loops are tried around that.
 """
 
+import math
 import os
 import secrets
 import time
@@ -29,7 +30,6 @@ from carousel_bench.words import number, plural
 # times what a session alone has.
 P99_MS = 50.0
 _P99_TIMES = 5
-_TTL_S = 600.0
 _GUESS = 0.8
 _PROBE_S = 0.3
 _MOST_PROCESSES = 4
@@ -76,8 +76,11 @@ class Bench:
                 self._measure()
         finally:
             server.close()
-        if not any(total(each.measured.tallies.values()).done for each in self.result.runs):
-            raise Failure("not one request was answered with success")
+        sent = total(tally for run in self.result.runs for tally in run.measured.tallies.values())
+        if not sent.done:
+            failed = (sent.refused + sent.errors).total()
+            why = "was answered with success" if failed else "was due: --seconds takes more"
+            raise Failure(f"not one request {why}")
         return self.result
 
     def _prepare(self, server: Server) -> Job:
@@ -112,8 +115,7 @@ class Bench:
         prefix = f"bench-{secrets.token_hex(8)}"
         self._seats = tuple(_seat(f"{prefix}-{n}", job) for n in range(settings.sessions))
         ids = _ids(self._seats, job.kinds)
-        # Long enough for all of it, and for those that wait while one is alone.
-        ttl_s = _TTL_S + 30 * (settings.seconds + settings.warmup_s)
+        ttl_s = settings.ttl_s
         state = {} if not ids else job.target.state_for_json(settings.seed)
         try:
             for num_open in server.open(job.target.model.name, ids, state, ttl_s):
@@ -122,7 +124,7 @@ class Bench:
         finally:
             self._delete(server, ids, ttl_s)
 
-    def _delete(self, server: Server, ids: Sequence[str], ttl_s: float) -> None:
+    def _delete(self, server: Server, ids: Sequence[str], ttl_s: int) -> None:
         if not ids:
             return
         self._progress.status(f"deleting {plural(len(ids), 'session')}")
@@ -131,7 +133,7 @@ class Bench:
         except Failure as failure:
             self._progress.say(
                 f"sessions {ids[0]} and others are not deleted ({failure}); they end by themselves "
-                f"{ttl_s / 60:.0f} minutes after their last step"
+                f"{number(ttl_s)} s after their last step"
             )
         self._progress.clear()
 
@@ -165,7 +167,7 @@ class Bench:
         p99_s = alone.window.latency.percentile(99)
         p99_ms = self._settings.p99_ms
         if p99_ms is None:
-            p99_ms = max(P99_MS, _P99_TIMES * 1000 * (p99_s or 0.0))
+            p99_ms = max(P99_MS, float(math.ceil(_P99_TIMES * 1000 * (p99_s or 0.0))))
         self._progress.say(f"the knee: what rate keeps p99 under {p99_ms:,.0f} ms, with no refusal")
         guess = max(full.window.done / max(full.seconds, 1) * _GUESS, 0.1)
         search, tried, above = Search(guess), [], None

@@ -35,7 +35,7 @@ what the columns mean:
   p99 ms    99 of 100 requests took no longer than this, 1 in 100 longer; >: at least this
   steps/s   time steps, of all sessions together
   delayed   of an open loop: sent later than they were due, which is part of their times
-  unsent    of an open loop: due, and still not sent at the end
+  unsent    of an open loop: due, and still not sent a second after the end
   refused   the server answered no, for example 429 or 503; not part of the times
   errors    no answer, or a broken connection
 
@@ -96,6 +96,7 @@ def read(arguments: list[str] | None, environ: Mapping[str, str]) -> Asked:
         p99_ms=given.p99,
         seconds=given.seconds,
         warmup_s=given.warmup,
+        ttl_s=given.ttl,
         processes=given.processes,
         seed=given.seed,
     )
@@ -171,6 +172,10 @@ def _add_load(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--warmup", type=_whole(0, _MAX_SECONDS), metavar="S", default=1,
         help="how long before it is measured (default: 1)",
+    )  # fmt: skip
+    group.add_argument(
+        "--ttl", type=_whole(1, _MAX_SECONDS * 30), metavar="S", default=1800,
+        help="how long sessions stay after their last step, if not deleted (default: 1800)",
     )  # fmt: skip
     group.add_argument(
         "--processes", type=_processes, metavar="N", default=0,

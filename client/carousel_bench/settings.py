@@ -28,6 +28,7 @@ class Settings:
     p99_ms: float | None
     seconds: int
     warmup_s: int
+    ttl_s: int
     processes: int
     seed: int
 

@@ -18,7 +18,8 @@ from carousel_bench.load.work import Job, Work
 from carousel_bench.tally import Tally
 from carousel_client.endpoint import Endpoint
 
-# How long replies may take after the end.
+# How long after the end what was due before it may still be sent, and then replies may take.
+SEND_S = 1.0
 GRACE_S = 10.0
 # A server that nobody could connect to for so long is gone.
 _GONE_S = 3.0
@@ -87,12 +88,17 @@ async def _follow(
             seen_up = now
         is_gone = now - seen_up > _GONE_S
     share = (time.process_time() - cpu_began) / (time.monotonic() - began)
-    traffic.end(min(end, time.monotonic()))
-    patience = time.monotonic() + (0.0 if stopped else GRACE_S)
-    while any(each.is_busy for each in lanes) and time.monotonic() < patience:
-        await asyncio.sleep(_TICK_S / 10)
-        if parent.is_stopped():
-            break
+    end = min(end, time.monotonic())
+
+    async def wait(until: float, is_over: Callable[[], bool]) -> None:
+        while time.monotonic() < until:
+            if is_over() or is_gone or parent.is_stopped():
+                return
+            await asyncio.sleep(_TICK_S / 10)
+
+    await wait(end + SEND_S, lambda: traffic.end(end))
+    traffic.leave()
+    await wait(time.monotonic() + GRACE_S, lambda: not any(each.is_busy for each in lanes))
     for each in lanes:
         each.give_up()
     parent.tell(recorder.take())

@@ -3,6 +3,7 @@ request is due and a lane is free, whichever of the two comes last.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -37,9 +38,13 @@ class ClosedTraffic:
         """It sends again a little later: at once, it would send nothing but what is refused."""
         asyncio.get_running_loop().call_later(_PAUSE_S, self.freed, lane)
 
-    def end(self, until: float) -> None:
-        """Nothing more is sent."""
+    def end(self, until: float) -> bool:
+        """Nothing more is sent. Returns whether nothing is left to send."""
         self._ended = True
+        return True
+
+    def leave(self) -> None:
+        """Nothing is left."""
 
 
 class OpenTraffic:
@@ -53,7 +58,7 @@ class OpenTraffic:
         self._recorder = recorder
         self._free: deque[Lane] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._ended = False
+        self._until = math.inf
 
     def __repr__(self) -> str:
         return f"<OpenTraffic {self._arrivals!r} free={len(self._free)}>"
@@ -66,11 +71,11 @@ class OpenTraffic:
 
     def freed(self, lane: Lane) -> None:
         """It sends what waits, or waits itself."""
-        if self._ended or lane.is_busy or not lane.is_up:
+        if lane.is_busy or not lane.is_up:
             return
         now = time.monotonic()
         due = self._begin + self._arrivals.next
-        if due > now:
+        if due > now or self._arrivals.next >= self._until:
             self._free.append(lane)
             self._set_timer()
             return
@@ -80,25 +85,31 @@ class OpenTraffic:
         """What is due next does not care."""
         self.freed(lane)
 
-    def end(self, until: float) -> None:
-        """Nothing more is sent; what was due before `until` and was not sent is counted so."""
-        self._ended = True
+    def end(self, until: float) -> bool:
+        """Nothing is due from `until` on; what was due before is still sent. Returns whether
+        nothing is left to send.
+        """
+        self._until = until - self._begin
+        return self._arrivals.next >= self._until
+
+    def leave(self) -> None:
+        """What is left is never sent, and is counted so."""
         now = time.monotonic()
-        for times in self._arrivals.rest(until - self._begin):
+        for times in self._arrivals.rest(self._until):
             self._recorder.unsent(self._begin + times, now)
 
     def _set_timer(self) -> None:
-        if self._timer is None and self._free and not self._ended:
+        if self._timer is None and self._free and self._arrivals.next < self._until:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(self._begin + self._arrivals.next, self._tell)
 
     def _tell(self) -> None:
         """Send what is due."""
         self._timer = None
-        if self._ended:
-            return
         now = time.monotonic()
-        while self._free and (due := self._begin + self._arrivals.next) <= now:
+        latest = min(now - self._begin, self._until)
+        while self._free and self._arrivals.next < latest:
+            due = self._begin + self._arrivals.next
             lane = self._free.popleft()
             if not lane.is_up or lane.is_busy:
                 continue  # it comes back once it has a connection

@@ -16,6 +16,7 @@ from carousel_bench.server import endpoint_of
 def run_worker(job: Job, pipe: "Connection[Report, Phase | Stop]") -> None:
     """Do as the pipe says, until it ends. Ctrl-C is the parent's: it tells."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _allow_connections()
     endpoint = endpoint_of(job.url, job.api_key)
 
     def is_stopped() -> bool:
@@ -35,3 +36,12 @@ def run_worker(job: Job, pipe: "Connection[Report, Phase | Stop]") -> None:
                 pipe.send(runner.run(drive(job, endpoint, phase, parent)))
             except CannotConnect as error:
                 pipe.send(Failed(str(error)))
+
+
+def _allow_connections() -> None:
+    """A shell often allows 1,024 files a process, and the system many more to one that asks."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource  # not on Windows
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -24,7 +24,7 @@ def document(result: Result) -> dict[str, Any]:
     its warm-up and what came after the end. With the requests of the `probe`, which tries each kind
     before the runs, that is all that was ever sent.
     """
-    target = result.target
+    target, job = result.target, result.job
     return {
         "format": FORMAT,
         "client": user_agent(),
@@ -46,6 +46,7 @@ def document(result: Result) -> dict[str, Any]:
             "streaming": target.model.streaming,
         },
         "settings": result.settings.shown(),
+        "mix": {} if job is None else dict(zip(job.kinds, job.weights, strict=True)),
         "processes": result.num_processes,
         "probe": _tally(result.probe),
         "runs": [_run(each) for each in result.runs],
@@ -70,9 +71,8 @@ def _run(run: Run) -> dict[str, Any]:
         "window": _tally(run.window),
         "all": _tally(total(seconds.values())),
         "series": [
-            {"second": second, **_tally(seconds[second])}
-            for second in sorted(seconds)
-            if 0 <= second < run.seconds
+            {"second": second, **_tally(seconds.get(second, Tally()))}
+            for second in range(run.seconds)
         ],
     }
 

@@ -5,7 +5,7 @@ from html import escape
 
 from carousel_bench.bench import Result
 from carousel_bench.report.plot import Line, Plot, Point
-from carousel_bench.report.table import notes, rows
+from carousel_bench.report.table import in_order, notes, rows
 from carousel_bench.run import Run
 
 _PERCENTS = (50.0, 90.0, 99.0, 99.9, 100.0)
@@ -17,10 +17,10 @@ _STYLE = """\
 @media (prefers-color-scheme: dark) { :root { --ink: #e7e9ee; --paper: #15171c; --grid: #363a44;
   --c0: #5fb4f0; --c1: #ffa04d; --c2: #4fd0a5; --c3: #f08ad8; --c4: #a9a1ff; --c5: #d9c84a; } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+  max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--grid);
+th, td { padding: .2rem .5rem; text-align: right; border-bottom: 1px solid var(--grid);
   white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: pre; }
 svg { width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--ink); }
@@ -75,13 +75,13 @@ def _table(result: Result) -> Iterator[str]:
 def _knee(result: Result) -> Iterator[str]:
     knee = result.knee
     assert knee is not None
-    runs = sorted(_tried(result), key=lambda each: each.rate or 0.0)
     lines = []
     for percent in (50.0, 99.0):
         points = [
-            Point(each.rate or 0.0, 1000 * value, each.shortfall(knee.p99_ms) is not None)
-            for each in runs
-            if (value := each.window.latency.percentile(percent)) is not None
+            Point(each.rate, 1000 * value, each.shortfall(knee.p99_ms) is not None)
+            for each in in_order(result)
+            if each.rate is not None
+            and (value := each.window.latency.percentile(percent)) is not None
         ]
         lines.append(Line(f"p{percent:g}", points))
     yield "<h2>The knee</h2>"
@@ -91,17 +91,15 @@ def _knee(result: Result) -> Iterator[str]:
     ).svg()
 
 
-def _tried(result: Result) -> list[Run]:
-    return [each for each in result.runs if each.rate is not None]
-
-
 def _shown(result: Result) -> list[Run]:
     """Those that fit into a plot: closed loops, and of open ones the knee's, or all where no knee
     was looked for.
     """
     knee = result.knee
     kept = [
-        each for each in result.runs if each.rate is None or knee is None or each.rate == knee.rate
+        each
+        for each in in_order(result)
+        if each.rate is None or knee is None or each.rate == knee.rate
     ]
     return kept[:_MOST_LINES]
 

@@ -30,13 +30,18 @@ def table(result: Result) -> str:
 
 def rows(result: Result) -> list[tuple[str, ...]]:
     """The head, all runs, a row each, and below it one for each kind of a mix."""
-    return [_HEAD, *(line for run in result.runs for line in _lines(run))]
+    return [_HEAD, *(line for run in in_order(result) for line in _lines(run))]
+
+
+def in_order(result: Result) -> list[Run]:
+    """The runs as they are shown: closed loops, and open ones by their rate."""
+    return sorted(result.runs, key=lambda each: each.rate or 0.0)
 
 
 def notes(result: Result) -> list[str]:
     """The knee in a sentence, and what limits the meaning of the numbers."""
     found = [] if result.knee is None else [knee_told(result.knee)]
-    for run in result.runs:
+    for run in in_order(result):
         found += [f"{run.name}: {each}" for each in _notes(run)]
     limited = [each.name for each in result.runs if each.is_generator_limited]
     if limited:
@@ -108,8 +113,8 @@ def _notes(run: Run) -> Iterator[str]:
         yield f"ended early, after {run.seconds} of {run.measured.phase.seconds:.0f} s"
     if tally.unsent:
         yield (
-            f"{tally.unsent:,} requests were due and never sent, because every session still "
-            "waited for a reply; they count with how long they had waited: times are at least that"
+            f"{tally.unsent:,} requests were due and not sent till a second after the end, because "
+            "every session waited for a reply; they count with how long they had waited"
         )
     if not tally.done and not tally.unsent:
         yield "no reply came while it was measured: --seconds takes more"
