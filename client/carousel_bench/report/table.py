@@ -116,7 +116,7 @@ def _notes(run: Run) -> Iterator[str]:
             f"{tally.unsent:,} requests were due and not sent till a second after the end, because "
             "every session waited for a reply; they count with how long they had waited"
         )
-    if not tally.done and not tally.unsent:
+    elif not tally.done and run.measured.is_whole:
         yield "no reply came while it was measured: --seconds takes more"
     yield from _failures("refused", tally.refused.most_common(), tally)
     yield from _failures("failed", tally.errors.most_common(), tally)
