@@ -127,14 +127,16 @@ class Bench:
     def _delete(self, server: Server, ids: Sequence[str], ttl_s: int) -> None:
         if not ids:
             return
-        self._progress.status(f"deleting {plural(len(ids), 'session')}")
+        many = plural(len(ids), "session")
+        left = f"not all of {many} are deleted; they end by themselves {number(ttl_s)} s after use"
+        self._progress.status(f"deleting {many}; Ctrl-C leaves them")
         try:
             server.delete(ids)
         except Failure as failure:
-            self._progress.say(
-                f"sessions {ids[0]} and others are not deleted ({failure}); they end by themselves "
-                f"{number(ttl_s)} s after their last step"
-            )
+            self._progress.say(f"{left} ({failure})")
+        except KeyboardInterrupt:
+            self._progress.say(left)
+            raise
         self._progress.clear()
 
     def _probe(self, job: Job) -> None:

@@ -21,7 +21,7 @@ from carousel_client.endpoint import Endpoint
 
 _CONNECT_S = 10.0
 _PORTS = {"http": 80, "https": 443}
-_REFUSAL = '{"error"'
+_REFUSAL = b'{"error"'
 
 
 class CannotConnect(Exception):
@@ -175,9 +175,8 @@ class StreamConnection(Connection):
         whole, self._parts = self._parts, b""
         if not self._greeted.done():
             self._greeted.set_result(None)
-        elif whole.startswith(_REFUSAL.encode()):
-            error = json.loads(whole)["error"]
-            self._user.replied(Reply(int(error["status"]), json.dumps(error).encode()))
+        elif whole.startswith(_REFUSAL):
+            self._user.replied(_refusal(whole))
         else:
             self._user.replied(Reply(200, whole))
 
@@ -194,6 +193,15 @@ class StreamConnection(Connection):
             return f"no stream: {error}"
         code = self._socket.close_code
         return f"stream closed with {code} {self._socket.close_reason or ''}".rstrip()
+
+
+def _refusal(message: bytes) -> Reply:
+    """A refusal in a stream as the reply that it would be over HTTP."""
+    try:
+        error = json.loads(message)["error"]
+        return Reply(int(error["status"]), json.dumps(error).encode())
+    except (ValueError, LookupError, TypeError):
+        return Reply(500, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,9 +50,9 @@ async def drive(job: Job, endpoint: Endpoint, phase: Phase, parent: Parent) -> E
         )
         for seat in phase.seats
     ]
+    arrivals = None if phase.rate is None else Arrivals(phase.rate, phase.seed)
+    traffic = ClosedTraffic() if arrivals is None else OpenTraffic(arrivals, recorder)
     try:
-        arrivals = None if phase.rate is None else Arrivals(phase.rate, phase.seed)
-        traffic = ClosedTraffic() if arrivals is None else OpenTraffic(arrivals, recorder)
         for start in range(0, len(lanes), _CONNECTING):
             await asyncio.gather(
                 *(each.join(traffic) for each in lanes[start : start + _CONNECTING])
@@ -66,6 +66,7 @@ async def drive(job: Job, endpoint: Endpoint, phase: Phase, parent: Parent) -> E
         return await _follow(lanes, traffic, recorder, parent, end)
     finally:
         gc.enable()
+        traffic.stop()
         for each in lanes:
             each.close()
 

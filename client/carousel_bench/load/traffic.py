@@ -46,6 +46,10 @@ class ClosedTraffic:
     def leave(self) -> None:
         """Nothing is left."""
 
+    def stop(self) -> None:
+        """Its lanes are gone."""
+        self._ended = True
+
 
 class OpenTraffic:
     """Requests are due at `arrivals` after the begin, whatever the lanes do. What finds no free
@@ -97,6 +101,12 @@ class OpenTraffic:
         now = time.monotonic()
         for times in self._arrivals.rest(self._until):
             self._recorder.unsent(self._begin + times, now)
+
+    def stop(self) -> None:
+        """Its lanes are gone."""
+        self._until = 0.0
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _set_timer(self) -> None:
         if self._timer is None and self._free and self._arrivals.next < self._until:

@@ -206,9 +206,12 @@ def refused_rows(reply: Reply) -> Counter[str]:
     """The steps of a bulk request that were refused, each by itself."""
     if b'"error"' not in reply.body:
         return Counter()
-    results = json.loads(reply.body)["results"]
-    errors = [each["error"] for each in results if "error" in each]
-    return Counter(f"{each['status']} {each['code']}" for each in errors)
+    try:
+        results = json.loads(reply.body)["results"]
+        errors = [each["error"] for each in results if "error" in each]
+        return Counter(f"{each['status']} {each['code']}" for each in errors)
+    except (ValueError, LookupError, TypeError):
+        return Counter({"an answer that cannot be read": 1})
 
 
 def _dumps(document: Any) -> bytes:

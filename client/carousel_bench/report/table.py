@@ -43,11 +43,12 @@ def notes(result: Result) -> list[str]:
     found = [] if result.knee is None else [knee_told(result.knee)]
     for run in in_order(result):
         found += [f"{run.name}: {each}" for each in _notes(run)]
-    limited = [each.name for each in result.runs if each.is_generator_limited]
+    limited = [each for each in in_order(result) if each.is_generator_limited]
     if limited:
+        where = "; ".join(f"{each.name}: {_own_limit(each)}" for each in limited)
         found.append(
-            f"The load generator was at its own limit ({', '.join(limited)}): these numbers may be "
-            f"its and not the server's. It had {plural(result.num_processes, 'process', 'es')}; "
+            f"The load generator was at its own limit ({where}): these numbers may be its and not "
+            f"the server's. It had {plural(result.num_processes, 'process', 'es')}; "
             f"try --processes {result.num_processes * 2}, or a machine of its own."
         )
     return found
@@ -105,6 +106,12 @@ def _line(
 def _is_least(tally: Tally) -> bool:
     """Whether requests are in it that were given up, with what they had waited till then."""
     return tally.unsent > 0 or tally.errors["no answer in time"] > 0
+
+
+def _own_limit(run: Run) -> str:
+    """What a load process had to do, and what it did not do in time."""
+    share = max(run.measured.cpu_shares, default=0.0)
+    return f"{share:.0%} of a core, {run.window.late:,} sent late"
 
 
 def _notes(run: Run) -> Iterator[str]:

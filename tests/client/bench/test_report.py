@@ -90,7 +90,7 @@ def test_its_own_limit_is_told() -> None:
     fine = run_of("fine", 100.0, Tally({"step": SECOND}, late=1, queued=50))
     assert [each.is_generator_limited for each in (busy, late, fine)] == [True, True, False]
     said = table(result_of(busy, late, fine))
-    assert "The load generator was at its own limit (busy, late)" in said.replace("\n", " ")
+    assert "own limit (busy: 95% of a core, 0 sent late; late: 50% of a core, 2 sent late)" in said
 
 
 @pytest.mark.parametrize(
