@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from carousel_bench.failure import Failure
+from carousel_bench.interrupts import held_back
 from carousel_client.endpoint import Endpoint
 from carousel_client.errors import (
     CarouselError,
@@ -109,10 +110,9 @@ class Server:
 
     def _post(self, body: dict[str, Any], *parts: str) -> None:
         request = self.endpoint.request("POST", self.endpoint.at(*parts), json=body)
-        # On a thread, so that Ctrl-C leaves here only when it is answered: what the server opens
-        # after it was asked to delete it would stay.
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(self._wire.run, ask(request, self.endpoint.retry)).result()
+        # What the server opens after it was asked to delete it would stay.
+        with held_back():
+            self._wire.run(ask(request, self.endpoint.retry))
 
     @contextmanager
     def _failing(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from carousel_bench.load.phase import Phase
 from carousel_bench.load.work import Job
 from carousel_bench.server import endpoint_of
 from carousel_bench.settings import STEP
-from carousel_bench.tally import Tally, within
+from carousel_bench.tally import Tally, total
 from carousel_bench.target import read_target
 from tests.client.described import describe
 
@@ -33,7 +33,7 @@ async def read_request(reader: asyncio.StreamReader) -> None:
 
 
 def driven(server: Server, phase: Phase) -> Tally:
-    """What is counted of the seconds of a phase of steps."""
+    """What is counted of a phase of steps, and of what is answered after its end."""
     return asyncio.run(_driven(server, phase))
 
 
@@ -71,4 +71,4 @@ async def _driven(server: Server, phase: Phase) -> Tally:
         )
         await drive(job, endpoint_of(job.url, None), phase, Parent(tell, lambda: False))
         await asyncio.gather(*connections)
-    return within(seconds, phase.seconds)
+    return total(seconds.values())
