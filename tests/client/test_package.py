@@ -19,6 +19,8 @@ from tests.harness.live import Live
 
 CLIENT = Path(__file__).parents[2] / "client"
 README = (CLIENT / "README.md").read_text()
+PACKAGES = ("carousel_client", "carousel_bench")
+COMMAND = "carousel_bench.command:main"
 PRINTED_URL = "http://127.0.0.1:8000"
 
 
@@ -28,6 +30,10 @@ def _errors(module: Any, base: type) -> dict[str, type]:
         for name, each in vars(module).items()
         if isinstance(each, type) and issubclass(each, base)
     }
+
+
+def _modules() -> list[Path]:
+    return [path for each in PACKAGES for path in (CLIENT / each).rglob("*.py")]
 
 
 def test_every_error_of_the_service_has_its_type() -> None:
@@ -45,7 +51,7 @@ def test_every_error_of_the_service_has_its_type() -> None:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
-    """pip builds it, with its types, and with three dependencies."""
+    """pip builds it, with its types, its one command, and three dependencies."""
     source = tmp_path / "client"
     shutil.copytree(CLIENT, source, ignore=shutil.ignore_patterns("__pycache__", "build"))
     command = (
@@ -57,10 +63,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         metadata = archive.read(next(each for each in names if each.endswith("/METADATA"))).decode()
-    modules = {f"carousel_client/{each.name}" for each in (CLIENT / "carousel_client").glob("*.py")}
+        scripts = archive.read(next(each for each in names if "entry_points" in each)).decode()
+    modules = {str(each.relative_to(CLIENT)) for each in _modules()}
     assert {each for each in names if ".dist-info/" not in each} == modules | {
         "carousel_client/py.typed"
     }
+    assert scripts.split() == ["[console_scripts]", "carousel-bench", "=", COMMAND]
     needed = re.findall(r"^Requires-Dist: ([a-z]+)", metadata, re.MULTILINE)
     assert sorted(needed) == ["httpx", "numpy", "websockets"]
 
@@ -87,8 +95,8 @@ def test_every_import_is_a_dependency() -> None:
     """What any file of it imports is the standard library, itself, or in pyproject.toml."""
     project = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
     known = {re.match("[a-z]+", each)[0] for each in project["dependencies"]}  # type: ignore[index]
-    known |= {"carousel_client", *sys.stdlib_module_names}
-    for path in (CLIENT / "carousel_client").glob("*.py"):
+    known |= {*PACKAGES, *sys.stdlib_module_names}
+    for path in _modules():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 assert {each.name.partition(".")[0] for each in node.names} <= known, path

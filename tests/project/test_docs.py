@@ -12,7 +12,7 @@ from carousel.service import errors
 from carousel.service.admin.flags import make_parser
 from carousel.service.errors import CarouselError
 from tests.harness.live import Live
-from tests.harness.process import ROOT, run_program
+from tests.harness.process import PATHS, ROOT, run_program
 from tests.harness.readme import PAGES
 
 LINKING = sorted(
@@ -30,6 +30,7 @@ _PROGRAMS = (
     ("carousel.export", "inspect"),
     ("carousel.export", "import"),
     ("carousel.export", "check"),
+    ("carousel_bench",),
     ("benchmarks",),
     ("benchmarks.sessions",),
     ("benchmarks.protocols",),
@@ -88,7 +89,8 @@ def _flags(text: str) -> list[str]:
 
 
 def _help(module: str, *words: str) -> str:
-    ended = run_program([sys.executable, "-m", module, *words, "--help"], patience_s=100)
+    command = [sys.executable, "-m", module, *words, "--help"]
+    ended = run_program(command, PATHS, patience_s=100)
     assert ended.code == 0, ended.err
     return ended.out
 

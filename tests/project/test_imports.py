@@ -21,6 +21,7 @@ PACKAGES = {
     "export": "carousel.export",
     "service": "carousel.service",
     "client/carousel_client": "carousel_client",
+    "client/carousel_bench": "carousel_bench",
 }
 
 WHERE = {
@@ -145,6 +146,12 @@ def test_the_client_is_the_operators_tools_alone() -> None:
     # Loaded by the one place that can say what is missing.
     modules = [f"carousel.service.admin.{each}" for each in asks]
     assert _found("service", *modules, but=(*places, "service/admin/command.py")) == []
+
+
+def test_the_load_generator_stands_on_the_client() -> None:
+    """Whoever uses the client carries no load generator; that one needs nothing of the service."""
+    assert _found("client/carousel_client", "carousel_bench") == []
+    assert _found("client/carousel_bench", "carousel", "tests", "benchmarks") == []
 
 
 def test_the_store_runs_without_what_looks_after_its_file() -> None:
