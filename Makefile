@@ -95,7 +95,7 @@ $(VENV)/.fuzz: $(STAMP)
 	@$(PIP) --no-build-isolation -e '.[fuzz]'
 	@touch $@
 
-soak: setup  ## sessions that come and go for an hour, and how memory grows (stop it, and it goes on)
+soak: setup  ## sessions that come and go for two hours, and how memory grows (stop it, and it goes on)
 	@$(BIN)/python -m tests.harness.soak --state soak-results $(SOAK)
 
 pins: setup  ## write constraints.txt from what is installed

@@ -1,13 +1,13 @@
 """The command line: `python -m tests.harness.soak`. What the package is:
 
     churn     clients that open, step, fork and end sessions over `/v1`, sequences over `/v2` (some
-              are never ended), streams, bulk requests and errors of each kind, for an hour
+              are never ended), streams, bulk requests and errors of each kind
     memory    a sample every few seconds; after the warm-up the slope by least squares
     progress  samples and counts, so that a run can be stopped and continued
 
 What is kept by contract grows first and levels off: an ended sequence's last reply for ten minutes,
-sessions until they expire. So all that is opened here expires within a minute or is ended, and the
-warm-up is longer than both. What grows after that is a leak.
+sessions until they expire (here within a minute). So do the interpreter's pools, some times later.
+The warm-up is longer than all that. What grows after it is a leak.
 """
 
 import sys
