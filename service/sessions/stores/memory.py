@@ -4,8 +4,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from heapq import heapify, heappop, heappush, nsmallest
+from heapq import heapify, heappop, heappush
+from itertools import islice
 from threading import Lock
+
+from sortedcontainers import SortedList
 
 from carousel.service.errors import SessionLimit
 from carousel.service.sessions.clock import Clock
@@ -25,6 +28,8 @@ from carousel.service.sessions.stores.base import (
 _RECORD_BYTES = 650
 _MAX_TOMBSTONES = 100_000
 _MIN_DUE = 1000
+# Sessions that a page looks through before others have their turn.
+_PAGE_KEYS = 1000
 
 
 class MemoryStore:
@@ -42,6 +47,8 @@ class MemoryStore:
         self._max_bytes = max_bytes
         self._nbytes = 0
         self._records: dict[Key, SessionRecord] = {}
+        # Their keys, for pages.
+        self._order: SortedList[Key] = SortedList()
         self._tombstones: dict[Key, Tombstone] = {}
         # When to look at a session again: a lower bound of its end, which steps move on. Sessions
         # that are gone leave theirs behind.
@@ -103,17 +110,20 @@ class MemoryStore:
     async def page(
         self, tenant: str, model: str | None, after: str | None, limit: int, now: float
     ) -> list[tuple[SessionMeta, int]]:
-        with self._lock:
-            found = [
-                record
-                for (owner, session_id), record in self._records.items()
-                if owner == tenant
-                and (after is None or session_id > after)
-                and (model is None or record.meta.model == model)
-                and self.clock.end_of(record.meta) > now
+        found: list[tuple[SessionMeta, int]] = []
+        at: Key | None = (tenant, after or "")
+        while at is not None and len(found) < limit:
+            with self._lock:
+                keys = list(islice(self._order.irange(at, inclusive=(False, True)), _PAGE_KEYS))
+                records = [self._records[key] for key in keys if key[0] == tenant]
+            found += [
+                (each.meta, len(each.state))
+                for each in records
+                if model in (None, each.meta.model) and self.clock.end_of(each.meta) > now
             ]
-        first = nsmallest(limit, found, key=lambda record: record.meta.key[1])
-        return [(record.meta, len(record.state)) for record in first]
+            at = records[-1].meta.key if len(records) == _PAGE_KEYS else None
+            await asyncio.sleep(0)
+        return found[:limit]
 
     async def expire(self, expired_before: float, buried_before: float) -> list[Key]:
         """Bury the expired, oldest tombstones first to go."""
@@ -175,6 +185,7 @@ class MemoryStore:
             return Outcome.GONE
         else:
             self._tombstones.pop(key, None)
+            self._order.add(key)
             self._look_again(key, write.record.meta.expires_at)
         self._records[key] = write.record
         self._nbytes += _nbytes(write.record)
@@ -213,6 +224,7 @@ class MemoryStore:
         return list(expired.values())
 
     def _remove(self, key: Key) -> None:
+        self._order.remove(key)
         self._nbytes -= _nbytes(self._records.pop(key))
 
 
