@@ -20,16 +20,16 @@ from carousel.models.row import Array, RowLayout
 from carousel.models.spec import TensorSpec
 from carousel.service.backends.base import BackendRefused
 from carousel.service.backends.host_link import HostLink
+from carousel.service.backends.linked_backend import LinkedBackend
 from carousel.service.backends.on_device import on_device
 from carousel.service.backends.onnx_program import CPU, OnnxProgram
-from carousel.service.backends.torch_pool import TorchPool
 
 CUDA_PROVIDER = "CUDAExecutionProvider"
 # The end of a run is none for the device yet (onnxruntime_run_options_config_keys.h).
 _NO_WAIT = "disable_synchronize_execution_providers"
 
 
-class OnnxDeviceBackend:
+class OnnxDeviceBackend(LinkedBackend):
     """Runs `model.onnx` of an artifact on the device of a link. TF32 is off, as in TorchScript."""
 
     def __init__(
@@ -38,10 +38,8 @@ class OnnxDeviceBackend:
         """Raises ArtifactError for a file that differs, BackendRefused for one that will not
         load.
         """
-        self.link = link
-        self._layout = layout
         self._program = OnnxProgram(artifact, threads=threads, providers=_providers(link))
-        self._spec = self._program.spec
+        super().__init__(self._program.spec, layout, link)
         self._session = self._program.session
         self.mixed_lengths = self._program.mixed_lengths
         if link.is_cuda and CUDA_PROVIDER not in self._session.get_providers():
@@ -50,23 +48,6 @@ class OnnxDeviceBackend:
         self._on_host = {each.name for each, memory in given if _is_on_host(memory.name)}
         self._no_wait = ort.RunOptions()
         self._no_wait.add_run_config_entry(_NO_WAIT, "1")
-
-    def __repr__(self) -> str:
-        return f"<OnnxDeviceBackend {self.link.device} mixed_lengths={self.mixed_lengths}>"
-
-    def make_pool(self, num_slots: int) -> TorchPool:
-        """A pool on this backend's device."""
-        return TorchPool(self._spec, self._layout, num_slots, self.link)
-
-    @on_device
-    def place(self, array: Array) -> torch.Tensor:
-        """The array as a tensor on this backend's device."""
-        return self.link.send(array)
-
-    @on_device
-    def join(self, parts: Sequence[torch.Tensor], axis: int) -> torch.Tensor:
-        """Tensors one behind the other along `axis`."""
-        return torch.cat(list(parts), axis)
 
     @on_device
     def run(
@@ -91,11 +72,6 @@ class OnnxDeviceBackend:
         self._session.run_with_iobinding(binding, self._no_wait)
         num_outputs = len(self._spec.outputs)
         return [self.link.fetch(each) for each in results[:num_outputs]], results[num_outputs:]
-
-    @on_device
-    def wait(self) -> None:
-        """Wait for all that runs and the pool have begun."""
-        self.link.wait()
 
     def _placed(self, name: str, value: Array | torch.Tensor) -> torch.Tensor:
         if name in self._on_host:

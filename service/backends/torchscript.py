@@ -12,15 +12,15 @@ from carousel.models.row import Array, RowLayout
 from carousel.models.script_code import ScriptRefused, load_script
 from carousel.service.backends.base import BackendRefused
 from carousel.service.backends.host_link import HostLink
+from carousel.service.backends.linked_backend import LinkedBackend
 from carousel.service.backends.on_device import on_device
-from carousel.service.backends.torch_pool import TorchPool
 
 # What torch and programs (aten::warn) say to an author in Python: a line for each run of a step, of
 # any words, and nothing that an operator could do about it.
 warnings.filterwarnings("ignore", category=UserWarning)
 
 
-class TorchScriptBackend:
+class TorchScriptBackend(LinkedBackend):
     """Runs `model.ts` of an artifact. TF32 is off: answers stay within the exporter's tolerance."""
 
     def __init__(
@@ -29,9 +29,7 @@ class TorchScriptBackend:
         """Raises ArtifactError for a file that differs, BackendRefused for one that will not
         load.
         """
-        self.link = link
-        self._spec = artifact.manifest.spec
-        self._layout = layout
+        super().__init__(artifact.manifest.spec, layout, link)
         program = artifact.manifest.programs["torchscript"]
         self.mixed_lengths = program.ragged == "exact" and program.lengths is not None
         self._takes_lengths = program.lengths is not None
@@ -46,23 +44,6 @@ class TorchScriptBackend:
             raise BackendRefused(f"{program.file} is refused: {error}") from error
         except Exception as error:  # torch says all kinds of errors to a file that is none
             raise BackendRefused(f"torch refuses {program.file}: {error}") from error
-
-    def __repr__(self) -> str:
-        return f"<TorchScriptBackend {self.link.device}>"
-
-    def make_pool(self, num_slots: int) -> TorchPool:
-        """A pool on this backend's device."""
-        return TorchPool(self._spec, self._layout, num_slots, self.link)
-
-    @on_device
-    def place(self, array: Array) -> torch.Tensor:
-        """The array as a tensor on this backend's device."""
-        return self.link.send(array)
-
-    @on_device
-    def join(self, parts: Sequence[torch.Tensor], axis: int) -> torch.Tensor:
-        """Tensors one behind the other along `axis`."""
-        return torch.cat(list(parts), axis)
 
     @on_device
     def run(
@@ -85,11 +66,6 @@ class TorchScriptBackend:
             flat = [results] if isinstance(results, torch.Tensor) else list(results)
             num_outputs = len(self._spec.outputs)
             return [self.link.fetch(each) for each in flat[:num_outputs]], flat[num_outputs:]
-
-    @on_device
-    def wait(self) -> None:
-        """Wait for all that runs and the pool have begun."""
-        self.link.wait()
 
     def _placed(self, value: Array | torch.Tensor) -> torch.Tensor:
         return value if isinstance(value, torch.Tensor) else self.link.send(value)

@@ -41,7 +41,7 @@ WHERE = {
     # Loaded by `choose.py` for a program that needs it.
     "torch": tuple(
         f"service/backends/{each}.py"
-        for each in ("host_link", "onnx_device", "torch_pool", "torchscript")
+        for each in ("host_link", "linked_backend", "onnx_device", "torch_pool", "torchscript")
     ),
     "pickle": (),
     "marshal": (),
