@@ -16,8 +16,8 @@ from carousel.models.repository import Repository
 from carousel.models.row import RowLayout
 from carousel.service.backends.base import BackendRefused, DeviceFailed
 from carousel.service.backends.host_link import HostLink
-from carousel.service.backends.on_device import on_device
 from carousel.service.backends.linked_backend import LinkedBackend
+from carousel.service.backends.on_device import on_device
 from carousel.service.backends.onnx_device import OnnxDeviceBackend
 from carousel.service.backends.torch_pool import TorchPool
 from carousel.service.backends.torchscript import TorchScriptBackend
