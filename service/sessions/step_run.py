@@ -71,10 +71,8 @@ class StepRun(Ticket):
         "_read",
         "_read_for",
         "_record",
-        "_request",
         "_step",
-        "_timer",
-        "_turn",
+        "_waits_for",
     )
 
     _step: Step
@@ -82,8 +80,8 @@ class StepRun(Ticket):
     def __init__(
         self, cache: SessionCache, key: Key, read: Read, deadline: float, done: Done
     ) -> None:
-        # What `Ticket` begins with; another call would be a tenth of all that is done here.
-        self.position, self.ends, self.after = 0, False, None
+        # `Ticket` begins with that; its position and end are known when it is submitted.
+        self.after = None
         self._cache = cache
         self._key = key
         self._read = read
@@ -94,21 +92,19 @@ class StepRun(Ticket):
         self._read_for: object = None
         # What the store holds of the session, where that was asked for on this turn.
         self._record: SessionRecord | None = None
-        # What is waited for: the store, the turn, or the engine.
-        self._timer: asyncio.TimerHandle | None = None
-        self._turn: asyncio.Future[None] | None = None
-        self._request: Request | None = None
+        # The engine, the turn, or the store for so long; None: what it began will go on by itself.
+        self._waits_for: Request | asyncio.Future[None] | asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        waits = "store" if self._timer else "turn" if self._turn else "engine"
-        return f"<StepRun {self._key[1]} at the {waits}>"
+        known = {Request: "the engine", asyncio.Future: "its turn", type(None): "nothing"}
+        return f"<StepRun {self._key[1]} waits for {known.get(type(self._waits_for), 'the store')}>"
 
     def begin(self) -> None:
         """Go as far as it goes without waiting."""
         session = self._cache.peek(*self._key)
         if session is None:
             delay = max(0.0, self._deadline - time.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
+            self._waits_for = asyncio.get_running_loop().call_later(delay, self._expire)
             self._cache.fetch(*self._key, self._found)
         else:
             self._enter(session)
@@ -116,24 +112,26 @@ class StepRun(Ticket):
     def abandon(self) -> None:
         """The client has gone: the step need not run, unless it does already."""
         self._is_abandoned = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        waits_for = self._waits_for
+        if isinstance(waits_for, Request):
+            waits_for.abandoned = True
+        elif isinstance(waits_for, asyncio.Future):
+            waits_for.cancel()
+        elif waits_for is not None:
+            waits_for.cancel()
+            self._waits_for = None
             self._end(Abandoned())
-        elif self._turn is not None:
-            self._turn.cancel()
-        elif self._request is not None:
-            self._request.abandoned = True
 
     def _expire(self) -> None:
-        self._timer = None
+        self._waits_for = None
         self._end(DeadlineExceeded("the request waited for its session for too long"))
 
     def _found(self, found: Session | Exception) -> None:
-        if self._timer is None:
+        timer, self._waits_for = self._waits_for, None
+        if timer is None:
             return  # it is over already
-        self._timer.cancel()
-        self._timer = None
+        assert not isinstance(timer, Request)
+        timer.cancel()
         if isinstance(found, Exception):
             self._end(found)
         else:
@@ -146,14 +144,14 @@ class StepRun(Ticket):
             self._go_on()
             return
         try:
-            self._turn = self._cache.queue(session, self._deadline)
+            turn = self._waits_for = self._cache.queue(session, self._deadline)
         except CarouselError as error:
             self._end(error)
         else:
-            self._turn.add_done_callback(self._take_turn)
+            turn.add_done_callback(self._take_turn)
 
     def _take_turn(self, turn: "asyncio.Future[None]") -> None:
-        self._turn = None
+        self._waits_for = None
         if turn.cancelled():
             self._end(Abandoned())
             return
@@ -219,7 +217,7 @@ class StepRun(Ticket):
             self._cache.leave(session)
             self._end(error)
         else:
-            self._request = request
+            self._waits_for = request
 
     def _repeat(self, session: Session, step: Step) -> StepReply:
         """The recorded reply to a step that was done; raises where it was not, or is not kept."""
@@ -258,7 +256,7 @@ class StepRun(Ticket):
 
     def _finished(self, request: Request) -> None:
         """The engine is done with the request, and the store with what it left."""
-        self._request = None
+        self._waits_for = None
         session, error = self.session, request.error
         engine = session.loaded.engine
         if error is None and self.after is not None:

@@ -21,7 +21,7 @@ class Abandonable(Protocol):
 @dataclass(slots=True)
 class Exchange:
     """Headers (lower-case names), path parts, query and the whole body of one request, and when it
-    arrived, on the monotonic clock.
+    must have started, on the monotonic clock.
     """
 
     tenant: str
@@ -29,8 +29,7 @@ class Exchange:
     query: bytes
     headers: Mapping[bytes, bytes]
     body: bytes
-    default_deadline_s: float
-    arrived: float
+    deadline: float
 
     @property
     def content_type(self) -> bytes | None:
@@ -46,13 +45,6 @@ class Exchange:
     def accept(self) -> bytes | None:
         """What the client said it accepts."""
         return self.headers.get(b"accept")
-
-    def deadline(self) -> float:
-        """When the request must have started, on the monotonic clock."""
-        text = self.headers.get(b"x-request-timeout-ms")
-        if text is None:
-            return self.arrived + self.default_deadline_s
-        return self.arrived + read_timeout_ms(text) / 1000
 
     def position(self) -> int | None:
         """What the header Carousel-Position says."""
@@ -73,6 +65,12 @@ class Exchange:
             # What is no boolean stays as it is, and is refused as the body's.
             if value is not defaults[name] and type(document.get(name, value)) is bool:
                 document[name] = value
+
+
+def deadline_of(headers: Mapping[bytes, bytes], arrived: float, usual_s: float) -> float:
+    """When a request that came at `arrived` must have started, as it says or as is usual."""
+    text = headers.get(b"x-request-timeout-ms")
+    return arrived + (usual_s if text is None else read_timeout_ms(text) / 1000)
 
 
 def read_position(text: bytes) -> int:

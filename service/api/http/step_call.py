@@ -46,117 +46,52 @@ class BeginStep(Protocol):
 class StepCall(Generic[Answered]):
     """Owned by the event loop.
 
-    `begin_step` begins a step of the session `key`, to be had by `deadline` (monotonic); `parse`
-    says what the body is to a model; `tell` is told once, later, the answer or why there is none,
-    Abandoned where nobody waits for it any more.
+    `parse` says what the body is to a model; `tell` is told once, later, the answer or why there is
+    none, Abandoned where nobody waits for it any more.
     """
 
-    __slots__ = (
-        "_begin_step",
-        "_deadline",
-        "_held",
-        "_key",
-        "_parse",
-        "_parsed",
-        "_run",
-        "_task",
-        "_tell",
-        "_transcoder",
-        "_work",
-    )
+    __slots__ = ("_held", "_parse", "_run", "_tell", "_transcoder", "_work")
 
+    _run: StepRun | None
     _work: StepWork[Answered]
 
     def __init__(
         self,
         transcoder: Transcoder,
-        begin_step: BeginStep,
-        key: Key,
-        deadline: float,
         parse: Callable[[LoadedModel], StepWork[Answered]],
         tell: Callable[[Answered | Exception], None],
     ) -> None:
         self._transcoder = transcoder
-        self._begin_step = begin_step
-        self._key = key
-        self._deadline = deadline
         self._parse = parse
         self._tell = tell
-        # What a long body came to, and for which model.
-        self._parsed: tuple[LoadedModel, StepWork[Answered] | CarouselError] | None = None
         self._held = 0
-        self._task: asyncio.Task[None] | None = None
-        self._run: StepRun | None = None
 
     def __repr__(self) -> str:
-        return f"<StepCall {self._run!r}>"
+        return f"<{type(self).__name__} {self._run!r}>"
 
-    def begin(self) -> None:
-        """Begin a step whose body is short."""
-        self._run = self._begin_step(self._key, self._read, self._deadline, self._done)
-
-    def begin_long(
-        self,
-        text: bytes | memoryview,
-        find: Callable[[], Awaitable[LoadedModel]],
-        largest: Callable[[LoadedModel], LargestRequest],
-    ) -> None:
-        """Begin a step of whose body `text` has to be parsed; `find` finds the model that its
-        session has; `largest`: the largest request of a model.
-        """
-        self._task = asyncio.ensure_future(self._prepare(text, find, largest))
-        self._task.add_done_callback(self._prepared)
+    def begin(self, begin_step: BeginStep, key: Key, deadline: float) -> None:
+        """Begin a step of the session `key`, to be had by `deadline` (monotonic)."""
+        self._run = begin_step(key, self._read, deadline, self._done)
 
     def abandon(self) -> None:
         """The client has gone: the step need not run, unless it does already."""
-        if self._task is not None:
-            self._task.cancel()
-        elif self._run is not None:
+        if self._run is not None:
             self._run.abandon()
 
-    async def _prepare(
-        self,
-        text: bytes | memoryview,
-        find: Callable[[], Awaitable[LoadedModel]],
-        largest: Callable[[LoadedModel], LargestRequest],
-    ) -> None:
-        loaded = await within(self._deadline, find(), "its session")
-        work: StepWork[Answered] | CarouselError
-        try:
-            work = await self._transcoder.read(
-                text, self._deadline, lambda: self._parse(loaded), lambda: largest(loaded)
-            )
-        except CarouselError as error:
-            # Refused on the session's turn, unless it has another model by then.
-            work = error
-        self._parsed = loaded, work
-
-    def _prepared(self, task: "asyncio.Task[None]") -> None:
-        self._task = None
-        error = Abandoned() if task.cancelled() else task.exception()
-        if error is None:
-            self.begin()
-        else:
-            assert isinstance(error, Exception)
-            self._tell(error)
-
     def _read(self, loaded: LoadedModel) -> Step:
-        if self._parsed is not None and self._parsed[0] is loaded:
-            work = self._parsed[1]
-            if isinstance(work, CarouselError):
-                raise work
-        else:
-            work = self._parse(loaded)
-        if self._held:
-            self._release()
-        if work.answer_bytes >= COUNTED_BYTES:
-            self._held = self._transcoder.take(work.answer_bytes)
-        self._work = work
+        work = self._work = self._parse(loaded)
+        if self._held or work.answer_bytes >= COUNTED_BYTES:
+            self._hold(work)
         return work.step
+
+    def _hold(self, work: StepWork[Answered]) -> None:
+        """Count what the answer may take, in place of what was counted for another model."""
+        self._release()
+        self._held = self._transcoder.take(work.answer_bytes)
 
     def _done(self, outcome: StepReply | Exception) -> None:
         # The run leads back here: left in place, this ring would be the garbage collector's.
-        self._run = self._parsed = None
+        self._run = None
         answered: Answered | Exception
         if isinstance(outcome, Exception):
             answered = outcome
@@ -190,3 +125,80 @@ class StepCall(Generic[Answered]):
     def _release(self) -> None:
         self._transcoder.give_back(self._held)
         self._held = 0
+
+
+class LongStepCall(StepCall[Answered]):
+    """The same of a long body, of which `text` has to be parsed.
+
+    `find` finds the model that the session has; `largest`: the largest request of a model.
+    """
+
+    __slots__ = ("_find", "_largest", "_parsed", "_task", "_text")
+
+    def __init__(
+        self,
+        transcoder: Transcoder,
+        parse: Callable[[LoadedModel], StepWork[Answered]],
+        tell: Callable[[Answered | Exception], None],
+        text: bytes | memoryview,
+        find: Callable[[], Awaitable[LoadedModel]],
+        largest: Callable[[LoadedModel], LargestRequest],
+    ) -> None:
+        super().__init__(transcoder, parse, tell)
+        self._text = text
+        self._find = find
+        self._largest = largest
+        self._run = None
+        self._task: asyncio.Task[None] | None = None
+        # What it came to, and for which model.
+        self._parsed: tuple[LoadedModel, StepWork[Answered] | CarouselError] | None = None
+
+    def begin(self, begin_step: BeginStep, key: Key, deadline: float) -> None:
+        """Parse it, and then begin as any other."""
+
+        def prepared(task: "asyncio.Task[None]") -> None:
+            self._task = None
+            error = Abandoned() if task.cancelled() else task.exception()
+            if error is None:
+                StepCall.begin(self, begin_step, key, deadline)
+            else:
+                assert isinstance(error, Exception)
+                self._tell(error)
+
+        self._task = asyncio.ensure_future(self._prepare(deadline))
+        self._task.add_done_callback(prepared)
+
+    def abandon(self) -> None:
+        """As of any other, also while it is parsed."""
+        if self._task is not None:
+            self._task.cancel()
+        super().abandon()
+
+    async def _prepare(self, deadline: float) -> None:
+        loaded = await within(deadline, self._find(), "its session")
+        work: StepWork[Answered] | CarouselError
+        try:
+            work = await self._transcoder.read(
+                self._text,
+                deadline,
+                lambda: self._parse(loaded),
+                lambda: self._largest(loaded),
+            )
+        except CarouselError as error:
+            # Refused on the session's turn, unless it has another model by then.
+            work = error
+        self._parsed = loaded, work
+
+    def _read(self, loaded: LoadedModel) -> Step:
+        if self._parsed is None or self._parsed[0] is not loaded:
+            return super()._read(loaded)
+        work = self._parsed[1]
+        if isinstance(work, CarouselError):
+            raise work
+        self._work = work
+        self._hold(work)
+        return work.step
+
+    def _done(self, outcome: StepReply | Exception) -> None:
+        self._parsed = None
+        super()._done(outcome)

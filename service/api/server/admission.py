@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from carousel.service.api.http.access_log import log_access
-from carousel.service.api.http.answer import LAST_ANSWER, Answer, Header
+from carousel.service.api.http.answer import LAST_ANSWER, Answer
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.http.request_id import id_headers, request_id_of
@@ -17,6 +18,15 @@ from carousel.service.errors import CarouselError
 SendAnswer = Callable[[Answer | None], None]
 
 
+@dataclass(frozen=True, slots=True)
+class AdmissionDesk:
+    """Where requests are counted; `logs`: whether each is logged."""
+
+    lifecycle: Lifecycle
+    traffic: Traffic
+    logs: bool
+
+
 class Admission:
     """Says what all answers say, and counts and logs them.
 
@@ -24,52 +34,41 @@ class Admission:
     `template`: the route, where it is known at once.
     """
 
-    __slots__ = (
-        "_lifecycle",
-        "_logs",
-        "_method",
-        "_path",
-        "_send",
-        "_template",
-        "_traffic",
-        "named",
-        "request_id",
-        "started",
-    )
+    __slots__ = ("_desk", "_method", "_path", "_send", "_template", "named", "started")
 
     _send: SendAnswer
 
     def __init__(
         self,
-        lifecycle: Lifecycle,
-        traffic: Traffic,
-        logs: bool,
+        desk: AdmissionDesk,
         method: str,
         path: str,
         headers: Mapping[bytes, bytes],
         template: str = "",
     ) -> None:
         self.started = time.monotonic()
-        self._lifecycle = lifecycle
-        self._traffic = traffic
+        self._desk = desk
         self._method = method
         self._path = path
-        self._logs = logs
         self._template = template
-        self.request_id = request_id_of(headers)
-        self.named: list[Header] = id_headers(self.request_id, headers)
+        self.named = id_headers(request_id_of(headers), headers)
 
     def __repr__(self) -> str:
         return f"<Admission {self._method} {self._path} {self.request_id}>"
 
+    @property
+    def request_id(self) -> str:
+        """What the request is called."""
+        return self.named[0][1].decode("ascii")
+
     def accept(self, send: SendAnswer) -> None:
         """A request of the data plane is whole, and is to be answered by `reply`."""
         self._send = send
-        self._lifecycle.accept()
+        self._desk.lifecycle.accept()
 
     def reply(self, outcome: Answer | Exception) -> None:
         """What came of it."""
-        self._lifecycle.answered()
+        self._desk.lifecycle.answered()
         self._send(self.finish(outcome))
 
     def finish(self, outcome: Answer | Exception) -> Answer | None:
@@ -84,7 +83,7 @@ class Admission:
                 outcome = unexpected(outcome, where=self._template, request_id=self.request_id)
             answer = error_answer(self._path, outcome, self.request_id, is_step=True)
         answer.headers += self.named
-        if self._lifecycle.phase is Phase.REFUSING:
+        if self._desk.lifecycle.phase is Phase.REFUSING:
             answer.headers.append(LAST_ANSWER)
         self.count(self._template, answer.status)
         return answer
@@ -92,6 +91,6 @@ class Admission:
     def count(self, template: str, status: int) -> None:
         """It was answered."""
         elapsed_s = time.monotonic() - self.started
-        self._traffic.count(template, status, elapsed_s)
-        if self._logs:
+        self._desk.traffic.count(template, status, elapsed_s)
+        if self._desk.logs:
             log_access(self._method, self._path, status, elapsed_s, self.named)

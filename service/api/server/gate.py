@@ -15,13 +15,13 @@ from carousel.service.api.http.authenticator import OPEN_FOLDER, OPEN_PATHS, Aut
 from carousel.service.api.http.body import Bodies, Disconnected
 from carousel.service.api.http.cors import create_cors
 from carousel.service.api.http.disconnect_watcher import DisconnectWatcher, Receive
-from carousel.service.api.http.exchange import Abandonable, Exchange
+from carousel.service.api.http.exchange import Abandonable, Exchange, deadline_of
 from carousel.service.api.http.lifecycle import Lifecycle, Phase
 from carousel.service.api.http.problem import unexpected
 from carousel.service.api.http.traffic import CLIENT_GONE, Traffic
 from carousel.service.api.http.unread import Unread
 from carousel.service.api.openapi.nodes import Node
-from carousel.service.api.server.admission import Admission, SendAnswer
+from carousel.service.api.server.admission import Admission, AdmissionDesk, SendAnswer
 from carousel.service.api.server.asgi import (
     Scope,
     Send,
@@ -111,7 +111,7 @@ class Gate:
         self._traffic = traffic
         self._deadline_s = deadline_s
         self._watcher = DisconnectWatcher()
-        self._admit = partial(Admission, lifecycle, traffic, logs_access())
+        self._admit = partial(Admission, AdmissionDesk(lifecycle, traffic, logs_access()))
         # Preflights are answered by it, and what pages of these origins ask goes through it.
         self._cors = create_cors(self._handle, origins) if origins else None
 
@@ -170,9 +170,8 @@ class Gate:
         admission.accept(send)
         try:
             tenant = self._authenticator.admit(headers)
-            exchange = Exchange(
-                tenant, path.split("/"), query, headers, body, self._deadline_s, admission.started
-            )
+            deadline = deadline_of(headers, admission.started, self._deadline_s)
+            exchange = Exchange(tenant, path.split("/"), query, headers, body, deadline)
             return match.begin(exchange, admission.reply)
         except Exception as error:
             asyncio.get_running_loop().call_soon(admission.reply, error)

@@ -7,9 +7,10 @@ import asyncio
 import time
 from functools import partial
 
+from carousel.service.api.encoding.json_size import LargestRequest
 from carousel.service.api.http.memory_budget import COUNTED_BYTES
 from carousel.service.api.http.problem import unexpected
-from carousel.service.api.http.step_call import StepCall
+from carousel.service.api.http.step_call import LongStepCall, StepCall
 from carousel.service.api.streams.client_link import ClientLink
 from carousel.service.api.streams.closing import Close, close_for, ends_stream
 from carousel.service.api.streams.frame_queue import FrameQueue
@@ -118,19 +119,17 @@ class Stream:
         self._frame = frame
         self._waiting.began(frame)
         deadline = time.monotonic() + self._services.deadline_s
-        call = self._call = StepCall(
-            self._services.transcoder,
-            self._sessions.begin,
-            (self.tenant, self.session_id),
-            deadline,
-            partial(self._read, frame, deadline),
-            self._told,
-        )
+        transcoder, parse = self._services.transcoder, partial(self._read, frame, deadline)
         if not frame.is_text or len(frame.data) < COUNTED_BYTES:
-            call.begin()
+            self._call = StepCall(transcoder, parse, self._told)
         else:
-            codecs = self._services.codecs
-            call.begin_long(frame.data, self._find, lambda loaded: codecs.of(loaded).largest)
+            self._call = LongStepCall(
+                transcoder, parse, self._told, frame.data, self._find, self._largest
+            )
+        self._call.begin(self._sessions.begin, (self.tenant, self.session_id), deadline)
+
+    def _largest(self, loaded: LoadedModel) -> LargestRequest:
+        return self._services.codecs.of(loaded).largest
 
     async def _find(self) -> LoadedModel:
         return (await self._sessions.find(self.tenant, self.session_id)).loaded

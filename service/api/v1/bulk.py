@@ -89,7 +89,7 @@ class BulkRoute:
         return InTask(self._answer(exchange), reply)
 
     async def _answer(self, exchange: Exchange) -> Answer:
-        deadline = exchange.deadline()
+        deadline = exchange.deadline
         entries = await self._transcoder.read(
             text_of(exchange),
             deadline,

@@ -74,7 +74,7 @@ class InferRoute:
         given = media_of(exchange.content_type)
         work = await self._transcoder.read(
             text_of(exchange),
-            exchange.deadline(),
+            exchange.deadline,
             lambda: given.read_work(exchange, codec, loaded),
             lambda: codec.largest,
         )
@@ -87,7 +87,7 @@ class InferRoute:
             )
         num_bytes = codec.answer_size.of(num_steps, len(work.sequences), with_state=work.with_state)
         with self._transcoder.hold(num_bytes):
-            results = await run(loaded, work, exchange.deadline(), self._max_at_once)
+            results = await run(loaded, work, exchange.deadline, self._max_at_once)
             return await self._transcoder.write(
                 num_bytes, lambda: media.write_results(codec, loaded, results)
             )

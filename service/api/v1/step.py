@@ -3,10 +3,11 @@
 from functools import partial
 
 from carousel.service.api.encoding.codec import Codec, Codecs
+from carousel.service.api.encoding.json_size import LargestRequest
 from carousel.service.api.http.answer import Answer, Header, Reply
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.memory_budget import COUNTED_BYTES
-from carousel.service.api.http.step_call import StepCall
+from carousel.service.api.http.step_call import LongStepCall, StepCall
 from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import POSITION_HEADER, RAW_INPUT, TIMEOUT, encodings, flag
@@ -78,20 +79,15 @@ class StepRoute:
     def begin(self, exchange: Exchange, reply: Reply) -> Abandonable:
         """Begin a step."""
         key = (exchange.tenant, exchange.parts[3])
-        call = StepCall(
-            self._transcoder,
-            self._sessions.begin,
-            key,
-            exchange.deadline(),
-            partial(self._parse, exchange),
-            reply,
-        )
+        parse = partial(self._parse, exchange)
+        call: StepCall[Answer]
         if len(exchange.body) < COUNTED_BYTES or len(text := text_of(exchange)) < COUNTED_BYTES:
-            call.begin()
+            call = StepCall(self._transcoder, parse, reply)
         else:
-            call.begin_long(
-                text, lambda: self._find(key), lambda loaded: self._codecs.of(loaded).largest
+            call = LongStepCall(
+                self._transcoder, parse, reply, text, partial(self._find, key), self._largest
             )
+        call.begin(self._sessions.begin, key, exchange.deadline)
         return call
 
     def _parse(self, exchange: Exchange, loaded: LoadedModel) -> "_Work":
@@ -102,6 +98,9 @@ class StepRoute:
             exchange.accept, given, codec.outputs, with_state=step.return_state
         )
         return _Work(codec, step, media)
+
+    def _largest(self, loaded: LoadedModel) -> LargestRequest:
+        return self._codecs.of(loaded).largest
 
     async def _find(self, key: Key) -> LoadedModel:
         return (await self._sessions.find(*key)).loaded

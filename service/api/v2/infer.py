@@ -4,11 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from carousel.service.api.encoding.json_size import LargestRequest
 from carousel.service.api.http.answer import Answer, Reply
 from carousel.service.api.http.exchange import Abandonable, Exchange, read_version
 from carousel.service.api.http.in_task import InTask, awaited
 from carousel.service.api.http.memory_budget import COUNTED_BYTES
-from carousel.service.api.http.step_call import StepCall
+from carousel.service.api.http.step_call import LongStepCall, StepCall
 from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
 from carousel.service.api.openapi.nodes import Node, encodings
@@ -116,21 +117,20 @@ class OipInferRoute:
         def tell(answer: Answer | Exception) -> None:
             reply(params.told(answer) if isinstance(answer, CarouselError) else answer)
 
-        begin = self._sequences.begin
-        call = StepCall(
-            self._transcoder,
-            partial(begin, ends=True) if params.end else begin,
-            params.key,
-            exchange.deadline(),
-            partial(self._parse, exchange, params, request),
-            tell,
-        )
+        parse = partial(self._parse, exchange, params, request)
+        call: StepCall[Answer]
         if len(exchange.body) < COUNTED_BYTES or len(text := json_of(exchange)) < COUNTED_BYTES:
-            call.begin()
+            call = StepCall(self._transcoder, parse, tell)
         else:
             find = partial(self._sequences.model, params.key, ends=params.end)
-            call.begin_long(text, find, lambda loaded: self._codecs.of(loaded).largest)
+            call = LongStepCall(self._transcoder, parse, tell, text, find, self._largest)
+        begin = self._sequences.begin
+        begin_step = partial(begin, ends=True) if params.end else begin
+        call.begin(begin_step, params.key, exchange.deadline)
         return call
+
+    def _largest(self, loaded: LoadedModel) -> LargestRequest:
+        return self._codecs.of(loaded).largest
 
     def _parse(
         self,
@@ -168,7 +168,7 @@ class OipInferRoute:
     ) -> _Read:
         """What is read of the body or of its JSON, beside the loop where that takes a while."""
         return await self._transcoder.read(
-            json_of(exchange), exchange.deadline(), call, lambda: self._codecs.of(loaded).largest
+            json_of(exchange), exchange.deadline, call, lambda: self._codecs.of(loaded).largest
         )
 
     async def _infer(self, exchange: Exchange, request: InferRequest, codec: OipCodec) -> Answer:
@@ -184,7 +184,7 @@ class OipInferRoute:
             with_state=choice.with_state,
         )
         with self._transcoder.hold(num_bytes):
-            rows = await run(codec.loaded, work, exchange.deadline(), self._max_at_once)
+            rows = await run(codec.loaded, work, exchange.deadline, self._max_at_once)
             return await self._transcoder.write(
                 num_bytes, lambda: respond(codec, request, choice, rows)
             )

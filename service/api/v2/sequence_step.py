@@ -47,7 +47,7 @@ def make_step(
     step = Step(
         sequence.inputs,
         sequence.num_steps,
-        exchange.deadline(),
+        exchange.deadline,
         params.position,
         return_state=choice.with_state,
         ends=params.end,

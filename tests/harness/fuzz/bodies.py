@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from carousel.service.api.encoding.codec import Codec
 from carousel.service.api.encoding.document import parse
 from carousel.service.api.encoding.json_size import JsonSize
-from carousel.service.api.http.exchange import Exchange
+from carousel.service.api.http.exchange import Exchange, deadline_of
 from carousel.service.api.v1 import bulk
 from carousel.service.api.v1.control_bodies import ForkSession, OpenSession, WriteState, read_body
 from carousel.service.api.v1.media.choose import TABLE, media_for, media_for_outputs, media_of
@@ -71,7 +71,8 @@ def _exchange(data: bytes) -> Exchange:
             name, _, value = line.partition(b":")
             headers[name.lower().strip()] = value.strip()
     parts = ["", "v2", "models", "m", "infer"]
-    return Exchange("default", parts, query, headers, body, 30.0, time.monotonic())
+    deadline = deadline_of(headers, time.monotonic(), 30.0)
+    return Exchange("default", parts, query, headers, body, deadline)
 
 
 def _step(exchange: Exchange, codec: Codec, loaded: LoadedModel) -> None:
@@ -110,7 +111,6 @@ def _headers(data: bytes) -> None:
     exchange = _exchange(data)
     media_of(exchange.content_type)
     media_for(exchange.accept, TABLE[0])
-    exchange.deadline()
     exchange.position()
     exchange.flags(return_state=False, commit=True)
 

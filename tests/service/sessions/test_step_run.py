@@ -103,7 +103,7 @@ def test_who_leaves_is_told_once_and_moves_nothing(wait: str) -> None:
             told = Told()
             run = begin(rig, told)
             await settle()
-            assert wait in repr(run)
+            assert repr(run).endswith(f"{wait}>")
             run.abandon()
             run.abandon()
             await go()

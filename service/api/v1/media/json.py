@@ -44,7 +44,7 @@ class Json(Media):
         document = parse(body)
         if exchange.query:
             exchange.add_flags(document, return_state=False, commit=True)
-        step = read_step(document, codec, exchange.deadline(), bools=may_hold_bools(body))
+        step = read_step(document, codec, exchange.deadline, bools=may_hold_bools(body))
         position = exchange.position()
         if position is not None:
             if step.position not in (None, position):

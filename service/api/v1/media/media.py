@@ -49,7 +49,7 @@ class Media:
     def read_step(self, exchange: Exchange, codec: Codec) -> Step:
         """The next time steps of a session, with position and flags."""
         sequence = self.read_inputs(exchange, codec)
-        step = Step(sequence.inputs, sequence.num_steps, exchange.deadline(), exchange.position())
+        step = Step(sequence.inputs, sequence.num_steps, exchange.deadline, exchange.position())
         if exchange.query:
             flags = exchange.flags(return_state=False, commit=True)
             step.return_state, step.commit = flags["return_state"], flags["commit"]
