@@ -1,8 +1,7 @@
 """One step on its way, from a key to a reply: found, on its turn, read, judged, run, committed.
 
-Every step goes this way, most of them through it at once as far as the engine; where one has to
-wait, for the store or for its turn, it goes on when that calls back. There is no task: most of the
-time of a small step would go into it.
+Most go through it at once as far as the engine; where one has to wait, for the store or its turn, it
+goes on when that calls back. There is no task: most of the time of a small step would go into it.
 
     begin --> (look up) --> (turn) --> read, judge --> run --> finished
                                          |    ^          |
@@ -106,8 +105,10 @@ class StepRun(Ticket):
             delay = max(0.0, self._deadline - time.monotonic())
             self._waits_for = asyncio.get_running_loop().call_later(delay, self._expire)
             self._cache.fetch(*self._key, self._found)
+        elif session.busy:
+            self._queue(session)
         else:
-            self._enter(session)
+            self._take(session)
 
     def abandon(self) -> None:
         """The client has gone: the step need not run, unless it does already."""
@@ -134,15 +135,18 @@ class StepRun(Ticket):
         timer.cancel()
         if isinstance(found, Exception):
             self._end(found)
+        elif found.busy:
+            self._queue(found)
         else:
-            self._enter(found)
+            self._take(found)
 
-    def _enter(self, session: Session) -> None:
+    def _take(self, session: Session) -> None:
         self.session = session
-        if not session.busy:
-            self._cache.resident.wake(session)
-            self._go_on()
-            return
+        self._cache.resident.wake(session)
+        self._go_on()
+
+    def _queue(self, session: Session) -> None:
+        self.session = session
         try:
             turn = self._waits_for = self._cache.queue(session, self._deadline)
         except CarouselError as error:
@@ -164,38 +168,43 @@ class StepRun(Ticket):
 
     def _go_on(self) -> None:
         """On the session's turn: run, replay or refuse, or ask the store first."""
-        session = self.session
-        if session.dropped or session.loaded.retired:
+        session, loaded = self.session, self.session.loaded
+        if session.dropped or loaded.retired:
             self._cache.give_up(session)
             self._record = None
             self.begin()
             return
-        shared, is_known = self._cache.store.shared, self._record is not None
         try:
             if self._is_abandoned:
                 raise Abandoned
-            if self._read_for is not session.loaded:
-                self._step = self._read(session.loaded)
-                self._read_for = session.loaded
-            step = self._step
-            meta = session.meta
-            if step.position in (None, meta.position) and (step.commit or is_known or not shared):
-                longest = session.loaded.spec.max_position
-                self.position = position_after(meta, step.num_steps, longest)
+            if self._read_for is not loaded:
+                self._step = self._read(loaded)
+                self._read_for = loaded
+            step, position = self._step, session.meta.position
+            if (step.position is None or step.position == position) and (
+                step.commit or self._is_sure
+            ):
+                longest = loaded.spec.max_position
+                self.position = position_after(session.meta, step.num_steps, longest)
                 self._submit(session, step)
                 return
-            if not is_known and (shared or step.return_state):
+            if self._record is None and (step.return_state or not self._is_sure):
                 self._reload()
                 return
             outcome: StepReply | Exception = self._repeat(session, step)
         except Exception as error:
-            if shared and not is_known and isinstance(error, CarouselError):
+            if isinstance(error, CarouselError) and not self._is_sure:
                 # Another server may have written the session, or opened its id on another model.
                 self._reload()
                 return
             outcome = error
         self._cache.leave(session)
         self._end(outcome)
+
+    @property
+    def _is_sure(self) -> bool:
+        """Whether the session in memory is what the store holds, as far as it can be known."""
+        return self._record is not None or not self._cache.store.shared
 
     def _submit(self, session: Session, step: Step) -> None:
         request = Request(
@@ -265,7 +274,7 @@ class StepRun(Ticket):
                 self._cache.resident.drop(session)
             else:
                 session.meta = self.after
-                _move(session, request)
+                self._cache.resident.move(session, request)
         elif request.target != NO_SLOT:
             engine.release(request.target)
         if isinstance(error, WriteLost):
@@ -291,18 +300,3 @@ class StepRun(Ticket):
     def _end(self, outcome: StepReply | Exception) -> None:
         """Tell it in a while: whoever began the step may not have come back from that."""
         asyncio.get_running_loop().call_soon(self._done, outcome)
-
-
-def _move(session: Session, request: Request) -> None:
-    """Point the session at its fresh slot.
-
-    A session that had none keeps it only if another slot is free or can be had from an idle
-    session: of sessions that hold every slot of the pool, none could ever step again.
-    """
-    engine = session.loaded.engine
-    before, session.slot, session.row = session.slot, request.target, None
-    if before != NO_SLOT:
-        engine.release(before)
-    elif engine.slots.is_full and (engine.is_starved or not engine.reclaim()):
-        session.slot, session.row = NO_SLOT, request.state_out
-        engine.release(request.target)

@@ -16,6 +16,8 @@ class Bodies:
     """Reads bodies; each of them is bounded, and so is what the large ones hold together."""
 
     def __init__(self, budget: MemoryBudget, *, max_bytes: int, timeout_s: float) -> None:
+        # A body that is there whole and no longer needs none of this: it is short, and not counted.
+        self.max_passing_bytes = min(max_bytes, COUNTED_BYTES - 1)
         self._budget = budget
         self._max_bytes = max_bytes
         self._max_digits = len(str(max_bytes))
@@ -39,10 +41,6 @@ class Bodies:
         if message["more_body"] or len(first) >= COUNTED_BYTES:
             return await self._read_rest(first, receive, more=message["more_body"])
         return first
-
-    def may_pass(self, body: bytes) -> bool:
-        """Whether a body that is there whole needs no more of this: short, and not counted."""
-        return len(body) < COUNTED_BYTES and len(body) <= self._max_bytes
 
     def release(self, body: bytes) -> None:
         """The body is done with."""
