@@ -1,6 +1,6 @@
 """One step on its way, from a key to a reply: found, on its turn, read, judged, run, committed.
 
-Most go through it at once as far as the engine; where one has to wait, for the store or its turn, it
+Most go through it at once as far as the engine; one that has to wait, for the store or its turn,
 goes on when that calls back. There is no task: most of the time of a small step would go into it.
 
     begin --> (look up) --> (turn) --> read, judge --> run --> finished
@@ -8,8 +8,7 @@ goes on when that calls back. There is no task: most of the time of a small step
                                          v    |          v
                                         (reload) <-- its write was lost
 
-By what a step is judged (positions.py): the session in memory, or the store's record of it, which
-is read on the session's turn.
+By what a step is judged (positions.py): memory, or the store's record, read on its turn.
 
     the store  the step                                   is judged by
     ---------  -----------------------------------------  --------------------------------
@@ -230,7 +229,6 @@ class StepRun(Ticket):
 
     def _repeat(self, session: Session, step: Step) -> StepReply:
         """The recorded reply to a step that was done; raises where it was not, or is not kept."""
-        record = self._record
         reply = find_repeat(
             session.meta,
             step.position,
@@ -243,8 +241,8 @@ class StepRun(Ticket):
         assert reply.outputs is not None
         state = None
         if step.return_state:
-            assert record is not None
-            state = session.loaded.layout.unpack(record.state)
+            assert self._record is not None
+            state = session.loaded.layout.unpack(self._record.state)
         return StepReply(outputs=reply.outputs, position=reply.position, state=state, replayed=True)
 
     def _reload(self) -> None:
