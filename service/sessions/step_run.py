@@ -25,12 +25,7 @@ import asyncio
 import time
 
 from carousel.service.engine.request import NO_SLOT, Abandoned, Request
-from carousel.service.errors import (
-    CarouselError,
-    DeadlineExceeded,
-    StateCorrupt,
-    StoreUnavailable,
-)
+from carousel.service.errors import CarouselError, DeadlineExceeded, StateCorrupt, StoreUnavailable
 from carousel.service.sessions.committer import Ticket, WriteLost
 from carousel.service.sessions.positions import find_repeat, position_after
 from carousel.service.sessions.recorded_reply import digest
