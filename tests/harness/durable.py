@@ -1,6 +1,5 @@
-"""Sessions in an SQLite file, for the tests of what outlives a process: a rig around the witness
-whose store is a file, a service over a socket on one, and ways to damage the file while nobody has
-it open.
+"""Sessions in an SQLite file, for the tests of what outlives a process: a rig whose store is a
+file, a service over a socket on one, and ways to damage the file while nobody has it open.
 """
 
 import asyncio

@@ -14,6 +14,7 @@ from carousel.models.manifest import FORMAT, Manifest, Parity
 from carousel.models.repository import Repository
 from carousel.models.row import Array, RowLayout
 from carousel.models.spec import ModelSpec
+from carousel.service.api.http.in_task import awaited
 from carousel.service.backends.base import Backend
 from carousel.service.engine.catalog import Catalog, CatalogUpdate
 from carousel.service.engine.chunk_budget import ChunkBudget
@@ -27,7 +28,6 @@ from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.step import Step
 from tests.harness.clocks import Clock
 from tests.harness.fakes import PATIENCE_S, WITNESS, FaultyStore, NanSlots, WitnessBackend
-from tests.harness.stepping import stepped
 
 MAX_TTL_S = 30 * 86400.0
 LAYOUT = RowLayout(WITNESS.states)
@@ -181,7 +181,7 @@ class Rig:
             commit=commit,
         )
         begin = self.sessions.begin
-        return await stepped(
+        return await awaited(
             lambda done: begin((tenant, session_id), lambda _: step, step.deadline, done)
         )
 

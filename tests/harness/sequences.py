@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from carousel.service.api.http.in_task import awaited
 from carousel.service.errors import (
     SessionNotFound,
 )
@@ -13,7 +14,6 @@ from carousel.service.sessions.session_record import Key
 from carousel.service.sessions.step import Step
 from tests.harness.fakes import PATIENCE_S
 from tests.harness.rig import Rig, sequence
-from tests.harness.stepping import stepped
 
 KEY = sequence_key("", "witness", 7)
 
@@ -43,7 +43,7 @@ async def go_on(
     """A later step of it."""
     step = make_step(*values, position=position, end=end)
     begin = rig.sessions.sequences.begin
-    return await stepped(
+    return await awaited(
         lambda done: begin(key, lambda _: step, step.deadline, done, ends=step.ends)
     )
 

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from carousel.service.api.http.answer import Answer, Reply
 from carousel.service.api.http.exchange import Abandonable
 from carousel.service.engine.request import Abandoned
+
+Told = TypeVar("Told")
 
 
 class InTask:
@@ -34,21 +36,21 @@ class InTask:
         self._reply(error or task.result())
 
 
-async def awaited(begin: Callable[[Reply], Abandonable]) -> Answer:
+async def awaited(begin: Callable[[Callable[[Told | Exception], None]], Abandonable]) -> Told:
     """What is told of something that was begun; raises why there is none. A wait that is cancelled
     abandons it.
     """
-    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
 
-    def reply(answer: Answer | Exception) -> None:
+    def tell(told: Told | Exception) -> None:
         if future.done():
             return
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
+        if isinstance(told, Exception):
+            future.set_exception(told)
         else:
-            future.set_result(answer)
+            future.set_result(told)
 
-    begun = begin(reply)
+    begun = begin(tell)
     try:
         return await future
     except asyncio.CancelledError:
