@@ -20,6 +20,10 @@ from carousel.service.settings import Settings, describe_access, describe_settin
 log = logging.getLogger("carousel.service")
 
 _BAD_SETTING = 3
+# How long a thread may have to wait until another that is busy lets it into the interpreter.
+# Python's own 5 ms are as long as a whole run: a lane that has ended one would stand still for as
+# long again.
+_SWITCH_S = 0.0005
 
 
 def main() -> None:
@@ -30,6 +34,8 @@ def main() -> None:
         for line in unknown_variables(os.environ):
             log.warning("%s", line)
         return_large_pieces()
+        if settings.num_lanes != 0:
+            sys.setswitchinterval(_SWITCH_S)
         app = create_app(settings)
         uvloop.run(_serve(app))
     except SettingError as error:

@@ -31,6 +31,7 @@ from carousel.service.api.v1.infer import InferRoute
 from carousel.service.api.v1.step import StepRoute
 from carousel.service.api.v2.infer import OipInferRoute
 from carousel.service.engine.catalog import Catalog
+from carousel.service.engine.cost_file import CostFile
 from carousel.service.engine.loaded_model import LoadOptions
 from carousel.service.errors import SettingError
 from carousel.service.metrics import Metrics
@@ -215,6 +216,8 @@ def create_app(settings: Settings) -> App:
         program=settings.program,
         device=_choose_device(settings.device),
         threads=settings.threads,
+        lanes=settings.num_lanes,
+        cost_file=CostFile(settings.data_dir / "model-costs.json"),
         pool_bytes=settings.pool_bytes,
         resident_sessions=settings.resident_sessions,
         queue_requests=settings.queue_requests,

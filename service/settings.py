@@ -41,6 +41,15 @@ def _memory_models(text: str) -> frozenset[str]:
     return frozenset(match[1] for match in found.values() if match is not None)
 
 
+def _lanes(text: str) -> int | None:
+    """The number of lanes, None for `auto`; raises ValueError."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) > _MOST_LANES:
+        raise ValueError(f"{text!r} is neither auto nor a number from 0 to {_MOST_LANES}")
+    return int(text)
+
+
 def _origins(text: str) -> tuple[str, ...]:
     """The origins that `cors_origins` names; raises ValueError."""
     found = tuple(each.strip() for each in text.split(",") if each.strip())
@@ -52,6 +61,7 @@ def _origins(text: str) -> tuple[str, ...]:
 
 _ABOVE_ZERO = Bounds(low=1)
 _DAY_S = 86400.0
+_MOST_LANES = 256
 _CENTURY_S = 36525 * _DAY_S
 _BYTES = Bounds(low=100_000)
 
@@ -96,6 +106,12 @@ class Settings:
         bounds=Bounds(choices=("onnx", "torchscript", "auto")),
     )
     threads: int = _setting(1, "threads that one run of a model may use", bounds=_ABOVE_ZERO)
+    lanes: str = _setting(
+        "auto",
+        "runs of a model that may be under way at once, each on a thread; auto: one a core where "
+        "there are several; 0: one run at a time, and nothing is measured at the start",
+        bounds=Bounds(check=_lanes),
+    )
 
     store: str = _setting(
         "sqlite",
@@ -198,6 +214,11 @@ class Settings:
     def memory_models(self) -> frozenset[str]:
         """The models of `model_store`."""
         return _memory_models(self.model_store)
+
+    @property
+    def num_lanes(self) -> int | None:
+        """The number that `lanes` says, None for as many as there are cores."""
+        return _lanes(self.lanes)
 
     @property
     def host_names(self) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ from carousel.models.row import Array
 from carousel.models.spec import ModelSpec
 from carousel.service.backends.base import Backend, ByteRows, DeviceArray, DeviceFailed, Pool
 from carousel.service.engine.batch import Packer, join
+from carousel.service.engine.cost_curve import CostCurve
 from carousel.service.engine.request import NO_SLOT, Request
+from carousel.service.engine.run import Run
 from carousel.service.engine.scheduler import Row, Scheduler
 from carousel.service.engine.stats import EngineStats
 from carousel.service.errors import BackendFailed, NonFiniteState, forget_frames
@@ -34,8 +36,10 @@ class Core:
         *,
         initial_row: bytes,
         clock: Callable[[], float],
+        cost: CostCurve | None = None,
     ) -> None:
         self.scheduler = scheduler
+        self.cost = cost
         self.stats = EngineStats()
         self._spec = spec
         self._backend = backend
@@ -52,42 +56,95 @@ class Core:
 
         Raises DeviceFailed when the device is lost; what was scheduled has then no answer.
         """
+        run, dropped = self.begin()
+        if run is None:
+            return dropped
+        self.execute(run)
+        return dropped + self.end(run)
+
+    def begin(self) -> tuple[Run | None, list[Request]]:
+        """The next run, ready to be executed, and the requests that will not run, their error set.
+
+        None where nothing waits that may begin beside what is under way.
+        """
         schedule = self.scheduler.schedule(self._clock())
         if not schedule.rows:
-            return schedule.dropped
-        started = self._clock()
-        self._run(schedule.rows)
-        elapsed_s = self._clock() - started
-        self.stats.ran(len(schedule.rows), sum(row.length for row in schedule.rows), elapsed_s)
-        return schedule.dropped + self.scheduler.update(schedule.rows, elapsed_s)
+            return None, schedule.dropped
+        return self._prepare(schedule.rows), schedule.dropped
 
-    def _run(self, rows: list[Row]) -> None:
-        """Run rows together; where that fails, in halves, until the row at fault stands alone."""
+    def execute(self, run: Run) -> None:
+        """Run the program, on any thread."""
+        run.execute(self._backend, self._clock)
+
+    def end(self, run: Run) -> list[Request]:
+        """Take in what a run gave; returns the requests that are done. Raises as `step`."""
+        self._finish(run)
+        rows = run.rows
+        self.stats.ran(len(rows), sum(row.length for row in rows), run.seconds)
+        if self.cost is not None:
+            self.cost.ran(len(rows), run.num_steps, run.seconds)
+        return self.scheduler.update(rows, run.seconds)
+
+    def is_long(self, run: Run) -> bool:
+        """Whether a run is for a lane, by what it is expected to take."""
+        if self.cost is None:
+            return False
+        return self.scheduler.pace.is_long(self.cost.seconds(len(run.rows)) * run.num_steps)
+
+    def _prepare(self, rows: list[Row]) -> Run:
+        run = Run(rows)
         try:
-            self._forward(rows)
+            run.batch = self._packer.pack(rows)
+            run.held = self._gather(rows)  # (B, N)
+            if run.held is not None:
+                run.states = self._pool.unpack(run.held)
         except DeviceFailed:
             raise
         except Exception as error:
-            if len(rows) == 1:
-                log.exception("a row failed in the program")
-                rows[0].request.error = BackendFailed("the model's program failed on this input")
-                # It is told; its frames hold the rows, and they the request.
-                forget_frames(error)
-                return
-            middle = len(rows) // 2
-            self._run(rows[:middle])
-            self._run(rows[middle:])
+            run.error = error
+        return run
 
-    def _forward(self, rows: list[Row]) -> None:
-        batch = self._packer.pack(rows)
-        held = self._gather(rows)  # (B, N)
-        states = [] if held is None else self._pool.unpack(held)
-        outputs, states = self._backend.run(batch.inputs, states, batch.lengths)
-        pieces = self._packer.unpack(rows, outputs)
-        if held is None:
+    def _finish(self, run: Run) -> None:
+        """Settle a run's rows; where it failed, in halves, until the row at fault stands alone."""
+        if run.error is None:
+            try:
+                self._settle(run)
+            except DeviceFailed:
+                raise
+            except Exception as error:
+                run.error = error
+        fault, run.error = run.error, None
+        if isinstance(fault, DeviceFailed):
+            raise fault
+        if fault is not None:
+            self._halve(run, fault)
+
+    def _halve(self, run: Run, error: Exception) -> None:
+        rows = run.rows
+        if len(rows) == 1:
+            log.error("a row failed in the program", exc_info=error)
+            rows[0].request.error = BackendFailed("the model's program failed on this input")
+        # It is told; its frames hold the rows, and they the request.
+        forget_frames(error)
+        if len(rows) == 1:
+            return
+        middle = len(rows) // 2
+        for half in (rows[:middle], rows[middle:]):
+            again = self._prepare(half)
+            self.execute(again)
+            self._finish(again)
+            run.seconds += again.seconds
+
+    def _settle(self, run: Run) -> None:
+        rows = run.rows
+        pieces = self._packer.unpack(rows, run.outputs)
+        began = self._clock()
+        if run.held is None:
             self._backend.wait()
         else:
-            self._keep(rows, self._pool.pack(states, held))
+            self._keep(rows, self._pool.pack(run.new_states, run.held))
+        # On a device a run has only begun when the program comes back.
+        run.seconds += self._clock() - began
         for row, piece in zip(rows, pieces, strict=True):
             self._collect(row, piece)
 

@@ -1,9 +1,9 @@
 """The async door to a model: requests in from the event loop, answers back in one wake-up a batch.
 
-The only file of the engine where two threads meet. The event loop owns requests before they are
-queued and after they are delivered, all slot numbers, and the counts of what is pending; the
-engine's thread owns the core. They pass lists of requests through a queue one way and a loop
-callback back.
+The one file where the event loop and the engine's thread meet. The event loop owns requests before
+they are queued and after they are delivered, all slot numbers, and the counts of what is pending;
+the engine's thread owns the core. They pass lists of requests through a queue one way and a loop
+callback back. Lanes execute runs for the engine's thread, and give them back through that queue.
 """
 
 import asyncio
@@ -16,7 +16,9 @@ from queue import Empty, SimpleQueue
 
 from carousel.models.row import Array
 from carousel.service.engine.core import Core
+from carousel.service.engine.lanes import Lanes
 from carousel.service.engine.request import NO_SLOT, Request
+from carousel.service.engine.run import Run
 from carousel.service.engine.slots import Slots
 from carousel.service.errors import ModelUnavailable, QueueFull, SequenceTooLong, StoreUnavailable
 from carousel.service.event_loop import call_loop
@@ -39,8 +41,8 @@ class Result:
 
 
 class Engine:
-    """Runs one model on one thread. All methods are the event loop's, and none of them blocks
-    it.
+    """Runs one model on a thread and its lanes. All methods are the event loop's, and none of them
+    blocks it.
     """
 
     def __init__(
@@ -60,9 +62,12 @@ class Engine:
         self._pending_bytes = 0
         self._without_slot: deque[Request] = deque()
         self._admitted: list[Request] = []
-        self._inbox: SimpleQueue[list[Request] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[list[Request] | Run | None] = SimpleQueue()
         self._stopping = False
         self._answered: asyncio.Event | None = None
+        self._lanes = Lanes(core.scheduler.pace.lanes, core.execute, self._inbox.put)
+        self._num_running = 0  # on lanes
+        self._has_nothing_to_do = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -85,6 +90,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._serve, name=f"engine {self.name}", daemon=True)
         self._thread.start()
+        self._lanes.start(f"lane of {self.name}")
 
     async def stop(self) -> None:
         """Take nothing new, answer what was accepted, then end the thread."""
@@ -180,32 +186,58 @@ class Engine:
         self._admitted = []
 
     def _serve(self) -> None:
-        """The engine's thread: take what is there, run a batch, commit it, deliver it."""
-        while True:
-            arrived = self._take()
-            if arrived is None:
-                return
-            self.core.scheduler.add(arrived)
-            try:
-                self._finish(self.core.step())
-            except Exception:
-                log.exception("the engine of %s failed and is out of service", self.name)
-                self._call_loop(self._fail_all)
-                return
+        """The engine's thread: take what is there, end what has run, begin what may."""
+        try:
+            while self._take():
+                self._begin_runs()
+        except Exception:
+            log.exception("the engine of %s failed and is out of service", self.name)
+            self._call_loop(self._fail_all)
+        self._lanes.stop()
 
-    def _take(self) -> list[Request] | None:
-        """Everything in the inbox; waits only when there is nothing else to do. None: the end."""
+    def _take(self) -> bool:
+        """Everything in the inbox; waits only when there is nothing else to do. False: the end."""
         arrived: list[Request] = []
-        wait = self.core.scheduler.is_idle
+        executed: list[Run] = []
+        wait = self._has_nothing_to_do
         try:
             while True:
-                requests = self._inbox.get(block=wait)
-                if requests is None:
-                    return None
-                arrived += requests
+                message = self._inbox.get(block=wait)
+                if message is None:
+                    return False
+                if isinstance(message, Run):
+                    executed.append(message)
+                else:
+                    arrived += message
                 wait = False
         except Empty:
-            return arrived
+            pass
+        self.core.scheduler.add(arrived)
+        self._num_running -= len(executed)
+        for run in executed:
+            self._finish(self.core.end(run))
+        return True
+
+    def _begin_runs(self) -> None:
+        """Put runs onto the lanes that are free; a short one is run here, and what has come in
+        meanwhile is looked at before the next.
+        """
+        core = self.core
+        self._has_nothing_to_do = True
+        while self._num_running < core.scheduler.pace.num_runs:
+            run, dropped = core.begin()
+            if dropped:
+                self._finish(dropped)
+            if run is None:
+                return
+            if core.is_long(run):
+                self._num_running += 1
+                self._lanes.put(run)
+            else:
+                core.execute(run)
+                self._finish(core.end(run))
+                self._has_nothing_to_do = False
+                return
 
     def _finish(self, finished: list[Request]) -> None:
         commits = [each for each in finished if each.commits and each.error is None]

@@ -50,6 +50,29 @@ def replay_golden(
             _compare(state.name, value, golden[f"state_out.{state.name}"], tolerance)
 
 
+def repeat_golden(
+    artifact: Artifact, layout: RowLayout, num_rows: int, *, single_steps: bool
+) -> tuple[dict[str, Array], bytes, int]:
+    """The first row of the golden example `num_rows` times over, or its first time step alone:
+    inputs in model layout, the state that each starts from, and how many time steps they have.
+    """
+    spec, golden = artifact.manifest.spec, artifact.golden()
+    num_steps = 1 if single_steps else _sizes(spec, golden)[1]
+    inputs: dict[str, Array] = {}
+    for each in spec.inputs:
+        if each.constant is not None:
+            inputs[each.name] = np.full(each.row_shape, each.constant, each.dtype)
+            continue
+        value = golden[f"input.{each.name}"]
+        if each.time_axis is not None:
+            value = value.take(range(num_steps), each.time_axis)
+        if each.batch_axis is not None:
+            value = value.take([0] * num_rows, each.batch_axis)
+        inputs[each.name] = value
+    row = _rows(spec, layout, golden, 1)[0] if spec.states else b""
+    return inputs, row, num_steps
+
+
 def _check_names(spec: ModelSpec) -> None:
     """A tensor is known by its name, and a row by its axis: neither may stand for two."""
     if not spec.outputs:

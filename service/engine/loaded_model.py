@@ -13,8 +13,12 @@ from carousel.service.backends.base import Backend, BackendRefused
 from carousel.service.backends.choose import Device, MakeBackend, Place, device_for, make_backend
 from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.core import Core
+from carousel.service.engine.cost_curve import CostCurve
+from carousel.service.engine.cost_file import CostFile, cost_key
+from carousel.service.engine.cost_meter import measure_cost
 from carousel.service.engine.engine import Engine
 from carousel.service.engine.golden import replay_golden
+from carousel.service.engine.pace import Pace, choose_pace
 from carousel.service.engine.run_memory import RunMemory
 from carousel.service.engine.scheduler import Limits, Scheduler
 from carousel.service.engine.slots import Slots
@@ -29,11 +33,17 @@ _RESIDENT_BYTES = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """How models are loaded. `program` `auto`: ONNX on the CPU, TorchScript on CUDA."""
+    """How models are loaded. `program` `auto`: ONNX on the CPU, TorchScript on CUDA.
+
+    `lanes`: threads beside the engine's that run programs, None: one a core where there are
+    several; `cost_file`: where it is remembered what runs cost.
+    """
 
     program: Literal["onnx", "torchscript", "auto"] = "auto"
     device: Device = "cpu"
     threads: int = 1
+    lanes: int | None = 0
+    cost_file: CostFile | None = None
     max_batch: int = 256
     pool_bytes: int = 256 << 20
     resident_sessions: int = 16_384
@@ -66,7 +76,12 @@ class LoadedModel:
         """What it is, for a person who reads the log."""
         kinds = {"step": "streams step by step", "last": "streams, one answer a request"}
         kind = kinds.get(self.spec.streaming, "takes whole sequences")
-        return f"{self.name}/{self.version} by its {self.program} program on {self.device}; {kind}"
+        pace = self.engine.core.scheduler.pace
+        runs = f"; runs of {pace.rows} rows on {pace.lanes} lanes" if pace.lanes else ""
+        return (
+            f"{self.name}/{self.version} by its {self.program} program on {self.device}; "
+            f"{kind}{runs}"
+        )
 
     def __repr__(self) -> str:
         return f"<LoadedModel {self.name}/{self.version} {self.program} on {self.device}>"
@@ -120,7 +135,10 @@ def load_model(
     except Exception as error:
         # A file can be wrong in ways that nobody thought of; one artifact must not stop the server.
         raise BackendRefused(f"{label}: the golden example cannot be run: {error!r}") from error
-    scheduler = Scheduler(_limits(spec, backend, memory, options), ChunkBudget(options.chunk_s))
+    limits = _limits(spec, backend, memory, options)
+    cost = _cost(artifact, backend, kind, place, limits, options)
+    pace = Pace() if cost is None else choose_pace(cost, options.lanes)
+    scheduler = Scheduler(limits, ChunkBudget(options.chunk_s, cost), pace)
     core = Core(
         spec,
         backend,
@@ -128,6 +146,7 @@ def load_model(
         scheduler,
         initial_row=row,
         clock=time.monotonic,
+        cost=cost,
     )
     engine = Engine(
         label,
@@ -139,6 +158,33 @@ def load_model(
     if not spec.has_batch:
         log.info("%s: a tensor of it has no batch axis, so its rows run one by one", label)
     return LoadedModel(artifact, kind, place.device, engine, row)
+
+
+def _cost(
+    artifact: Artifact,
+    backend: Backend,
+    kind: ProgramKind,
+    place: Place,
+    limits: Limits,
+    options: LoadOptions,
+) -> CostCurve | None:
+    """What runs cost, where that decides something: a device runs one after the other."""
+    if options.lanes == 0 or place.device != "cpu":
+        return None
+    key = cost_key(artifact, kind, place.threads)
+    known = options.cost_file.find(key) if options.cost_file is not None else None
+    if known is not None:
+        return known
+    cost = measure_cost(
+        artifact,
+        backend,
+        RowLayout(artifact.manifest.spec.states),
+        max_rows=limits.max_rows,
+        memory=limits.memory,
+    )
+    if options.cost_file is not None:
+        options.cost_file.keep(key, cost)
+    return cost
 
 
 def initial_row(artifact: Artifact, layout: RowLayout) -> bytes:

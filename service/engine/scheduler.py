@@ -2,17 +2,23 @@
 clock.
 """
 
+import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from carousel.service.engine.chunk_budget import ChunkBudget
+from carousel.service.engine.pace import Pace
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.engine.run_memory import UNBOUNDED, RunMemory
 from carousel.service.errors import DeadlineExceeded
 
 # A padded run may waste at most a quarter of its time steps on its shortest row.
 _MIN_FILL = 0.75
+# A short run of chunks is for the single steps that may come meanwhile. Where none has come for so
+# long it serves nobody, and chunks may take as many budgets as this.
+_NO_SINGLES_S = 1.0
+_PATIENT_BUDGETS = 4
 
 
 @dataclass(slots=True)
@@ -57,12 +63,17 @@ class Scheduler:
 
     Single steps never share a padded run with chunks, so they never wait for one inside a run; and
     since the lines alternate, neither starves the other. Within a line the head always runs.
+    Several runs may be under way at once: `schedule` begins one, `update` ends it.
     """
 
-    def __init__(self, limits: Limits, budget: ChunkBudget) -> None:
+    def __init__(self, limits: Limits, budget: ChunkBudget, pace: Pace = Pace()) -> None:  # noqa: B008, frozen
         self.limits = limits
         self.budget = budget
-        self._max_singles = min(limits.max_rows, limits.memory.most_rows(1))
+        self.pace = pace
+        self._max_rows = min(limits.max_rows, pace.rows)
+        self._max_singles = min(self._max_rows, limits.memory.most_rows(1))
+        self._num_running = {True: 0, False: 0}  # of single steps, of chunks
+        self._single_at = -math.inf
         self._singles: deque[Request] = deque()
         self._chunks: deque[Request] = deque()
         self._chunks_turn = False
@@ -78,24 +89,35 @@ class Scheduler:
     def add(self, requests: Iterable[Request]) -> None:
         """Queue requests in the order they came; also those that have run in part."""
         for request in requests:
-            single = request.remaining == 1 or self.limits.max_run_steps == 1
-            (self._singles if single else self._chunks).append(request)
+            (self._singles if self._is_single(request) else self._chunks).append(request)
+
+    def _is_single(self, request: Request) -> bool:
+        return request.remaining == 1 or self.limits.max_run_steps == 1
 
     def schedule(self, now: float) -> Schedule:
-        """The next batch; its rows leave the queue until `update` puts the unfinished back."""
+        """The next batch; its rows leave the queue until `update` puts the unfinished back. None
+        where nothing waits that may begin beside what is under way.
+        """
         schedule = Schedule()
-        take_chunks = bool(self._chunks) and (self._chunks_turn or not self._singles)
-        self._chunks_turn = not take_chunks
+        singles = self.pace.may_begin(len(self._singles), self._num_running[True])
+        chunks = self.pace.may_begin(len(self._chunks), self._num_running[False])
+        take_chunks = chunks and (self._chunks_turn or not singles)
         if take_chunks:
             self._take_chunks(schedule, now)
-        else:
+        elif singles:
             self._take_singles(schedule, now)
+        if singles or chunks:
+            self._chunks_turn = not take_chunks
+        if schedule.rows:
+            self._num_running[not take_chunks] += 1
         return schedule
 
-    def update(self, rows: list[Row], elapsed_s: float) -> list[Request]:
+    def update(self, rows: Sequence[Row], elapsed_s: float) -> list[Request]:
         """Book what a run did; returns the requests that are finished or failed, queues the
         rest.
         """
+        if rows:
+            self._num_running[self._is_single(rows[0].request)] -= 1
         longest = max((row.length for row in rows), default=0)
         if longest > 1:
             # A single step is mostly overhead and says little about the steps of a chunk.
@@ -111,16 +133,17 @@ class Scheduler:
 
     def _take_singles(self, schedule: Schedule, now: float) -> None:
         queue = self._singles
+        self._single_at = now
         while queue and len(schedule.rows) < self._max_singles:
             request = queue.popleft()
             if _may_run(request, now, schedule):
                 schedule.rows.append(Row(request, request.done_steps, 1))
 
     def _take_chunks(self, schedule: Schedule, now: float) -> None:
-        most = self._most_steps()
+        most = self._most_steps(now)
         left: list[Request] = []
         shortest = longest = 0
-        while self._chunks and len(schedule.rows) < self.limits.max_rows:
+        while self._chunks and len(schedule.rows) < self._max_rows:
             request = self._chunks.popleft()
             if not _may_run(request, now, schedule):
                 continue
@@ -135,10 +158,11 @@ class Scheduler:
             schedule.rows.append(Row(request, request.done_steps, length))
         self._chunks.extendleft(reversed(left))
 
-    def _most_steps(self) -> int | None:
+    def _most_steps(self, now: float) -> int | None:
         if not self.limits.chunked:
             return None
-        most = self.budget.steps(min(len(self._chunks), self.limits.max_rows))
+        budgets = 1 if now - self._single_at < _NO_SINGLES_S else _PATIENT_BUDGETS
+        most = self.budget.steps(min(len(self._chunks), self._max_rows), budgets)
         most = min(most, self.limits.memory.most_steps())
         return most if self.limits.max_run_steps is None else min(most, self.limits.max_run_steps)
 

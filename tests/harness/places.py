@@ -54,6 +54,7 @@ class Place:
             resident_sessions=resident_sessions,
             pool_bytes=pool_bytes,
             chunk_s=chunk_s,
+            lanes=2,
         )
         if self.where == "late":
             return load_model(artifact, options, make_late)

@@ -19,8 +19,10 @@ from carousel.service.backends.base import Backend
 from carousel.service.engine.catalog import Catalog, CatalogUpdate
 from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.core import Core
+from carousel.service.engine.cost_curve import CostCurve, CostPoint
 from carousel.service.engine.engine import Engine
 from carousel.service.engine.loaded_model import LoadedModel, LoadOptions
+from carousel.service.engine.pace import Pace
 from carousel.service.engine.scheduler import Limits, Scheduler
 from carousel.service.sessions.clock import Clock as RealClock
 from carousel.service.sessions.results import SessionInfo, StepReply
@@ -42,8 +44,11 @@ def witness_engine(
     max_bytes: int = 1 << 26,
     budget_s: float = 0.005,
     spec: ModelSpec = WITNESS,
+    lanes: int = 2,
 ) -> Engine:
-    """An engine of the witness, not yet started, whose freed slots hold NaN."""
+    """An engine of the witness, not yet started, whose freed slots hold NaN. Each of its runs takes
+    so long, by what is said of it, that it is for a lane.
+    """
     backend = backend if backend is not None else WitnessBackend()
     pool = WitnessBackend().make_pool(num_slots)
     limits = Limits(max_rows=max_rows, max_run_steps=None, chunked=True, mixed_lengths=True)
@@ -51,9 +56,10 @@ def witness_engine(
         spec,
         backend,
         pool,
-        Scheduler(limits, ChunkBudget(budget_s)),
+        Scheduler(limits, ChunkBudget(budget_s), Pace(lanes, max_rows)),
         initial_row=bytes(LAYOUT.nbytes),
         clock=time.monotonic,
+        cost=CostCurve([CostPoint(1, 1.0)]),
     )
     slots = NanSlots(pool, LAYOUT.nbytes)
     return Engine("witness/1", core, slots, max_requests=max_requests, max_bytes=max_bytes)

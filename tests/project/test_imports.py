@@ -35,7 +35,11 @@ WHERE = {
         "service/event_loop.py",
         "service/__main__.py",
     ),
-    "threading": ("service/engine/engine.py", "service/sessions/stores/"),
+    "threading": (
+        "service/engine/engine.py",
+        "service/engine/lanes.py",
+        "service/sessions/stores/",
+    ),
     "concurrent": ("service/engine/engine.py", "service/sessions/stores/"),
     "multiprocessing": (),
     # Loaded by `choose.py` for a program that needs it.

@@ -1,11 +1,14 @@
 """The scheduler decides which rows run together; no engine, no clock, no arrays that matter."""
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.service.engine.chunk_budget import ChunkBudget
+from carousel.service.engine.pace import Pace
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.engine.scheduler import Limits, Row, Scheduler
 from carousel.service.errors import DeadlineExceeded
@@ -23,6 +26,7 @@ def _scheduler(
     max_run_steps: int | None = None,
     chunked: bool = True,
     mixed_lengths: bool = True,
+    pace: Pace = Pace(),  # noqa: B008, frozen
 ) -> Scheduler:
     limits = Limits(
         max_rows=max_rows,
@@ -30,7 +34,7 @@ def _scheduler(
         chunked=chunked,
         mixed_lengths=mixed_lengths,
     )
-    return Scheduler(limits, ChunkBudget(0.005))
+    return Scheduler(limits, ChunkBudget(0.005), pace)
 
 
 def _run(scheduler: Scheduler, now: float = 0.0) -> list[Row]:
@@ -217,6 +221,93 @@ def test_a_failed_row_leaves_the_queue() -> None:
 
     assert scheduler.update(rows, 0.001) == [request]
     assert scheduler.is_idle
+
+
+def test_runs_are_small_where_others_may_go_on_beside_them() -> None:
+    """With lanes a run has the pace's rows at most, single steps and chunks alike."""
+    scheduler = _scheduler(max_rows=8, pace=Pace(2, 3))
+    scheduler.add([_request(1) for _ in range(4)] + [_request(9) for _ in range(4)])
+
+    assert [len(scheduler.schedule(0.0).rows) for _ in range(2)] == [3, 3]
+
+
+def test_beside_a_run_of_its_kind_a_second_begins_for_half_a_run() -> None:
+    """Two that wait beside a run of four begin at once, one alone when the run has ended."""
+    scheduler = _scheduler(pace=Pace(2, 4))
+    scheduler.add([_request(1)])
+    first = scheduler.schedule(0.0).rows
+    scheduler.add([_request(1)])
+    assert scheduler.schedule(0.0).rows == []
+    scheduler.add([_request(1)])
+    second = scheduler.schedule(0.0).rows
+    assert len(second) == 2
+    scheduler.add([_request(1)])
+    scheduler.update(second, 0.001)
+    assert scheduler.schedule(0.0).rows == []
+    scheduler.update(first, 0.001)
+    assert len(scheduler.schedule(0.0).rows) == 1
+
+
+def test_a_sequence_begins_beside_single_steps() -> None:
+    """A run of the one kind holds up none of the other, however few wait."""
+    scheduler = _scheduler(pace=Pace(2, 8))
+    scheduler.add([_request(1), _request(5)])
+
+    assert [len(scheduler.schedule(0.0).rows) for _ in range(3)] == [1, 1, 0]
+
+
+def test_chunks_are_long_where_no_single_step_comes() -> None:
+    """Four budgets where nobody is served by one; one again as soon as a step has come."""
+    scheduler = _scheduler()
+    long, step = _request(100_000), _request(1)
+    scheduler.add([long])
+    lengths = []
+    for _ in range(12):
+        rows = scheduler.schedule(10.0).rows
+        lengths.append(rows[0].length)
+        scheduler.update(rows, rows[0].length * 10e-6)
+    assert lengths[-1] == pytest.approx(4 * 0.005 / 10e-6, abs=1)
+
+    scheduler.add([step])
+    while step.remaining:
+        scheduler.update(scheduler.schedule(10.0).rows, 0.001)
+    rows = scheduler.schedule(10.9).rows
+    assert rows[0].length == pytest.approx(0.005 / 10e-6, abs=1)
+    scheduler.update(rows, rows[0].length * 10e-6)
+    assert scheduler.schedule(11.1).rows[0].length == pytest.approx(4 * 0.005 / 10e-6, abs=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrivals=st.lists(st.lists(st.integers(1, 60), max_size=5), max_size=12),
+    rows=st.integers(1, 5),
+    order=st.randoms(use_true_random=False),
+)
+def test_runs_that_end_in_any_order_lose_nothing(
+    arrivals: list[list[int]], rows: int, order: Random
+) -> None:
+    """Three at once, ended as it happens: no request is in two, and each runs once, in order."""
+    scheduler = _scheduler(pace=Pace(3, rows))
+    requests: list[Request] = []
+    finished: list[Request] = []
+    under_way: list[list[Row]] = []
+    pending = list(arrivals)
+    while pending or under_way or not scheduler.is_idle:
+        if pending:
+            fresh = [_request(num_steps) for num_steps in pending.pop()]
+            requests += fresh
+            scheduler.add(fresh)
+        while len(under_way) < 3 and (begun := scheduler.schedule(0.0).rows):
+            under_way.append(begun)
+        running = [row.request for each in under_way for row in each]
+        assert len(set(running)) == len(running)
+        if under_way:
+            ended = under_way.pop(order.randrange(len(under_way)))
+            assert all(row.start == row.request.done_steps for row in ended)
+            finished += scheduler.update(ended, 0.001)
+
+    assert set(finished) == set(requests)
+    assert all(request.remaining == 0 for request in requests)
 
 
 @settings(max_examples=60, deadline=None)

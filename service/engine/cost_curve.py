@@ -1,0 +1,59 @@
+"""What a run of a model costs by its rows: measured at load, kept current by the runs there are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# How much dearer a row may be than in the best run there is, so that runs stay small. What a run
+# costs beside the program is the same for few rows and for many; smaller runs are what lets it go
+# on beside another one, and beside the event loop.
+_WORTH = 1.25
+_WEIGHT = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class CostPoint:
+    """Seconds of a run of so many rows, for each of its time steps."""
+
+    rows: int
+    seconds: float
+
+
+class CostCurve:
+    """Seconds by rows. The shape is as it was measured at load; how fast the machine is at all is
+    learnt from every run. Pure arithmetic, the clock is outside.
+    """
+
+    def __init__(self, points: Sequence[CostPoint]) -> None:
+        """`points`: one at least, by ascending rows."""
+        self.points = tuple(points)
+        self.scale = 1.0
+
+    def __repr__(self) -> str:
+        return f"<CostCurve {len(self.points)} points scale={self.scale:.2f}>"
+
+    @property
+    def best_rows(self) -> int:
+        """The fewest rows of a run whose cost for a row is near the best."""
+        best = min(each.seconds / each.rows for each in self.points)
+        return next(each.rows for each in self.points if each.seconds / each.rows <= _WORTH * best)
+
+    def seconds(self, num_rows: int) -> float:
+        """What a run takes for each of its time steps, as the machine is now."""
+        return self.scale * self._measured(num_rows)
+
+    def ran(self, num_rows: int, num_steps: int, seconds: float) -> None:
+        """Learn from a run."""
+        now = seconds / num_steps / self._measured(num_rows)
+        self.scale += _WEIGHT * (now - self.scale)
+
+    def _measured(self, num_rows: int) -> float:
+        """Between two points on the line between them; beyond the last by its cost for a row."""
+        below = self.points[0]
+        for point in self.points:
+            if point.rows >= num_rows:
+                if point.rows == below.rows:
+                    return point.seconds
+                part = (num_rows - below.rows) / (point.rows - below.rows)
+                return below.seconds + part * (point.seconds - below.seconds)
+            below = point
+        return below.seconds * num_rows / below.rows

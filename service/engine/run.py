@@ -1,0 +1,46 @@
+"""One run of a program on its way: the rows that are in it, what goes in, and what came out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from carousel.models.row import Array
+from carousel.service.backends.base import Backend, DeviceArray
+from carousel.service.engine.batch import Batch
+from carousel.service.engine.scheduler import Row
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """Made and ended by the engine's thread; between the two it may be a lane's.
+
+    `held`: the rows of the pool that it starts from, (B, N), None where the model has no state;
+    `states`: what they hold, in model layout. `error`: why there are no outputs; `seconds`: how
+    long the program took.
+    """
+
+    rows: list[Row]
+    batch: Batch | None = None
+    held: DeviceArray | None = None
+    states: list[DeviceArray] = field(default_factory=list)
+    outputs: list[Array] = field(default_factory=list)
+    new_states: list[DeviceArray] = field(default_factory=list)
+    error: Exception | None = None
+    seconds: float = 0.0
+
+    @property
+    def num_steps(self) -> int:
+        """Time steps of its longest row."""
+        return max(row.length for row in self.rows)
+
+    def execute(self, backend: Backend, clock: Callable[[], float]) -> None:
+        """Run the program, on any thread; it does not raise."""
+        if self.batch is None:
+            return
+        began = clock()
+        try:
+            self.outputs, self.new_states = backend.run(
+                self.batch.inputs, self.states, self.batch.lengths
+            )
+        except Exception as error:
+            self.error = error
+        self.seconds = clock() - began
