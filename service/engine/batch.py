@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from carousel.models.row import Array
 from carousel.models.spec import BATCH, TIME, InputSpec, ModelSpec, OutputSpec, TensorSpec
+from carousel.service.engine.block import Block
 from carousel.service.engine.scheduler import Row
 
 
@@ -70,6 +71,27 @@ class Packer:
                 piece[spec.name] = self._cut(spec, value, row)
         return pieces
 
+    def pack_block(self, block: Block, rows: slice, start: int, length: int) -> Batch:
+        """The same for some rows of a block, whose arrays are stacked already."""
+        inputs: dict[str, Array] = dict(self._constants)
+        for spec, axes in self._inputs:
+            value = block.inputs[spec.name][rows]  # (B, T, F...) or (B, F...)
+            if axes.has_time:
+                value = value[:, start : start + length]
+            elif self._framed:
+                value = value[:, start]  # (B, F...)
+            inputs[spec.name] = np.asarray(value.transpose(axes.to_model), order="C")
+        lengths = np.full(rows.stop - rows.start, length, np.int32)
+        return Batch(inputs, lengths)
+
+    def unpack_block(self, outputs: Sequence[Array]) -> dict[str, Array]:
+        """Outputs of a block's rows by name: (B, T, O...) per step, (B, O...) per sequence."""
+        found: dict[str, Array] = {}
+        for (spec, axes), output in zip(self._outputs, outputs, strict=True):
+            value = output.transpose(axes.to_rows)
+            found[spec.name] = value[:, np.newaxis] if self._framed else value
+        return found
+
     def _pack_input(self, spec: InputSpec, axes: _Axes, rows: Sequence[Row]) -> Array:
         if axes.has_time:
             stacked = _stack_time(spec, rows)  # (B, T, F...)
@@ -91,12 +113,15 @@ class Packer:
         return value
 
 
-def join(spec: ModelSpec, pieces: Sequence[dict[str, Array]]) -> dict[str, Array]:
+def join(
+    spec: ModelSpec, pieces: Sequence[dict[str, Array]], time_axis: int = 0
+) -> dict[str, Array]:
     """The outputs of a whole request from those of its chunks, in order."""
     joined: dict[str, Array] = {}
     for output in spec.outputs:
         if output.per == "step" or spec.is_framed:
-            joined[output.name] = np.concatenate([piece[output.name] for piece in pieces])
+            parts = [piece[output.name] for piece in pieces]
+            joined[output.name] = np.concatenate(parts, time_axis)
         else:
             joined[output.name] = pieces[-1][output.name]
     return joined

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from carousel.models.row import Array
+from carousel.service.engine.block import Block
 from carousel.service.engine.core import Core
 from carousel.service.engine.lanes import Lanes
 from carousel.service.engine.request import NO_SLOT, Request
@@ -157,7 +158,22 @@ class Engine:
             raise QueueFull(f"{self._max_bytes} bytes are waiting for {self.name} already")
         self._pending.add(request)
         self._pending_bytes += request.nbytes
-        self._admit(request)
+        if isinstance(request, Block):
+            self._hand_over(request)
+        else:
+            self._admit(request)
+
+    def take_slots(self, count: int) -> list[int]:
+        """Slots for the rows of a block, as many as are to be had; none while others wait for one.
+        Those that are not used are to be given back by `release`.
+        """
+        taken: list[int] = []
+        while len(taken) < count and not self._without_slot:
+            slot = self._take_slot()
+            if slot is None:
+                break
+            taken.append(slot)
+        return taken
 
     def release(self, slot: int) -> None:
         """Free a slot; a request that waits for one goes on."""
@@ -167,19 +183,26 @@ class Engine:
 
     def _admit(self, request: Request) -> None:
         """Give a request its fresh slot and pass it on, or let it wait for one."""
-        slot = self.slots.take()
-        if slot is None and self.reclaim():
-            slot = self.slots.take()
+        slot = self._take_slot()
         if slot is None:
             self._without_slot.append(request)
         else:
             request.target = slot
-            if not self._admitted:
-                # One wake-up for all that come in this turn of the loop: woken by the first, the
-                # engine's thread would fight the loop for the interpreter and run small batches.
-                assert self._loop is not None
-                self._loop.call_soon(self._pass_on)
-            self._admitted.append(request)
+            self._hand_over(request)
+
+    def _take_slot(self) -> int | None:
+        slot = self.slots.take()
+        if slot is None and self.reclaim():
+            slot = self.slots.take()
+        return slot
+
+    def _hand_over(self, request: Request) -> None:
+        if not self._admitted:
+            # One wake-up for all that come in this turn of the loop: woken by the first, the
+            # engine's thread would fight the loop for the interpreter and run small batches.
+            assert self._loop is not None
+            self._loop.call_soon(self._pass_on)
+        self._admitted.append(request)
 
     def _pass_on(self) -> None:
         self._inbox.put(self._admitted)
@@ -228,6 +251,8 @@ class Engine:
             run, dropped = core.begin()
             if dropped:
                 self._finish(dropped)
+            if run is None and dropped:
+                continue
             if run is None:
                 return
             if core.is_long(run):

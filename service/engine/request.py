@@ -50,6 +50,11 @@ class Request:
     error: Exception | None = None
 
     @property
+    def num_rows(self) -> int:
+        """How many sessions it is of."""
+        return 1
+
+    @property
     def remaining(self) -> int:
         """Time steps that have not run yet."""
         return self.num_steps - self.done_steps

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from carousel.models.row import Array
 from carousel.service.backends.base import Backend, DeviceArray
 from carousel.service.engine.batch import Batch
+from carousel.service.engine.block import Block
 from carousel.service.engine.scheduler import Row
 
 
@@ -15,10 +16,13 @@ class Run:
 
     `held`: the rows of the pool that it starts from, (B, N), None where the model has no state;
     `states`: what they hold, in model layout. `error`: why there are no outputs; `seconds`: how
-    long the program took.
+    long the program took. A run of a block is of that alone, and of its rows from `first` to
+    `last`.
     """
 
     rows: list[Row]
+    first: int = 0
+    last: int = 0
     batch: Batch | None = None
     held: DeviceArray | None = None
     states: list[DeviceArray] = field(default_factory=list)
@@ -28,9 +32,28 @@ class Run:
     seconds: float = 0.0
 
     @property
+    def block(self) -> Block | None:
+        """The block that it is of."""
+        request = self.rows[0].request
+        return request if isinstance(request, Block) else None
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows the program is given."""
+        return len(self.rows) if self.block is None else self.last - self.first
+
+    @property
     def num_steps(self) -> int:
         """Time steps of its longest row."""
         return max(row.length for row in self.rows)
+
+    def halves(self) -> "list[Run]":
+        """Two runs of the same, each of half of the rows."""
+        if self.block is None:
+            middle = len(self.rows) // 2
+            return [Run(self.rows[:middle]), Run(self.rows[middle:])]
+        middle = (self.first + self.last) // 2
+        return [Run(self.rows, self.first, middle), Run(self.rows, middle, self.last)]
 
     def execute(self, backend: Backend, clock: Callable[[], float]) -> None:
         """Run the program, on any thread; it does not raise."""

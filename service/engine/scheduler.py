@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from carousel.service.engine.block import Block
 from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.pace import Pace
 from carousel.service.engine.request import Abandoned, Request
@@ -23,7 +24,7 @@ _PATIENT_BUDGETS = 4
 
 @dataclass(slots=True)
 class Row:
-    """One row of a batch: `length` time steps of `request` from `start` on; never changed."""
+    """What a run has of a request: `length` time steps from `start` on; never changed."""
 
     request: Request
     start: int
@@ -58,12 +59,27 @@ class Limits:
         return None if self.chunked else self.memory.most_steps()
 
 
+@dataclass(slots=True, eq=False)
+class _Line:
+    """Requests of one kind, in the order they came, and how many runs of them are under way."""
+
+    requests: deque[Request] = field(default_factory=deque)
+    num_running: int = 0
+
+    def may_begin(self, pace: Pace) -> bool:
+        """Whether a run of what waits begins now. Of blocks, which run alone, the head counts."""
+        if not self.requests:
+            return False
+        return pace.may_begin(max(len(self.requests), self.requests[0].num_rows), self.num_running)
+
+
 class Scheduler:
-    """First come, first served, in two lines: single steps and longer sequences take turns.
+    """First come, first served, in three lines that take turns: single steps, longer sequences, and
+    blocks of rows, each of which has a run to itself.
 
     Single steps never share a padded run with chunks, so they never wait for one inside a run; and
-    since the lines alternate, neither starves the other. Within a line the head always runs.
-    Several runs may be under way at once: `schedule` begins one, `update` ends it.
+    since the lines take turns, none starves another. Within a line the head always runs. Several
+    runs may be under way at once: `schedule` begins one, `update` ends it.
     """
 
     def __init__(self, limits: Limits, budget: ChunkBudget, pace: Pace = Pace()) -> None:  # noqa: B008, frozen
@@ -71,45 +87,53 @@ class Scheduler:
         self.budget = budget
         self.pace = pace
         self._max_rows = min(limits.max_rows, pace.rows)
-        self._max_singles = min(self._max_rows, limits.memory.most_rows(1))
-        self._num_running = {True: 0, False: 0}  # of single steps, of chunks
+        self._singles, self._chunks, self._blocks = _Line(), _Line(), _Line()
+        # Whose turn is next, first.
+        self._turns = [self._singles, self._chunks, self._blocks]
         self._single_at = -math.inf
-        self._singles: deque[Request] = deque()
-        self._chunks: deque[Request] = deque()
-        self._chunks_turn = False
 
     def __repr__(self) -> str:
-        return f"<Scheduler singles={len(self._singles)} chunks={len(self._chunks)}>"
+        waiting = "/".join(
+            str(len(each.requests)) for each in (self._singles, self._chunks, self._blocks)
+        )
+        return f"<Scheduler singles/chunks/blocks={waiting}>"
 
     @property
     def is_idle(self) -> bool:
         """True when nothing waits."""
-        return not self._singles and not self._chunks
+        return not any(each.requests for each in self._turns)
+
+    def block_rows(self, num_steps: int) -> int:
+        """The most rows of a block of so many time steps."""
+        longest = num_steps
+        if self.limits.max_run_steps is not None:
+            longest = min(longest, self.limits.max_run_steps)
+        return min(self._max_rows, self.limits.memory.most_rows(longest))
 
     def add(self, requests: Iterable[Request]) -> None:
         """Queue requests in the order they came; also those that have run in part."""
         for request in requests:
-            (self._singles if self._is_single(request) else self._chunks).append(request)
+            self._line_of(request).requests.append(request)
 
-    def _is_single(self, request: Request) -> bool:
-        return request.remaining == 1 or self.limits.max_run_steps == 1
+    def _line_of(self, request: Request) -> _Line:
+        if isinstance(request, Block):
+            return self._blocks
+        single = request.remaining == 1 or self.limits.max_run_steps == 1
+        return self._singles if single else self._chunks
 
     def schedule(self, now: float) -> Schedule:
         """The next batch; its rows leave the queue until `update` puts the unfinished back. None
         where nothing waits that may begin beside what is under way.
         """
         schedule = Schedule()
-        singles = self.pace.may_begin(len(self._singles), self._num_running[True])
-        chunks = self.pace.may_begin(len(self._chunks), self._num_running[False])
-        take_chunks = chunks and (self._chunks_turn or not singles)
-        if take_chunks:
-            self._take_chunks(schedule, now)
-        elif singles:
-            self._take_singles(schedule, now)
-        if singles or chunks:
-            self._chunks_turn = not take_chunks
-        if schedule.rows:
-            self._num_running[not take_chunks] += 1
+        for line in self._turns:
+            if line.may_begin(self.pace):
+                self._take(line, schedule, now)
+                self._turns.remove(line)
+                self._turns.append(line)
+                if schedule.rows:
+                    line.num_running += 1
+                break
         return schedule
 
     def update(self, rows: Sequence[Row], elapsed_s: float) -> list[Request]:
@@ -117,11 +141,12 @@ class Scheduler:
         rest.
         """
         if rows:
-            self._num_running[self._is_single(rows[0].request)] -= 1
+            self._line_of(rows[0].request).num_running -= 1
         longest = max((row.length for row in rows), default=0)
         if longest > 1:
             # A single step is mostly overhead and says little about the steps of a chunk.
-            self.budget.measured(len(rows), longest, elapsed_s)
+            num_rows = sum(row.request.num_rows for row in rows)
+            self.budget.measured(num_rows, longest, elapsed_s)
         finished: list[Request] = []
         for row in rows:
             row.request.done_steps = row.start + row.length
@@ -131,20 +156,40 @@ class Scheduler:
                 self.add((row.request,))
         return finished
 
+    def _take(self, line: _Line, schedule: Schedule, now: float) -> None:
+        if line is self._chunks:
+            self._take_chunks(schedule, now)
+        elif line is self._singles:
+            self._take_singles(schedule, now)
+        else:
+            self._take_block(schedule, now)
+
     def _take_singles(self, schedule: Schedule, now: float) -> None:
-        queue = self._singles
+        queue = self._singles.requests
         self._single_at = now
-        while queue and len(schedule.rows) < self._max_singles:
+        most = self.block_rows(1)
+        while queue and len(schedule.rows) < most:
             request = queue.popleft()
             if _may_run(request, now, schedule):
                 schedule.rows.append(Row(request, request.done_steps, 1))
 
+    def _take_block(self, schedule: Schedule, now: float) -> None:
+        """The next block, or a piece of it: its rows are as long as each other."""
+        queue = self._blocks.requests
+        while queue and not schedule.rows:
+            block = queue.popleft()
+            if _may_run(block, now, schedule):
+                most = self._most_steps(block.num_rows, now)
+                length = block.remaining if most is None else min(block.remaining, most)
+                schedule.rows.append(Row(block, block.done_steps, length))
+
     def _take_chunks(self, schedule: Schedule, now: float) -> None:
-        most = self._most_steps(now)
+        queue = self._chunks.requests
+        most = self._most_steps(min(len(queue), self._max_rows), now)
         left: list[Request] = []
         shortest = longest = 0
-        while self._chunks and len(schedule.rows) < self._max_rows:
-            request = self._chunks.popleft()
+        while queue and len(schedule.rows) < self._max_rows:
+            request = queue.popleft()
             if not _may_run(request, now, schedule):
                 continue
             length = min(request.remaining, most) if most is not None else request.remaining
@@ -156,14 +201,13 @@ class Scheduler:
             shortest = min(shortest, length) if schedule.rows else length
             longest = max(longest, length)
             schedule.rows.append(Row(request, request.done_steps, length))
-        self._chunks.extendleft(reversed(left))
+        queue.extendleft(reversed(left))
 
-    def _most_steps(self, now: float) -> int | None:
+    def _most_steps(self, num_rows: int, now: float) -> int | None:
         if not self.limits.chunked:
             return None
         budgets = 1 if now - self._single_at < _NO_SINGLES_S else _PATIENT_BUDGETS
-        most = self.budget.steps(min(len(self._chunks), self._max_rows), budgets)
-        most = min(most, self.limits.memory.most_steps())
+        most = min(self.budget.steps(num_rows, budgets), self.limits.memory.most_steps())
         return most if self.limits.max_run_steps is None else min(most, self.limits.max_run_steps)
 
     def _fits(self, num_rows: int, shortest: int, longest: int) -> bool:

@@ -3,10 +3,11 @@
 A step adds one and drops what is beyond the bounds; only a repeat looks inside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from itertools import repeat
 from math import prod
 from struct import Struct
 
@@ -71,6 +72,51 @@ def add_reply(
     body = b"".join(parts)
     size = _ENTRY.size + len(body)
     entry = _ENTRY.pack(size, nbytes, base, position, digest(inputs), num_outputs)
+    return _append(replies, nbytes, entry, body)
+
+
+def add_block(
+    replies: Sequence[bytes],
+    bases: Sequence[int],
+    num_steps: int,
+    inputs: Mapping[str, Array],
+    outputs: Mapping[str, Array],
+) -> list[bytes]:
+    """`add_reply` for one step of each of B sessions, all as long; arrays of (B, ...)."""
+    nbytes = sum(array.nbytes for array in outputs.values()) // len(bases)
+    bodies: Iterable[bytes] = repeat(b"")
+    num_outputs = _NOT_KEPT
+    if nbytes > MAX_REPLY_BYTES:
+        nbytes = 0
+    else:
+        num_outputs = len(outputs)
+        bodies = _rows_of(list(outputs), outputs)
+    digests = map(_digest, _rows_of(sorted(inputs), inputs))
+    found: list[bytes] = []
+    for earlier, base, key, body in zip(replies, bases, digests, bodies, strict=False):
+        size = _ENTRY.size + len(body)
+        entry = _ENTRY.pack(size, nbytes, base, base + num_steps, key, num_outputs)
+        found.append(_append(earlier, nbytes, entry, body))
+    return found
+
+
+def _rows_of(names: Sequence[str], arrays: Mapping[str, Array]) -> Iterator[bytes]:
+    """Of each row of (B, ...) what `add_reply` and `digest` make of the arrays that it is."""
+    columns = [
+        _cut_rows(_label(name, arrays[name].dtype, arrays[name].shape[1:]), arrays[name])
+        for name in names
+    ]
+    return columns[0] if len(columns) == 1 else map(b"".join, zip(*columns, strict=True))
+
+
+def _cut_rows(label: bytes, array: Array) -> Iterator[bytes]:
+    data = array.tobytes()
+    size = len(data) // len(array)
+    return (label + data[row * size : (row + 1) * size] for row in range(len(array)))
+
+
+def _append(replies: bytes, nbytes: int, entry: bytes, body: bytes) -> bytes:
+    """`replies` less what has no room, and one more with `nbytes` of outputs."""
     count, total, offset = 0, nbytes, 0
     if replies:
         count, older = _ALL.unpack_from(replies)
@@ -121,7 +167,10 @@ def digest(inputs: Mapping[str, Array]) -> bytes:
     for name in sorted(inputs) if len(inputs) > 1 else inputs:
         array = inputs[name]
         parts += _label(name, array.dtype, array.shape), array.tobytes()
-    data = b"".join(parts)
+    return _digest(b"".join(parts))
+
+
+def _digest(data: bytes) -> bytes:
     if not _AT_ONCE < len(data) <= _MAX_PIECEWISE:
         return sha256(data, usedforsecurity=False).digest()[:_DIGEST_BYTES]
     found = sha256(usedforsecurity=False)

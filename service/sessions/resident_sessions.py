@@ -7,7 +7,7 @@ One that is idle for long enough leaves, whether its slot is needed or not.
 from collections import OrderedDict
 
 from carousel.service.engine.engine import Engine
-from carousel.service.engine.request import NO_SLOT, Request
+from carousel.service.engine.request import NO_SLOT
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.session_record import Key
 
@@ -92,19 +92,19 @@ class ResidentSessions:
             self._resting[engine].pop(session, None)
         self.free_slot(session)
 
-    def move(self, session: Session, request: Request) -> None:
-        """Point the session at the fresh slot that a request has filled.
+    def move(self, session: Session, slot: int, row: bytes | None) -> None:
+        """Point the session at the fresh slot that its step has filled; `row` is what is in it.
 
         A session that had none keeps it only if another slot is free or can be had from an idle
         session: of sessions that hold every slot of the pool, none could ever step again.
         """
         engine = session.loaded.engine
-        before, session.slot, session.row = session.slot, request.target, None
+        before, session.slot, session.row = session.slot, slot, None
         if before != NO_SLOT:
             engine.release(before)
         elif engine.slots.is_full and (engine.is_starved or not engine.reclaim()):
-            session.slot, session.row = NO_SLOT, request.state_out
-            engine.release(request.target)
+            session.slot, session.row = NO_SLOT, row
+            engine.release(slot)
 
     def free_slot(self, session: Session) -> None:
         """Take the slot away from a session that has one."""

@@ -267,7 +267,7 @@ class StepRun(Ticket):
                 self._cache.resident.drop(session)
             else:
                 session.meta = self.after
-                self._cache.resident.move(session, request)
+                self._cache.resident.move(session, request.target, request.state_out)
         elif request.target != NO_SLOT:
             engine.release(request.target)
         if isinstance(error, WriteLost):
