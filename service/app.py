@@ -27,6 +27,8 @@ from carousel.service.api.server.gate import DataRoute, Gate
 from carousel.service.api.streams.registry import StreamRegistry
 from carousel.service.api.streams.services import StreamServices
 from carousel.service.api.v1.bulk import BulkRoute
+from carousel.service.api.v1.columnar.asked import ColumnLimits
+from carousel.service.api.v1.columnar.columnar_steps import ColumnarSteps
 from carousel.service.api.v1.infer import InferRoute
 from carousel.service.api.v1.step import StepRoute
 from carousel.service.api.v2.infer import OipInferRoute
@@ -136,7 +138,9 @@ class App:
         at_once = max(1, settings.queue_requests // 4)
         routes: tuple[DataRoute, ...] = (
             StepRoute(self.sessions, codecs, transcoder),
-            BulkRoute(self.sessions, self.catalog, codecs, transcoder),
+            BulkRoute(
+                self.sessions, codecs, transcoder, self._columnar(codecs, transcoder, at_once)
+            ),
             InferRoute(self.catalog, codecs, transcoder, max_at_once=at_once),
             OipInferRoute(
                 self.catalog,
@@ -186,6 +190,18 @@ class App:
             streams=self.streams,
             unread=unread,
             origins=settings.origins,
+        )
+
+    def _columnar(self, codecs: Codecs, transcoder: Transcoder, at_once: int) -> ColumnarSteps:
+        settings = self.settings
+        limits = ColumnLimits(
+            max_rows=settings.max_bulk_rows,
+            # As many rows as there may be have a time step each.
+            max_steps=max(settings.max_steps, settings.max_bulk_rows),
+            max_ttl_s=settings.max_ttl_s,
+        )
+        return ColumnarSteps(
+            self.sessions, self.catalog, codecs, transcoder, limits, max_at_once=at_once
         )
 
     def _make_bodies(self) -> Bodies:

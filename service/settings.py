@@ -173,6 +173,12 @@ class Settings:
     max_steps: int = _setting(
         10_000, "most time steps, and so rows, in one request", bounds=_ABOVE_ZERO
     )
+    max_bulk_rows: int = _setting(
+        16_384,
+        "most sessions that one columnar request steps; it may have as many time steps as that, "
+        "where max_steps is less",
+        bounds=_ABOVE_ZERO,
+    )
     queue_requests: int = _setting(4096, "requests that may wait, a model", bounds=_ABOVE_ZERO)
     queue_bytes: int = _setting(64 * 10**6, "bytes of input that may wait, a model", bounds=_BYTES)
     max_run_bytes: int = _setting(

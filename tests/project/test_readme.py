@@ -1,6 +1,7 @@
 """What README.md and docs/ show works as printed, and what they list is what there is."""
 
 import argparse
+import json
 import re
 import shlex
 import subprocess
@@ -108,6 +109,24 @@ def test_curl_lines_of_a_page_work_as_printed(hello: Live, page: str) -> None:
             answer = reply.json()
             (session,) = answer.get("sessions", [answer])
             assert _lives_s(session) == pytest.approx(float(asked[1]), abs=1)
+
+
+def test_columns_work_as_printed(hello: Live) -> None:
+    """What the first line opens is answered again by the second, beside what is not there."""
+    answers = []
+    for line in blocks("sh", "docs/sessions.md")[0].splitlines():
+        curl = _read_curl(line)
+        reply = hello.client.request("POST", curl.path, headers=curl.headers, content=curl.body)
+        answers.append(reply.json())
+    first, second = answers
+    assert (first["positions"], first["opened"], first["errors"]) == ([1, 1], [0, 1], {})
+    (text,) = blocks("json", "docs/sessions.md")
+    printed = json.loads(text.replace("[...]", "[0]"))
+    assert second.keys() == printed.keys()
+    assert second["positions"] == printed["positions"]
+    assert second["replayed"] == printed["replayed"]
+    assert second["outputs"] == [first["outputs"][0], None]
+    assert printed["errors"]["1"].items() <= second["errors"]["1"].items()
 
 
 def _lives_s(session: dict[str, str]) -> float:

@@ -1,6 +1,6 @@
 """Arrays as JSON: the shortest digits that read back equal, and words for what JSON cannot say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -41,6 +41,21 @@ def arrays_json(arrays: Mapping[str, Array]) -> bytes:
     """Arrays by name, as a JSON object."""
     members = (b"%b:%b" % (orjson.dumps(name), array_json(each)) for name, each in arrays.items())
     return b"{%b}" % b",".join(members)
+
+
+def rows_json(array: Array, gaps: Sequence[int]) -> bytes:
+    """An array as JSON, with null in place of the rows `gaps`, which are in order."""
+    if not len(gaps):
+        return array_json(array)
+    pieces: list[bytes] = []
+    start = 0
+    for gap in (*gaps, len(array)):
+        if start < gap:
+            pieces.append(array_json(array[start:gap])[1:-1])
+        if gap < len(array):
+            pieces.append(b"null")
+        start = gap + 1
+    return b"[%b]" % b",".join(pieces)
 
 
 def _fill_nulls(text: bytes, array: Array) -> bytes:

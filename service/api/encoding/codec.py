@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from carousel.models.spec import ModelSpec
 from carousel.service.api.encoding.answer_size import AnswerSize
+from carousel.service.api.encoding.column_inputs import ColumnInputs
 from carousel.service.api.encoding.inputs import Inputs
 from carousel.service.api.encoding.json_size import LargestRequest
 from carousel.service.api.encoding.outputs import Outputs
@@ -14,10 +15,11 @@ from carousel.service.engine.loaded_model import LoadedModel
 class Codec:
     """The inputs, outputs and states of a model."""
 
-    __slots__ = ("answer_size", "inputs", "largest", "outputs", "states")
+    __slots__ = ("answer_size", "columns", "inputs", "largest", "outputs", "states")
 
     def __init__(self, spec: ModelSpec, *, max_steps: int) -> None:
         self.inputs = Inputs(spec, max_steps=max_steps)
+        self.columns = ColumnInputs(spec, max_steps=max_steps)
         self.outputs = Outputs(spec)
         self.answer_size = AnswerSize(spec)
         self.largest = LargestRequest.of(spec, max_steps)

@@ -51,9 +51,14 @@ def take_position(document: dict[str, Any], where: str = "") -> int | None:
     value = document.get("position")
     if value is None and "position" not in document:
         return None
+    return check_position(value, f"{where}position")
+
+
+def check_position(value: Any, where: str) -> int:
+    """A position as JSON has it."""
     if type(value) is not int or not 0 <= value < 2**63:
         given = value if type(value) in (int, float) else kind_of(value)
-        raise InvalidRequest(f"{where}position: {given} given; expected an integer of 0 or more")
+        raise InvalidRequest(f"{where}: {given} given; expected an integer of 0 or more")
     return value
 
 

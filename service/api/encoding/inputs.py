@@ -36,18 +36,18 @@ class StepRules:
     """What a model demands of a sequence's number of time steps beside the shapes of its inputs."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        self._counting = [each.name for each in spec.sent_inputs if each.counts_steps]
+        self.counting = [each.name for each in spec.sent_inputs if each.counts_steps]
         self._least, self._most = spec.min_sequence, spec.max_sequence
-        self._none = not self._counting and self._least == 1 and self._most is None
+        self.is_free = not self.counting and self._least == 1 and self._most is None
 
     def __repr__(self) -> str:
-        return f"<StepRules least={self._least} most={self._most} counting={self._counting}>"
+        return f"<StepRules least={self._least} most={self._most} counting={self.counting}>"
 
     def check(self, sequence: InputSequence, where: str) -> InputSequence:
         """The sequence; raises ShapeMismatch where the model takes none so short, SequenceTooLong
         where it takes none so long, OutOfRange where an input counts more steps than there are.
         """
-        if self._none:
+        if self.is_free:
             return sequence
         num_steps = sequence.num_steps
         if num_steps < self._least:
@@ -58,7 +58,7 @@ class StepRules:
             raise SequenceTooLong(
                 f"{where}: {num_steps} time steps given; the model takes {self._most} at most"
             )
-        for name in self._counting:
+        for name in self.counting:
             count = int(sequence.inputs[name].max())
             if count > num_steps:
                 raise OutOfRange(
@@ -68,16 +68,21 @@ class StepRules:
         return sequence
 
 
+def input_tensors(spec: ModelSpec, max_steps: int) -> dict[str, Tensor]:
+    """What reads each input that clients send, by name."""
+    return {
+        each.name: Tensor(
+            Shape(each.dtype, spec.wire_shape(each), each.low, each.high), max_steps=max_steps
+        )
+        for each in spec.sent_inputs
+    }
+
+
 class Inputs:
     """Reads what a client sends for one sequence, or one step of a session."""
 
     def __init__(self, spec: ModelSpec, *, max_steps: int) -> None:
-        self._tensors = {
-            each.name: Tensor(
-                Shape(each.dtype, spec.wire_shape(each), each.low, each.high), max_steps=max_steps
-            )
-            for each in spec.sent_inputs
-        }
+        self._tensors = input_tensors(spec, max_steps)
         self._max_steps = max_steps
         self._rules = StepRules(spec)
         self._single = next(iter(self._tensors.items())) if len(self._tensors) == 1 else None

@@ -26,7 +26,7 @@ from carousel.service.errors import (
     ShapeMismatch,
 )
 
-_LETTERS = {
+LETTERS = {
     "float16": "e", "float32": "f", "float64": "d", "uint8": "B",
     "int8": "b", "int16": "h", "int32": "i", "int64": "q",
 }  # fmt: skip
@@ -53,7 +53,7 @@ class Tensor:
         self._one_step = (1, *self._fixed) if self.has_time else self._fixed
         self._max_steps = max_steps
         # Empty for booleans, which struct would take anything for.
-        self._letter = _LETTERS.get(shape.dtype, "")
+        self._letter = LETTERS.get(shape.dtype, "")
         row_size = self._fixed[-1] if self._fixed else 0
         self._pack_row = struct.Struct(f"<{row_size}{self._letter or 'x'}").pack
 

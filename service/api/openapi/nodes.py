@@ -29,9 +29,15 @@ def ref(model: type[BaseModel]) -> Node:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def encodings(json: type[BaseModel], example: Any = None, *binary: str) -> Node:
-    """The `content` of a body in JSON and in further media types."""
-    told = {"schema": ref(json)} | ({} if example is None else {"example": example})
+def either(*models: type[BaseModel]) -> Node:
+    """The schema of a body that is one of these."""
+    return {"anyOf": [ref(each) for each in models]}
+
+
+def encodings(json: type[BaseModel] | Node, example: Any = None, *binary: str) -> Node:
+    """The `content` of a body in JSON, a model or a schema, and in further media types."""
+    schema = json if isinstance(json, dict) else ref(json)
+    told = {"schema": schema} | ({} if example is None else {"example": example})
     return {"application/json": told} | dict.fromkeys(binary, BINARY)
 
 

@@ -1,4 +1,4 @@
-"""`POST /v1/steps`: steps of many sessions in one request."""
+"""`POST /v1/steps`: steps of many sessions in one request, one by one or as columns."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,26 +15,37 @@ from carousel.service.api.encoding.document import (
     take_position,
 )
 from carousel.service.api.encoding.explain import kind_of
-from carousel.service.api.encoding.json_size import LargestRequest
 from carousel.service.api.http.answer import Answer, Reply
 from carousel.service.api.http.exchange import Abandonable, Exchange
 from carousel.service.api.http.in_task import InTask
 from carousel.service.api.http.problem import problem_members
 from carousel.service.api.http.transcoder import Transcoder
 from carousel.service.api.openapi import examples
-from carousel.service.api.openapi.nodes import TIMEOUT, encodings
+from carousel.service.api.openapi.nodes import TIMEOUT, either, encodings
 from carousel.service.api.openapi.operation import post
-from carousel.service.api.openapi.refusals import INPUT, refusals
+from carousel.service.api.openapi.refusals import ARRAYS, refusals
 from carousel.service.api.v1.bulk_steps import BulkEntry, Chain, run_all
-from carousel.service.api.v1.data_bodies import BulkBody, BulkResults, BulkStep
-from carousel.service.api.v1.media.choose import JSON, media_of, require_json, text_of
-from carousel.service.engine.catalog import Catalog
+from carousel.service.api.v1.columnar.columnar_request import ColumnarRequest
+from carousel.service.api.v1.columnar.columnar_steps import ColumnarSteps
+from carousel.service.api.v1.data_bodies import (
+    BulkBody,
+    BulkResults,
+    BulkStep,
+    ColumnarBody,
+    ColumnarResult,
+)
+from carousel.service.api.v1.media.choose import (
+    JSON,
+    SAFETENSORS,
+    media_of,
+    require_json,
+)
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.errors import (
     CarouselError,
-    DeadlineExceeded,
     InvalidRequest,
-    NotAcceptable,
+    ModelNotFound,
+    NotStreamable,
     SequenceTooLong,
     UnsupportedMediaType,
 )
@@ -59,12 +70,17 @@ _PATHS = post(
     tag="steps",
     summary="Feed many sessions in one request",
     description="Each step succeeds or fails by itself; the status is 200 once the request "
-    "could be read. After a step that is refused, later ones of its session are refused too "
-    "unless they name their position.",
+    "could be read. `steps` are of any models; after one that is refused, later ones of its "
+    "session are refused too unless they name their position. As columns, in JSON or safetensors, "
+    "a request steps sessions of one model, each once: a tensor of inputs for all of them. In "
+    "safetensors all that is no tensor stands in the metadata, as JSON but for the model's name.",
     parameters=[TIMEOUT],
-    body=encodings(BulkBody, examples.BULK),
-    answer={"description": "One result a step, in order", "content": encodings(BulkResults)},
-    refusals=refusals(*INPUT, NotAcceptable, SequenceTooLong, DeadlineExceeded),
+    body=encodings(either(BulkBody, ColumnarBody), examples.BULK, SAFETENSORS.name),
+    answer={
+        "description": "One result a step, in order, or columns",
+        "content": encodings(either(BulkResults, ColumnarResult), None, SAFETENSORS.name),
+    },
+    refusals=refusals(*ARRAYS, SequenceTooLong, ModelNotFound, NotStreamable),
 )
 
 
@@ -74,12 +90,12 @@ class BulkRoute:
     paths = _PATHS
 
     def __init__(
-        self, sessions: Sessions, catalog: Catalog, codecs: Codecs, transcoder: Transcoder
+        self, sessions: Sessions, codecs: Codecs, transcoder: Transcoder, columnar: ColumnarSteps
     ) -> None:
         self._sessions = sessions
-        self._catalog = catalog
         self._codecs = codecs
         self._transcoder = transcoder
+        self._columnar = columnar
 
     def __repr__(self) -> str:
         return f"<BulkRoute {self._sessions!r}>"
@@ -90,14 +106,29 @@ class BulkRoute:
 
     async def _answer(self, exchange: Exchange) -> Answer:
         deadline = exchange.deadline
-        entries = await self._transcoder.read(
-            text_of(exchange),
-            deadline,
-            lambda: _read(exchange, self._codecs.max_steps),
-            self._largest,
+        media = media_of(exchange.content_type)
+        if media is SAFETENSORS:
+            return await self._columnar.answer_tensors(exchange)
+        if media is not JSON:
+            raise UnsupportedMediaType(
+                f"Content-Type: {media.name} given; expected {JSON.name} or {SAFETENSORS.name}"
+            )
+        asked = await self._transcoder.read(
+            exchange.body, deadline, lambda: self._read(exchange), self._columnar.largest
         )
-        with self._transcoder.hold(len(entries) * _ENTRY_BYTES):
-            return await self._run(exchange, entries, deadline)
+        if isinstance(asked, ColumnarRequest):
+            return await self._columnar.answer(exchange, asked, JSON)
+        with self._transcoder.hold(len(asked) * _ENTRY_BYTES):
+            return await self._run(exchange, asked, deadline)
+
+    def _read(self, exchange: Exchange) -> list[BulkEntry] | ColumnarRequest:
+        max_steps = self._codecs.max_steps
+        # Each step has one, and takes one time step at least.
+        _check_count(exchange.body.count(b'"session_id"'), max_steps)
+        document = parse(exchange.body)
+        if "session_ids" in document and "steps" not in document:
+            return self._columnar.read_document(exchange, document)
+        return read_steps(exchange, document, max_steps)
 
     async def _run(
         self, exchange: Exchange, entries: Sequence[BulkEntry], deadline: float
@@ -115,7 +146,7 @@ class BulkRoute:
             text,
             deadline,
             lambda: self._read_steps(entries, deadline, bools=bools),
-            self._largest,
+            self._columnar.largest,
         )
         self._check_steps(entries)
 
@@ -139,9 +170,6 @@ class BulkRoute:
             size = max(num_bytes, len(entries) * _RESULT_BYTES)
             body = await self._transcoder.write(size, lambda: self._results(entries))
         return Answer(200, body, [JSON.header])
-
-    def _largest(self) -> LargestRequest:
-        return self._codecs.largest_of(self._catalog.all())
 
     async def _find(self, entry: BulkEntry, tenant: str, deadline: float) -> None:
         try:
@@ -182,14 +210,9 @@ class BulkRoute:
         )  # fmt: skip
 
 
-def _read(exchange: Exchange, max_steps: int) -> list[BulkEntry]:
-    media = media_of(exchange.content_type)
-    if media is not JSON:
-        raise UnsupportedMediaType(f"Content-Type: {media.name} given; expected {JSON.name}")
+def read_steps(exchange: Exchange, document: dict[str, Any], max_steps: int) -> list[BulkEntry]:
+    """The steps that a JSON object is, one by one."""
     require_json(exchange.accept)
-    # Each step has one, and takes one time step at least.
-    _check_count(exchange.body.count(b'"session_id"'), max_steps)
-    document = parse(exchange.body)
     check_members(document, _FIELDS)
     exchange.flags()
     steps = take_list(document, "steps")

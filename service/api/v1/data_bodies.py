@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from carousel.service.api.http.problem import Problem
-from carousel.service.api.v1.control_bodies import Body, Position
+from carousel.service.api.v1.control_bodies import Body, Position, Ttl
 
 _ARRAY = (
     "One sequence, `[time][features...]` (`[time]` for token ids); for a model with several "
@@ -92,3 +92,57 @@ class BulkResults(BaseModel):
     """One entry for each step, in the same order."""
 
     results: list[BulkResult]
+
+
+_COLUMN = (
+    "The inputs of all rows: `[rows][features...]` or `[rows][time][features...]`; with `lengths` "
+    "`[time steps of all rows][features...]`, row after row. For a model with several inputs an "
+    "object of arrays by input name; one without a time axis has one value a row."
+)
+_OUTPUT_COLUMN = (
+    "The outputs of all rows, as the inputs are: without time, with it, or one row behind the "
+    "other. `null` in rows at fault. For a model with several outputs an object by output name."
+)
+
+
+class ColumnarHead(Body):
+    """What holds for all rows."""
+
+    model: str
+    version: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="What the inputs are read for, and sessions opened on. Absent: the highest.",
+    )
+    open: bool = Field(
+        False,
+        description="Start a session where there is none or an expired one, if its row names "
+        "position 0 or none.",
+    )
+    ttl_s: Ttl | None = Field(None, description="Of sessions that are opened.")
+
+
+class ColumnarBody(ColumnarHead):
+    """A step of each of many sessions of one model, every one named once."""
+
+    session_ids: Annotated[list[str], Field(min_length=1)]
+    inputs: Annotated[Any, Field(description=_COLUMN)]
+    positions: list[Position | None] | None = Field(
+        None, description="Where each row starts; null in rows that do not say it."
+    )
+    lengths: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None, description="How many time steps each row has, where rows are packed."
+    )
+
+
+class ColumnarResult(BaseModel):
+    """What became of the rows, in order."""
+
+    outputs: Annotated[Any, Field(description=_OUTPUT_COLUMN)]
+    positions: list[int | None] = Field(
+        description="Where each session stands; null where there is none, or it was not looked at."
+    )
+    replayed: list[int] | None = Field(
+        None, description="Rows that are answered again: they were done before."
+    )
+    opened: list[int] | None = Field(None, description="Rows whose session was started.")
+    errors: dict[str, Problem] = Field(description="By row, of those at fault.")

@@ -15,8 +15,17 @@ from carousel.service.api.encoding.document import parse
 from carousel.service.api.encoding.json_size import JsonSize
 from carousel.service.api.http.exchange import Exchange, deadline_of
 from carousel.service.api.v1 import bulk
+from carousel.service.api.v1.columnar.columnar_json import read_json
+from carousel.service.api.v1.columnar.columnar_tensors import max_header_bytes, read_tensors
 from carousel.service.api.v1.control_bodies import ForkSession, OpenSession, WriteState, read_body
-from carousel.service.api.v1.media.choose import TABLE, media_for, media_for_outputs, media_of
+from carousel.service.api.v1.media.choose import (
+    SAFETENSORS,
+    TABLE,
+    media_for,
+    media_for_outputs,
+    media_of,
+)
+from carousel.service.api.v1.media.safetensors import header_of
 from carousel.service.api.v2.binary_tensors import HEADER
 from carousel.service.api.v2.oip_codec import OipCodec
 from carousel.service.api.v2.request import read_request
@@ -24,7 +33,15 @@ from carousel.service.api.v2.sequence_parameters import read_sequence
 from carousel.service.api.v2.tensors import DATATYPES
 from carousel.service.engine.loaded_model import LoadedModel
 from tests.harness.fakes import WITNESS
-from tests.harness.fuzz.models import CODECS, MAX_STEPS, MIXED, MODELS, arrays_of, states_of
+from tests.harness.fuzz.models import (
+    CODECS,
+    MAX_STEPS,
+    MIXED,
+    MODELS,
+    READERS,
+    arrays_of,
+    states_of,
+)
 from tests.harness.fuzz.target import Target
 
 _BLANK = b"\n\n"
@@ -43,6 +60,7 @@ def body_targets() -> tuple[Target, ...]:
         Target("infer", _both(_infer), (*_infers(), *_steps())),
         Target("state", _both(_state), tuple(_states())),
         Target("bulk", _bulk, tuple(_bulks())),
+        Target("columns", _columns, tuple(_columnars())),
         Target("control", _control, tuple(_controls())),
         Target("headers", _headers, tuple(each.encode() + _headers_seed() for each in v1)),
         Target("v2", _v2, tuple(_v2s())),
@@ -96,8 +114,19 @@ def _state(exchange: Exchange, codec: Codec, loaded: LoadedModel) -> None:
 def _bulk(data: bytes) -> None:
     exchange = _exchange(data)
     assert JsonSize.of(exchange.body).memory > 0
-    for entry in bulk._read(exchange, MAX_STEPS):
+    document = parse(exchange.body)
+    for entry in bulk.read_steps(exchange, document, MAX_STEPS):
         CODECS[0].inputs.read_json(entry.inputs, entry.where, bools=True)
+
+
+def _columns(data: bytes) -> None:
+    exchange = _exchange(data)
+    reader = READERS[int(exchange.headers.get(b"m") == b"1")]
+    if media_of(exchange.content_type) is SAFETENSORS:
+        header = header_of(exchange.body, max_header_bytes(MAX_STEPS))
+        read_tensors(reader, header, exchange.body, exchange.deadline)
+    else:
+        read_json(reader, parse(exchange.body), exchange.body, exchange.deadline)
 
 
 def _control(data: bytes) -> None:
@@ -185,6 +214,23 @@ def _bulks() -> list[bytes]:
         {"session_id": "b", "inputs": {"x": [[True, 2], [3, 4]]}},
     ]
     return [_seed("application/json", json.dumps({"steps": steps}).encode())]
+
+
+def _columnars() -> list[bytes]:
+    head = {"model": "m", "session_ids": ["a", "b"]}
+    more = {"positions": [None, 3], "lengths": [1, 2], "open": True, "ttl_s": 60}
+    named = {"model": "m", "session_ids": '["a","b"]', "open": "true", "ttl_s": "60"}
+    mixed = {name: np.stack([each, each]) for name, each in arrays_of(MIXED, 2).items()}
+    packed = {"x": _INPUTS, "lengths": np.array([1, 2]), "position": np.array([-1, 3])}
+    named_json = {name: each.tolist() for name, each in mixed.items()}
+    return [
+        _seed("application/json", orjson.dumps(head | {"inputs": [[1, 2], [3, "4"]]})),
+        _seed("application/json", orjson.dumps(head | {"inputs": _INPUTS.tolist()} | more)),
+        _seed("application/json", orjson.dumps(head | {"inputs": named_json}), "m: 1"),
+        _seed("application/x-safetensors", save({"x": np.ones((2, 1, 2), np.float32)}, named)),
+        _seed("application/x-safetensors", save(packed, named)),
+        _seed("application/x-safetensors", save(mixed, named), "m: 1"),
+    ]
 
 
 def _controls() -> list[bytes]:

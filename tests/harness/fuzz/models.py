@@ -6,10 +6,14 @@ import numpy as np
 
 from carousel.models.artifact import Artifact
 from carousel.models.manifest import FORMAT, Manifest, Parity
+from carousel.models.repository import Repository
 from carousel.models.row import Array, RowLayout
 from carousel.models.spec import InputSpec, ModelSpec, OutputSpec, StateSpec
-from carousel.service.api.encoding.codec import Codec
-from carousel.service.engine.loaded_model import LoadedModel
+from carousel.service.api.encoding.codec import Codec, Codecs
+from carousel.service.api.v1.columnar.asked import ColumnLimits
+from carousel.service.api.v1.columnar.columnar_request import ColumnReader
+from carousel.service.engine.catalog import Catalog, CatalogUpdate
+from carousel.service.engine.loaded_model import LoadedModel, LoadOptions
 from tests.harness.fakes import WITNESS
 from tests.harness.rig import witness_engine
 
@@ -45,6 +49,17 @@ def model_of(spec: ModelSpec) -> LoadedModel:
 
 MODELS = (model_of(WITNESS), model_of(MIXED))
 CODECS = tuple(Codec(each.spec, max_steps=MAX_STEPS) for each in MODELS)
+
+
+def _reader(model: LoadedModel) -> ColumnReader:
+    catalog = Catalog(Repository(Path("nowhere")), LoadOptions())
+    catalog.publish(CatalogUpdate({model.name: {model.version: model}}, [], []))
+    limits = ColumnLimits(max_rows=MAX_STEPS, max_steps=MAX_STEPS, max_ttl_s=3600.0)
+    return ColumnReader(catalog, Codecs(max_steps=MAX_STEPS), limits)
+
+
+# What reads columns for each of them.
+READERS = tuple(map(_reader, MODELS))
 
 
 def arrays_of(spec: ModelSpec, num_steps: int) -> dict[str, Array]:

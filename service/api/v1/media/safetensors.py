@@ -69,14 +69,20 @@ class Safetensors(Media):
         return _write(_state_names(read.state))
 
 
-def parse_tensors(body: bytes) -> dict[str, Entry]:
-    """The tensors of a safetensors body by name; raises Malformed."""
+def header_of(body: bytes, max_bytes: int = _MAX_HEADER_BYTES) -> bytes:
+    """The JSON in front of the values, as text; raises Malformed where it is longer."""
     length = int.from_bytes(body[:_LENGTH_BYTES], "little")
-    if len(body) < _LENGTH_BYTES or length > min(len(body) - _LENGTH_BYTES, _MAX_HEADER_BYTES):
+    if len(body) < _LENGTH_BYTES or length > min(len(body) - _LENGTH_BYTES, max_bytes):
         raise Malformed(
             f"the body: {len(body)} bytes whose first {_LENGTH_BYTES} announce a header of "
-            f"{length} bytes; expected safetensors with a header of {_MAX_HEADER_BYTES} at most"
+            f"{length} bytes; expected safetensors with a header of {max_bytes} at most"
         )
+    return body[_LENGTH_BYTES : _LENGTH_BYTES + length]
+
+
+def parse_tensors(body: bytes, max_header_bytes: int = _MAX_HEADER_BYTES) -> dict[str, Entry]:
+    """The tensors of a safetensors body by name; raises Malformed."""
+    header_of(body, max_header_bytes)
     try:
         found = deserialize(body)  # type: ignore[no-untyped-call]  # a function in Rust
     except SafetensorError:

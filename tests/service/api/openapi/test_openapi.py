@@ -8,7 +8,13 @@ import pytest
 from carousel.service import errors
 from carousel.service.api.control import ROUTES
 from carousel.service.api.http.authenticator import OPEN_PATHS
-from carousel.service.api.v1.data_bodies import BulkBody, BulkStep, InferBody, StepBody
+from carousel.service.api.v1.data_bodies import (
+    BulkBody,
+    BulkStep,
+    ColumnarBody,
+    InferBody,
+    StepBody,
+)
 from carousel.service.api.v2.fault import is_oip
 from tests.harness.live import Live
 from tests.harness.routes import DATA_PATHS
@@ -104,7 +110,7 @@ def test_encodings_are_declared(schema: Any) -> None:
 
 def test_fields_are_those_that_are_read(schema: Any) -> None:
     """The bodies that are read by hand have in the schema the members that are read."""
-    for model in (StepBody, InferBody, BulkBody, BulkStep):
+    for model in (StepBody, InferBody, BulkBody, BulkStep, ColumnarBody):
         shown = schema["components"]["schemas"][model.__name__]
         assert set(shown["properties"]) == set(model.model_fields)
         assert shown["additionalProperties"] is False

@@ -1,0 +1,116 @@
+"""Steps of many sessions of one model as columns: an array for all rows in place of an object each.
+
+Row i is a step of the session `session_ids[i]`. Letters: B rows, T time steps of each, N time steps
+of all together.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from carousel.models.row import Array
+from carousel.models.spec import TIME, ModelSpec, TensorSpec
+from carousel.service.engine.loaded_model import LoadedModel
+from carousel.service.errors import CarouselError
+
+Int64s = npt.NDArray[np.int64]
+Int16s = npt.NDArray[np.int16]
+Bools = npt.NDArray[np.bool_]
+
+# In a column of positions: the row names none; there is no session, or it was not looked at.
+NO_POSITION = -1
+
+
+@dataclass(slots=True)
+class Columns:
+    """What a request asks of B sessions, each named once.
+
+    `inputs`: wire layout, (B, T, F...) each; packed, (N, F...), where `lengths` (B,) says how many
+    time steps each row has; (B, F...) for an input without a time axis. `positions`: (B,), or None
+    where no row names one. `open`: a row that names none or 0 starts its session where there is
+    none, to live for `ttl_s`. `deadline`: monotonic seconds. `faults`: the rows that are refused
+    already; what stands there in the columns means nothing.
+    """
+
+    model: LoadedModel
+    session_ids: list[str]
+    inputs: dict[str, Array]
+    num_steps: int
+    lengths: Int64s | None
+    positions: Int64s | None
+    open: bool
+    ttl_s: float | None
+    deadline: float
+    faults: dict[int, CarouselError] = field(default_factory=dict)
+
+    @property
+    def num_rows(self) -> int:
+        """How many sessions there are."""
+        return len(self.session_ids)
+
+    @property
+    def total_steps(self) -> int:
+        """The time steps of all rows together."""
+        if self.lengths is None:
+            return self.num_rows * self.num_steps
+        return int(self.lengths.sum())
+
+    def ends(self) -> Int64s:
+        """Where in a packed array each row ends, (B,)."""
+        assert self.lengths is not None
+        return np.cumsum(self.lengths)
+
+    def is_timed(self, tensor: TensorSpec) -> bool:
+        """Whether an input or output has a value for every time step."""
+        return TIME in self.model.spec.wire_shape(tensor)
+
+
+@dataclass(slots=True)
+class ColumnReplies:
+    """What became of the rows. `outputs`: as the inputs, zeros in rows at fault. `positions`: (B,),
+    where each session stands, as far as that is known. `status`: (B,), 200 or the error's.
+    `replayed`, `opened`: (B,). `errors`, by row: what is no CarouselError is a defect of ours.
+    """
+
+    outputs: dict[str, Array]
+    positions: Int64s
+    status: Int16s
+    replayed: Bools
+    opened: Bools
+    errors: dict[int, Exception]
+
+    @classmethod
+    def of(cls, columns: Columns) -> "ColumnReplies":
+        """Before anything has run: zeros."""
+        rows = columns.num_rows
+        return cls(
+            outputs=_zeros(columns, columns.model.spec),
+            positions=np.full(rows, NO_POSITION, np.int64),
+            status=np.full(rows, 200, np.int16),
+            replayed=np.zeros(rows, np.bool_),
+            opened=np.zeros(rows, np.bool_),
+            errors={},
+        )
+
+    def refuse(self, row: int, error: Exception) -> None:
+        """The row is at fault. The error of a conflict says where the session stands."""
+        self.errors[row] = error
+        self.status[row] = error.status if isinstance(error, CarouselError) else 500
+        position = error.fields.get("position") if isinstance(error, CarouselError) else None
+        if isinstance(position, int):
+            self.positions[row] = position
+
+
+def _zeros(columns: Columns, spec: ModelSpec) -> dict[str, Array]:
+    rows = columns.num_rows
+    found: dict[str, Array] = {}
+    for each in spec.outputs:
+        if not columns.is_timed(each):
+            sizes: tuple[int, ...] = (rows,)
+        elif columns.lengths is None:
+            sizes = (rows, each.num_steps(columns.num_steps))
+        else:
+            sizes = (columns.total_steps,)
+        found[each.name] = np.zeros((*sizes, *each.row_shape), each.dtype)
+    return found
