@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
@@ -167,11 +167,10 @@ class Engine:
         """Slots for the rows of a block, as many as are to be had; none while others wait for one.
         Those that are not used are to be given back by `release`.
         """
-        taken: list[int] = []
-        while len(taken) < count and not self._without_slot:
-            slot = self._take_slot()
-            if slot is None:
-                break
+        if self._without_slot:
+            return []
+        taken = self.slots.take_many(count)
+        while len(taken) < count and (slot := self._take_slot()) is not None:
             taken.append(slot)
         return taken
 
@@ -180,6 +179,11 @@ class Engine:
         self.slots.give(slot)
         if self._without_slot:
             self._admit(self._without_slot.popleft())
+
+    def release_all(self, slots: Iterable[int]) -> None:
+        """The same for several."""
+        for slot in slots:
+            self.release(slot)
 
     def _admit(self, request: Request) -> None:
         """Give a request its fresh slot and pass it on, or let it wait for one."""

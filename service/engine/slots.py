@@ -34,6 +34,21 @@ class Slots:
         self.num_taken += 1
         return slot
 
+    def take_many(self, count: int) -> list[int]:
+        """The lowest free slots, `count` of them or as many as there are."""
+        find, slots, at = self._slots.find, self._slots, self._lowest
+        taken: list[int] = []
+        for _ in range(count):
+            slot = find(_FREE, at)
+            if slot < 0:
+                break
+            slots[slot] = _TAKEN
+            taken.append(slot)
+            at = slot + 1
+        self._lowest = at
+        self.num_taken += len(taken)
+        return taken
+
     def give(self, slot: int) -> None:
         """Return a slot; it must have been taken."""
         assert 0 <= slot < self.num_slots, f"there is no slot {slot}"

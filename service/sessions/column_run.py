@@ -1,28 +1,44 @@
-"""Runs columns: each row is a step of its session, by the rules of every other step."""
+"""Runs columns: each row is a step of its session, by the rules of every other step.
+
+Rows whose sessions are idle, and where the row says, go together (BlockRun); each of the others is
+a StepRun, which knows what to do. Sessions that are not in memory come in first.
+"""
 
 import asyncio
-from types import EllipsisType
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from carousel.models.row import Array
 from carousel.models.spec import ModelSpec
+from carousel.service.engine.block import Block
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.errors import (
     CarouselError,
+    DeadlineExceeded,
     ModelMismatch,
     SessionExists,
     SessionExpired,
     SessionNotFound,
     forget_frames,
 )
+from carousel.service.sessions.block_run import BlockRun
 from carousel.service.sessions.columns import NO_POSITION, ColumnReplies, Columns
+from carousel.service.sessions.committer import WriteLost
 from carousel.service.sessions.deadline import within
 from carousel.service.sessions.results import StepReply
+from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions
 from carousel.service.sessions.step import Step
 from carousel.service.sessions.step_run import StepRun
 
 # Rows that are begun, or sessions that are looked up, before others have a turn.
 _SLICE = 256
+# Rows of blocks that are under way together: each has a slot beside its session's own.
+_BLOCK_ROWS = 1024
+# Fewer go one by one, in runs with others.
+_MIN_BLOCK = 4
 
 
 async def run_columns(
@@ -41,6 +57,15 @@ async def run_columns(
     return run.replies
 
 
+@dataclass(slots=True)
+class _Sorted:
+    """Rows of a slice. `ready`: those whose steps could run at once, by their time steps."""
+
+    ready: dict[int, list[tuple[int, Session]]]
+    cold: list[int]
+    rest: list[int]
+
+
 class _ColumnRun:
     """One request on its way."""
 
@@ -49,12 +74,14 @@ class _ColumnRun:
         for row, fault in columns.faults.items():
             self.replies.refuse(row, fault)
         self._sessions = sessions
+        self._cache = sessions.cache
         self._tenant = tenant
         self._columns = columns
         self._max_at_once = max_at_once
         self._running: dict[int, StepRun] = {}
+        self._blocks: dict[BlockRun, list[int]] = {}
+        self._lost: list[int] = []
         self._changed = asyncio.Event()
-        self._ends = None if columns.lengths is None else columns.ends()
 
     async def open_missing(self) -> None:
         """Start the sessions that are not there, of rows that name no other position than 0."""
@@ -62,7 +89,7 @@ class _ColumnRun:
             row
             for row, session_id in enumerate(self._columns.session_ids)
             if row not in self.replies.errors
-            and self._position(row) in (None, 0)
+            and self._columns.position_of(row) in (None, 0)
             and self._sessions.peek(self._tenant, session_id) is None
         ]
         for start in range(0, len(rows), _SLICE):
@@ -100,19 +127,144 @@ class _ColumnRun:
 
     async def step_all(self) -> None:
         """Begin the rows in order, and come back when the last has ended."""
+        num_rows = self._columns.num_rows
         try:
-            for row in range(self._columns.num_rows):
-                if row in self.replies.errors:
-                    continue
-                await self._until(self._max_at_once - 1)
-                self._begin(row)
-                if row % _SLICE == _SLICE - 1:
-                    await asyncio.sleep(0)  # others have requests too
-            await self._until(0)
+            for start in range(0, num_rows, _SLICE):
+                await self._until(lambda: self._num_block_rows <= _BLOCK_ROWS - _SLICE)
+                part = range(start, min(start + _SLICE, num_rows))
+                await self._begin_slice([row for row in part if row not in self.replies.errors])
+                await asyncio.sleep(0)  # others have requests too
+            await self._until(lambda: not self._blocks)
+            await self._begin_each(self._lost)
+            await self._until(lambda: not self._running)
         except asyncio.CancelledError:
+            for block in self._blocks:
+                block.abandon()
             for run in self._running.values():
                 run.abandon()
             raise
+
+    async def _begin_each(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            await self._until(lambda: len(self._running) < self._max_at_once)
+            self._begin(row)
+
+    @property
+    def _num_block_rows(self) -> int:
+        return sum(map(len, self._blocks.values()))
+
+    async def _begin_slice(self, rows: Sequence[int]) -> None:
+        sorted_rows = self._sort(rows)
+        if sorted_rows.cold:
+            await self._fetch(sorted_rows.cold)
+            sorted_rows = self._sort([row for row in rows if row not in self.replies.errors])
+        rest = sorted_rows.rest + sorted_rows.cold
+        for num_steps, ready in sorted_rows.ready.items():
+            rest += self._begin_blocks(ready, num_steps)
+        await self._begin_each(rest)
+
+    def _sort(self, rows: Sequence[int]) -> "_Sorted":
+        """Which rows can go together, which have no session in memory, and the rest."""
+        columns, found = self._columns, _Sorted({}, [], [])
+        loaded, ids = columns.model, columns.session_ids
+        tenant, get = self._tenant, self._cache.resident.get
+        clock, longest = self._cache.clock, columns.model.spec.max_position
+        now = clock()
+        for row, position, num_steps in zip(*columns.wanted(rows), strict=True):
+            session = get((tenant, ids[row]))
+            if session is None:
+                found.cold.append(row)
+                continue
+            meta = session.meta
+            if session.busy or session.loaded is not loaded or loaded.retired:
+                found.rest.append(row)
+            elif meta.expires_at <= now and clock.has_ended(meta):
+                found.cold.append(row)
+            elif position not in (NO_POSITION, meta.position) or (
+                longest is not None and meta.position + num_steps > longest
+            ):
+                found.rest.append(row)
+            else:
+                found.ready.setdefault(num_steps, []).append((row, session))
+        return found
+
+    async def _fetch(self, rows: Sequence[int]) -> None:
+        """Bring the sessions of rows into memory; that of a row may not be there, or in time."""
+        columns, cold = self._columns, set(rows)
+
+        def found(row: int, outcome: object) -> None:
+            if row in cold:
+                cold.remove(row)
+                if isinstance(outcome, Exception):
+                    self._refuse(row, outcome)
+                self._changed.set()
+
+        for row in sorted(cold):
+            self._cache.fetch(self._tenant, columns.session_ids[row], partial(found, row))
+        try:
+            async with asyncio.timeout(columns.deadline - time.monotonic()):
+                await self._until(lambda: not cold)
+        except TimeoutError:
+            for row in list(cold):
+                found(row, DeadlineExceeded("the request waited for its session for too long"))
+
+    def _begin_blocks(self, ready: Sequence[tuple[int, Session]], num_steps: int) -> list[int]:
+        """Begin rows of equal length together; returns those that cannot."""
+        most = self._columns.model.engine.core.scheduler.block_rows(num_steps)
+        rest: list[int] = []
+        for start in range(0, len(ready), max(1, most)):
+            part = ready[start : start + most]
+            if len(part) < _MIN_BLOCK:
+                rest += [row for row, _ in part]
+            else:
+                rest += self._begin_block(part, num_steps)
+        return rest
+
+    def _begin_block(self, part: Sequence[tuple[int, Session]], num_steps: int) -> list[int]:
+        """Begin a block of them, or of as many as there are slots for; returns the others."""
+        columns = self._columns
+        rows, sessions = [row for row, _ in part], [session for _, session in part]
+        run = BlockRun(self._cache, sessions, self._take_block)
+        count = run.take_slots()
+        rest, rows = rows[count:], rows[:count]
+        if not rows:
+            return rest
+        inputs = {
+            each.name: columns.inputs[each.name][columns.places(each, rows)]
+            for each in columns.model.spec.sent_inputs
+        }
+        self._blocks[run] = rows
+        try:
+            run.begin(inputs, num_steps, columns.deadline)
+        except CarouselError as error:
+            del self._blocks[run]
+            for row in rows:
+                self._refuse(row, error)
+        return rest
+
+    def _take_block(self, run: BlockRun, block: Block) -> None:
+        rows = self._blocks.pop(run)
+        self._changed.set()
+        good: Sequence[int] = range(len(rows))
+        if block.faults or block.error is not None:
+            good = [place for place in good if self._is_good(rows[place], block, place)]
+        if not good:
+            return
+        places = [rows[place] for place in good]
+        self.replies.positions[places] = [run.positions[place] for place in good]
+        for each in self._columns.model.spec.outputs:
+            values = block.outputs[each.name]  # (R, T, O...) or (R, O...)
+            if len(good) < len(rows):
+                values = values[good]
+            self.replies.outputs[each.name][self._columns.places(each, places)] = values
+
+    def _is_good(self, row: int, block: Block, place: int) -> bool:
+        error = block.faults.get(place, block.error)
+        if isinstance(error, WriteLost):
+            self._lost.append(row)
+        elif error is not None:
+            self._refuse(row, error)
+        return error is None
 
     async def find_positions(self) -> None:
         """Where the sessions of rows at fault stand. Those of rows that were refused before
@@ -137,8 +289,9 @@ class _ColumnRun:
         else:
             self.replies.positions[row] = found.position
 
-    async def _until(self, num_running: int) -> None:
-        while len(self._running) > num_running:
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds that changes with what is under way."""
+        while not holds():
             self._changed.clear()
             await self._changed.wait()
 
@@ -164,16 +317,13 @@ class _ColumnRun:
         columns = self._columns
         inputs: dict[str, Array] = {}
         for each in columns.model.spec.sent_inputs:
-            place = self._place(row, timed=columns.is_timed(each))
-            inputs[each.name] = columns.inputs[each.name][place]
-        num_steps = columns.num_steps if columns.lengths is None else int(columns.lengths[row])
-        return Step(inputs, num_steps, columns.deadline, self._position(row))
+            inputs[each.name] = columns.inputs[each.name][columns.place(each, row)]
+        return Step(inputs, columns.steps_of(row), columns.deadline, columns.position_of(row))
 
     def _take(self, row: int, reply: StepReply) -> None:
         columns = self._columns
         for each in columns.model.spec.outputs:
-            place = self._place(row, timed=columns.is_timed(each))
-            self.replies.outputs[each.name][place] = reply.outputs[each.name]
+            self.replies.outputs[each.name][columns.place(each, row)] = reply.outputs[each.name]
         self.replies.positions[row] = reply.position
         self.replies.replayed[row] = reply.replayed
 
@@ -182,18 +332,6 @@ class _ColumnRun:
             # Until the answer is told, thousands of errors would hold what they came through.
             forget_frames(error)
         self.replies.refuse(row, error)
-
-    def _place(self, row: int, *, timed: bool) -> slice | tuple[int, EllipsisType]:
-        """Where a row stands in a column; of a single number an array comes of it too."""
-        if self._ends is None or not timed:
-            return row, ...
-        return slice(int(self._ends[row - 1]) if row else 0, int(self._ends[row]))
-
-    def _position(self, row: int) -> int | None:
-        positions = self._columns.positions
-        if positions is None or positions[row] == NO_POSITION:
-            return None
-        return int(positions[row])
 
 
 def _check_same(asked: LoadedModel, loaded: LoadedModel) -> None:

@@ -4,7 +4,9 @@ Row i is a step of the session `session_ids[i]`. Letters: B rows, T time steps o
 of all together.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import EllipsisType
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +45,12 @@ class Columns:
     ttl_s: float | None
     deadline: float
     faults: dict[int, CarouselError] = field(default_factory=dict)
+    # Where each row of packed columns begins, (B,).
+    _starts: Int64s = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.lengths is not None:
+            self._starts = np.cumsum(self.lengths) - self.lengths
 
     @property
     def num_rows(self) -> int:
@@ -56,10 +64,46 @@ class Columns:
             return self.num_rows * self.num_steps
         return int(self.lengths.sum())
 
-    def ends(self) -> Int64s:
-        """Where in a packed array each row ends, (B,)."""
-        assert self.lengths is not None
-        return np.cumsum(self.lengths)
+    def steps_of(self, row: int) -> int:
+        """How many time steps a row has."""
+        return self.num_steps if self.lengths is None else int(self.lengths[row])
+
+    def position_of(self, row: int) -> int | None:
+        """The position that a row names."""
+        if self.positions is None or self.positions[row] == NO_POSITION:
+            return None
+        return int(self.positions[row])
+
+    def wanted(self, rows: Sequence[int]) -> tuple[Sequence[int], list[int], list[int]]:
+        """Of some rows: themselves, the positions that they name, and how many time steps each
+        has.
+        """
+        num = len(rows)
+        places = np.asarray(rows, np.int64)
+        positions = self.positions
+        lengths = self.lengths
+        return (
+            rows,
+            [NO_POSITION] * num if positions is None else positions[places].tolist(),
+            [self.num_steps] * num if lengths is None else lengths[places].tolist(),
+        )
+
+    def place(self, tensor: TensorSpec, row: int) -> slice | tuple[int, EllipsisType]:
+        """Where a row stands in a column; of a single number an array comes of it too."""
+        if self.lengths is None or not self.is_timed(tensor):
+            return row, ...
+        start = int(self._starts[row])
+        return slice(start, start + int(self.lengths[row]))
+
+    def places(self, tensor: TensorSpec, rows: Sequence[int]) -> slice | Int64s:
+        """Where rows of equal length stand: as an index it gives them stacked, (R, T, ...)."""
+        if self.lengths is not None and self.is_timed(tensor):
+            steps = np.arange(self.lengths[rows[0]])
+            found: Int64s = self._starts[rows][:, np.newaxis] + steps  # (R, T)
+            return found
+        if rows[-1] - rows[0] == len(rows) - 1:
+            return slice(rows[0], rows[-1] + 1)  # a view
+        return np.array(rows, np.int64)
 
     def is_timed(self, tensor: TensorSpec) -> bool:
         """Whether an input or output has a value for every time step."""

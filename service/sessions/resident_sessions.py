@@ -5,11 +5,12 @@ One that is idle for long enough leaves, whether its slot is needed or not.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 
 from carousel.service.engine.engine import Engine
 from carousel.service.engine.request import NO_SLOT
 from carousel.service.sessions.session import Session
-from carousel.service.sessions.session_record import Key
+from carousel.service.sessions.session_record import Key, SessionRecord
 
 _MAX_LOOSE = 1024
 # Small replies are in what the pools reckon for a session. One of a whole sequence may have a
@@ -105,6 +106,21 @@ class ResidentSessions:
         elif engine.slots.is_full and (engine.is_starved or not engine.reclaim()):
             session.slot, session.row = NO_SLOT, row
             engine.release(slot)
+
+    def move_all(
+        self, sessions: Sequence[Session], slots: Sequence[int], records: Iterable[SessionRecord]
+    ) -> None:
+        """The same for sessions of one model, whose new metadata the records have."""
+        engine = sessions[0].loaded.engine
+        left: list[int] = []
+        for session, slot, record in zip(sessions, slots, records, strict=True):
+            session.meta = record.meta
+            if session.slot == NO_SLOT:
+                self.move(session, slot, record.state)
+            else:
+                left.append(session.slot)
+                session.slot = slot
+        engine.release_all(left)
 
     def free_slot(self, session: Session) -> None:
         """Take the slot away from a session that has one."""

@@ -63,21 +63,22 @@ class Sessions:
         self._tombstone_s = tombstone_s
         self._deadline_s = deadline_s
         self._clock = clock
-        self._cache = SessionCache(store, catalog, clock, max_waiting=max_waiting)
-        self._opener = SessionOpener(self._cache, ttl_s, clock)
-        self._writer = SessionWriter(self._cache, clock)
+        # For steps of many sessions, which column_run.py takes through it together.
+        self.cache = SessionCache(store, catalog, clock, max_waiting=max_waiting)
+        self._opener = SessionOpener(self.cache, ttl_s, clock)
+        self._writer = SessionWriter(self.cache, clock)
         self._committer = Committer(store, clock)
-        self.peek = self._cache.peek
-        self.find = self._cache.find
-        self.begin = partial(begin_step, self._cache)
-        self.sequences = Sequences(self._cache, self._opener)
+        self.peek = self.cache.peek
+        self.find = self.cache.find
+        self.begin = partial(begin_step, self.cache)
+        self.sequences = Sequences(self.cache, self._opener)
 
     def __repr__(self) -> str:
-        return f"<Sessions {self.store!r} {self._cache!r}>"
+        return f"<Sessions {self.store!r} {self.cache!r}>"
 
     @property
     def num_in_memory(self) -> int:
-        return len(self._cache.resident)
+        return len(self.cache.resident)
 
     def attach(self, engine: Engine) -> None:
         """Let an engine commit its finished steps here; before it starts."""
@@ -85,7 +86,7 @@ class Sessions:
 
     def detach(self, engine: Engine) -> None:
         """Forget the sessions of an engine that is being retired."""
-        self._cache.resident.forget_engine(engine)
+        self.cache.resident.forget_engine(engine)
 
     async def open(
         self,
@@ -243,7 +244,7 @@ class Sessions:
         tombstones; call it now and then. By a clock that may be wrong nothing is taken away.
         """
         now = self._clock()
-        resident = self._cache.resident
+        resident = self.cache.resident
         while True:
             if not resident.retire_idle(now, IDLE_S, _AT_ONCE):
                 break
@@ -256,9 +257,9 @@ class Sessions:
             buried_before = -math.inf
         keys = await self.store.expire(now - SWEEP_GRACE_S, buried_before)
         for key in keys:
-            session = self._cache.resident.get(key)
+            session = self.cache.resident.get(key)
             if session is not None and not session.busy:
-                self._cache.resident.drop(session)
+                self.cache.resident.drop(session)
         now = self._clock()
         await self.store.straighten(now, now + self._max_ttl_s + SWEEP_GRACE_S)
 
@@ -266,7 +267,7 @@ class Sessions:
         self, tenant: str, session_id: str, deadline: float | None
     ) -> AbstractAsyncContextManager[HeldSession]:
         until = deadline if deadline is not None else time.monotonic() + self._deadline_s
-        return self._cache.hold(tenant, session_id, until)
+        return self.cache.hold(tenant, session_id, until)
 
     def _info(self, meta: SessionMeta, state_bytes: int) -> SessionInfo:
         served = self._catalog.successor(meta.model, meta.version, meta.state_id)

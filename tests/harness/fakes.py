@@ -119,6 +119,13 @@ class NanSlots(Slots):
             self.taken.add(slot)
         return slot
 
+    def take_many(self, count: int) -> list[int]:
+        """As Slots, and nobody else has one of them."""
+        slots = super().take_many(count)
+        assert not self.taken.intersection(slots), f"of {slots} one was given to two"
+        self.taken.update(slots)
+        return slots
+
     def give(self, slot: int) -> None:
         """As Slots, and the giver had it."""
         self.taken.remove(slot)

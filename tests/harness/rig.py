@@ -212,7 +212,7 @@ class Rig:
         assert self.engine.num_pending == 0
         held = {
             session.slot
-            for session in self.sessions._cache.resident._sessions.values()
+            for session in self.sessions.cache.resident._sessions.values()
             if session.loaded.engine is self.engine and session.slot >= 0
         }
         assert isinstance(self.engine.slots, NanSlots)

@@ -110,6 +110,6 @@ def test_a_model_that_is_retired_during_a_step_is_let_go() -> None:
             rig.backend.go()
             assert sums(await step) == [1]
             assert rig.sessions.num_in_memory == 0
-            assert rig.engine not in rig.sessions._cache.resident._resting
+            assert rig.engine not in rig.sessions.cache.resident._resting
 
     play(scenario)

@@ -142,12 +142,12 @@ def test_all_who_want_a_session_get_the_same_one() -> None:
             await opened(rig)
             session = rig.sessions.peek("", "a")
             assert session is not None
-            rig.sessions._cache.resident.drop(session)
+            rig.sessions.cache.resident.drop(session)
             rig.store.loads.clear()
             asking = [asyncio.ensure_future(rig.sessions.find("", "a")) for _ in range(5)]
             fetched: list[object] = []
             await asyncio.sleep(0)
-            rig.sessions._cache.fetch("", "a", fetched.append)
+            rig.sessions.cache.fetch("", "a", fetched.append)
             asking[1].cancel()
             found = [*await asyncio.gather(asking[0], *asking[2:]), *fetched]
             assert len(found) == 5

@@ -25,7 +25,7 @@ def test_a_step_of_a_cold_session_is_answered_for_whenever_its_client_leaves(tur
         sessions = service.rig.sessions
         session = sessions.peek(TENANT, "x")
         assert session is not None
-        sessions._cache.resident.drop(session)
+        sessions.cache.resident.drop(session)
         sent: list[Answer | None] = []
         path = "/v1/sessions/x/steps"
         begun = service.app.gate.begin(path, HEADERS, TO_JUDGE, sent.append)
