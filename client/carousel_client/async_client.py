@@ -10,6 +10,7 @@ from carousel_client.calls import Calls, Inferred, State, sequences_of
 from carousel_client.client import RETRY_S, TIMEOUT_S
 from carousel_client.directory import MAX_PAGE, Directory
 from carousel_client.endpoint import Endpoint
+from carousel_client.many import Head, SteppedMany
 from carousel_client.model import ModelInfo
 from carousel_client.retry import Retry
 from carousel_client.session_info import SessionInfo, SessionPage
@@ -96,6 +97,23 @@ class AsyncClient:
         """The outputs of whole sequences, `[T, F...]` each; as `Client.infer`."""
         asked = sequences_of(sequences, states)
         plan = self._calls.infer(model, asked, version, return_state=return_state)
+        return await self._wire.run(plan)
+
+    async def step_many(
+        self,
+        model: str,
+        session_ids: Any,
+        inputs: Any,
+        *,
+        positions: Any = None,
+        lengths: Any = None,
+        open: bool = False,
+        ttl_s: float | None = None,
+        version: int | None = None,
+    ) -> SteppedMany:
+        """A step of each of many sessions of one model, as `Client.step_many`."""
+        head = Head(model, version, open, ttl_s)
+        plan = self._calls.step_many(head, session_ids, inputs, positions, lengths)
         return await self._wire.run(plan)
 
     def session(

@@ -8,9 +8,11 @@ from typing import Any
 import numpy.typing as npt
 
 from carousel_client.codec import SAFETENSORS, Codec, Inputs, Outputs
+from carousel_client.columns import make_columns
 from carousel_client.document import expecting
 from carousel_client.endpoint import Endpoint
 from carousel_client.errors import InvalidRequest, ModelNotFound, SessionExists, ShapeMismatch
+from carousel_client.many import Head, StepMany, SteppedMany
 from carousel_client.model import Array, ModelInfo, read_model
 from carousel_client.plan import Plan, ask, document_of
 from carousel_client.session_calls import SessionCalls
@@ -86,6 +88,19 @@ class Calls:
             self._codecs.pop((name, version), None)
             raise
         return found if return_state else found.outputs
+
+    def step_many(
+        self, head: Head, session_ids: Any, inputs: Inputs, positions: Any, lengths: Any
+    ) -> Plan[SteppedMany]:
+        """A step of each of many sessions."""
+        codec = yield from self.codec(head.model, head.version)
+        try:
+            columns = make_columns(codec, session_ids, inputs, positions, lengths)
+            return (yield from StepMany(self._endpoint, codec, head, columns).run())
+        except InvalidRequest:
+            # The model may have a newer version, of other shapes.
+            self._codecs.pop((head.model, head.version), None)
+            raise
 
     def open(
         self,

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, overload
 from carousel_client.calls import Calls, Inferred, State, sequences_of
 from carousel_client.directory import MAX_PAGE, Directory
 from carousel_client.endpoint import Endpoint
+from carousel_client.many import Head, SteppedMany
 from carousel_client.model import ModelInfo
 from carousel_client.retry import Retry
 from carousel_client.session import Session
@@ -122,6 +123,32 @@ class Client:
         """
         asked = sequences_of(sequences, states)
         return self._wire.run(self._calls.infer(model, asked, version, return_state=return_state))
+
+    def step_many(
+        self,
+        model: str,
+        session_ids: Any,
+        inputs: Any,
+        *,
+        positions: Any = None,
+        lengths: Any = None,
+        open: bool = False,
+        ttl_s: float | None = None,
+        version: int | None = None,
+    ) -> SteppedMany:
+        """A step of each of many sessions of one model, each named once: columns in, columns out.
+
+        `inputs`: `[rows, F...]`, one time step each, or `[rows, T, F...]`; with `lengths`, of rows
+        that have so many, `[sum, F...]`, row after row. Several inputs are an object by name.
+        `positions`: where each row starts; a row that names none (None, NaN or -1) may be sent
+        once. `open` starts sessions that are not there, to live for `ttl_s`, for rows that name
+        position 0 or none.
+
+        Raises what a request as a whole is refused for; `errors` of the answer has each row's own.
+        Many rows go in several requests, one after the other.
+        """
+        head = Head(model, version, open, ttl_s)
+        return self._wire.run(self._calls.step_many(head, session_ids, inputs, positions, lengths))
 
     def session(
         self,

@@ -129,6 +129,18 @@ class Codec:
         except ValueError:
             raise BadAnswer(f"{len(content)} bytes came for {output.name}") from None
 
+    def cast_columns(self, inputs: Inputs) -> dict[str, Array]:
+        """Inputs of many rows by name, in the wire's dtypes; their shapes are left as they are."""
+        if self._input is not None and not isinstance(inputs, Mapping):
+            name = self.model.inputs[0].name
+            return {name: self._input.convert(inputs, "inputs")}
+        if not isinstance(inputs, Mapping) or inputs.keys() != self._inputs.keys():
+            raise InvalidRequest(f"inputs: expected arrays by name: {', '.join(self._inputs)}")
+        return {
+            name: tensor.convert(inputs[name], f"inputs.{name}")
+            for name, tensor in self._inputs.items()
+        }
+
     def to_json(self, inputs: Inputs) -> Any:
         """Inputs as JSON has them; raises NonFiniteInput, for which JSON has no word."""
         arrays = self.cast(inputs)

@@ -284,11 +284,14 @@ class DeadlineExceeded(CarouselError):
 
 
 class ConnectionLost(CarouselError):
-    """No answer came: no connection, or one that broke or, `timed_out`, was silent for too long."""
+    """No answer came: no connection (`unreached`: nothing was sent), or one that broke or,
+    `timed_out`, was silent for too long.
+    """
 
     code = "connection_lost"
     is_passing = True
     timed_out = False
+    unreached = False
 
 
 class TakenOver(CarouselError):

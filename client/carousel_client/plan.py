@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from carousel_client.errors import BadAnswer, CarouselError
+from carousel_client.errors import BadAnswer, CarouselError, ConnectionLost
 from carousel_client.problem import read_problem
 from carousel_client.retry import Retry
 
@@ -33,8 +33,9 @@ class Wait:
 Plan = Generator[httpx.Request | Wait, httpx.Response | None, T]
 
 
-def ask(request: httpx.Request, retry: Retry) -> Plan[httpx.Response]:
-    """The answer to a request that may safely be sent twice, once it is one of success.
+def ask(request: httpx.Request, retry: Retry, *, repeatable: bool = True) -> Plan[httpx.Response]:
+    """The answer to a request, once it is one of success. One that is not `repeatable` is sent
+    again only where it was not done.
 
     Raises the server's error, or ConnectionLost when the time for attempts is over. The error's
     `after_loss` says that an attempt before may have been done.
@@ -51,9 +52,17 @@ def ask(request: httpx.Request, retry: Retry) -> Plan[httpx.Response]:
                 raise BadAnswer(f"HTTP {status} from {request.url}; expected an answer")
             raise read_problem(response)
         except CarouselError as error:
+            if not repeatable and _may_be_done(error):
+                raise
             wait_s = attempts.wait_s(error, time.monotonic())
             log.info("%s %s again in %.3f s: %s", request.method, request.url.path, wait_s, error)
         yield Wait(wait_s)
+
+
+def _may_be_done(error: CarouselError) -> bool:
+    if isinstance(error, ConnectionLost):
+        return not error.unreached
+    return error.advanced == "unknown"
 
 
 def document_of(response: httpx.Response) -> Any:

@@ -28,11 +28,16 @@ class Tensor:
         """The value in the wire's dtype and shape; raises ShapeMismatch, OutOfRange or
         InvalidRequest. Floats become narrower floats and integers floats; nothing else is rounded.
         """
+        array = self.convert(value, where)
+        if array.ndim != self._ndim or array.shape[self._has_time :] != self._sizes:
+            raise self._mismatch(array, where)
+        return array
+
+    def convert(self, value: npt.ArrayLike, where: str) -> Array:
+        """The value in the wire's dtype, whatever its shape. Raises as `cast`."""
         array = value if type(value) is np.ndarray else _to_array(value, where)
         if array.dtype is not self._dtype and array.dtype != self._dtype:
             array = self._convert(array, where)
-        if array.ndim != self._ndim or array.shape[self._has_time :] != self._sizes:
-            raise self._mismatch(array, where)
         return array
 
     @property

@@ -56,6 +56,13 @@ def read_tensors(data: bytes) -> dict[str, Array]:
         raise BadAnswer("the answer is not a safetensors file") from None
 
 
+def read_metadata(data: bytes) -> dict[str, str]:
+    """What is said of the tensors of a file that was read; nothing where nothing is."""
+    end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
+    found: dict[str, str] = json.loads(data[_LENGTH_BYTES:end]).get(_METADATA, {})
+    return found
+
+
 def _read(entry: Mapping[str, Any], data: bytes, begin: int) -> Array:
     dtype, shape, (start, end) = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
     count = prod(shape)

@@ -60,6 +60,7 @@ def unanswered(error: httpx.RequestError, url: str) -> CarouselError:
         unreached = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
         hint = f"is there a server at {url}?" if unreached else None
         found = ConnectionLost(said, hint=hint)
+        found.unreached = unreached
         found.timed_out = isinstance(error, httpx.TimeoutException) and not unreached
     else:
         found = BadAnswer(f"the answer cannot be read: {error}")

@@ -152,7 +152,7 @@ def test_the_stream_works_as_printed(hello: Live, tmp_path: Path) -> None:
 
 def test_the_python_client_works_as_printed(hello: Live, tmp_path: Path) -> None:
     """Letter by letter, the network spells."""
-    script = block_with("python", "carousel_client")
+    script = block_with("python", 'session("hello-rnn")')
     assert run_script(script, tmp_path, hello) == "ohlol"
 
 
