@@ -2,24 +2,21 @@
 
 The one file where the event loop and the engine's thread meet. The event loop owns requests before
 they are queued and after they are delivered, all slot numbers, and the counts of what is pending;
-the engine's thread owns the core. They pass lists of requests through a queue one way and a loop
-callback back. Lanes execute runs for the engine's thread, and give them back through that queue.
+the engine's thread (runner.py) owns the core. They pass lists of requests through a queue one way
+and a loop callback back.
 """
 
 import asyncio
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 
 from carousel.models.row import Array
 from carousel.service.engine.block import Block
 from carousel.service.engine.core import Core
-from carousel.service.engine.lanes import Lanes
 from carousel.service.engine.request import NO_SLOT, Request
-from carousel.service.engine.run import Run
+from carousel.service.engine.runner import Runner
 from carousel.service.engine.slots import Slots
 from carousel.service.errors import ModelUnavailable, QueueFull, SequenceTooLong, StoreUnavailable
 from carousel.service.event_loop import call_loop
@@ -42,7 +39,7 @@ class Result:
 
 
 class Engine:
-    """Runs one model on a thread and its lanes. All methods are the event loop's, and none of them
+    """Runs one model. All methods are the event loop's, and none of them
     blocks it.
     """
 
@@ -63,14 +60,11 @@ class Engine:
         self._pending_bytes = 0
         self._without_slot: deque[Request] = deque()
         self._admitted: list[Request] = []
-        self._inbox: SimpleQueue[list[Request] | Run | None] = SimpleQueue()
+        self._runner = Runner(name, core, self._finish, lambda: self._call_loop(self._fail_all))
         self._stopping = False
         self._answered: asyncio.Event | None = None
-        self._lanes = Lanes(core.scheduler.pace.lanes, core.execute, self._inbox.put)
-        self._num_running = 0  # on lanes
-        self._has_nothing_to_do = True
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._is_running = False
 
     def __repr__(self) -> str:
         return f"<Engine {self.name} pending={len(self._pending)} {self.slots!r}>"
@@ -87,23 +81,21 @@ class Engine:
 
     def start(self) -> None:
         """Start the engine's thread; called once, on the event loop."""
-        assert self._thread is None
+        assert not self._is_running
+        self._is_running = True
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._serve, name=f"engine {self.name}", daemon=True)
-        self._thread.start()
-        self._lanes.start(f"lane of {self.name}")
+        self._runner.start()
 
     async def stop(self) -> None:
         """Take nothing new, answer what was accepted, then end the thread."""
         self._stopping = True
-        if self._thread is None:
+        if not self._is_running:
             return
         if self._pending:
             self._answered = asyncio.Event()
             await self._answered.wait()
-        self._inbox.put(None)
-        await asyncio.to_thread(self._thread.join)
-        self._thread = None
+        await asyncio.to_thread(self._runner.stop)
+        self._is_running = False
 
     async def infer(
         self,
@@ -209,64 +201,8 @@ class Engine:
         self._admitted.append(request)
 
     def _pass_on(self) -> None:
-        self._inbox.put(self._admitted)
+        self._runner.put(self._admitted)
         self._admitted = []
-
-    def _serve(self) -> None:
-        """The engine's thread: take what is there, end what has run, begin what may."""
-        try:
-            while self._take():
-                self._begin_runs()
-        except Exception:
-            log.exception("the engine of %s failed and is out of service", self.name)
-            self._call_loop(self._fail_all)
-        self._lanes.stop()
-
-    def _take(self) -> bool:
-        """Everything in the inbox; waits only when there is nothing else to do. False: the end."""
-        arrived: list[Request] = []
-        executed: list[Run] = []
-        wait = self._has_nothing_to_do
-        try:
-            while True:
-                message = self._inbox.get(block=wait)
-                if message is None:
-                    return False
-                if isinstance(message, Run):
-                    executed.append(message)
-                else:
-                    arrived += message
-                wait = False
-        except Empty:
-            pass
-        self.core.scheduler.add(arrived)
-        self._num_running -= len(executed)
-        for run in executed:
-            self._finish(self.core.end(run))
-        return True
-
-    def _begin_runs(self) -> None:
-        """Put runs onto the lanes that are free; a short one is run here, and what has come in
-        meanwhile is looked at before the next.
-        """
-        core = self.core
-        self._has_nothing_to_do = True
-        while self._num_running < core.scheduler.pace.num_runs:
-            run, dropped = core.begin()
-            if dropped:
-                self._finish(dropped)
-            if run is None and dropped:
-                continue
-            if run is None:
-                return
-            if core.is_long(run):
-                self._num_running += 1
-                self._lanes.put(run)
-            else:
-                core.execute(run)
-                self._finish(core.end(run))
-                self._has_nothing_to_do = False
-                return
 
     def _finish(self, finished: list[Request]) -> None:
         commits = [each for each in finished if each.commits and each.error is None]

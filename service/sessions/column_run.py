@@ -18,15 +18,11 @@ from carousel.service.errors import (
     CarouselError,
     DeadlineExceeded,
     ModelMismatch,
-    SessionExists,
-    SessionExpired,
-    SessionNotFound,
-    forget_frames,
 )
 from carousel.service.sessions.block_run import BlockRun
+from carousel.service.sessions.column_sessions import find_positions, open_missing
 from carousel.service.sessions.columns import NO_POSITION, ColumnReplies, Columns
 from carousel.service.sessions.committer import WriteLost
-from carousel.service.sessions.deadline import within
 from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.sessions import Sessions
@@ -49,12 +45,12 @@ async def run_columns(
     Each row succeeds or fails by itself; what `begin_step` tells, and SessionLimit of a row that is
     to be opened, are the row's. Cancelled, it abandons what runs.
     """
-    run = _ColumnRun(sessions, tenant, columns, max_at_once)
+    replies = ColumnReplies.of(columns)
     if columns.open:
-        await run.open_missing()
-    await run.step_all()
-    await run.find_positions()
-    return run.replies
+        await open_missing(sessions, tenant, columns, replies)
+    await _ColumnRun(sessions, tenant, columns, replies, max_at_once).step_all()
+    await find_positions(sessions, tenant, columns, replies)
+    return replies
 
 
 @dataclass(slots=True)
@@ -69,10 +65,15 @@ class _Sorted:
 class _ColumnRun:
     """One request on its way."""
 
-    def __init__(self, sessions: Sessions, tenant: str, columns: Columns, max_at_once: int) -> None:
-        self.replies = ColumnReplies.of(columns)
-        for row, fault in columns.faults.items():
-            self.replies.refuse(row, fault)
+    def __init__(
+        self,
+        sessions: Sessions,
+        tenant: str,
+        columns: Columns,
+        replies: ColumnReplies,
+        max_at_once: int,
+    ) -> None:
+        self._replies = replies
         self._sessions = sessions
         self._cache = sessions.cache
         self._tenant = tenant
@@ -83,48 +84,6 @@ class _ColumnRun:
         self._lost: list[int] = []
         self._changed = asyncio.Event()
 
-    async def open_missing(self) -> None:
-        """Start the sessions that are not there, of rows that name no other position than 0."""
-        rows = [
-            row
-            for row, session_id in enumerate(self._columns.session_ids)
-            if row not in self.replies.errors
-            and self._columns.position_of(row) in (None, 0)
-            and self._sessions.peek(self._tenant, session_id) is None
-        ]
-        for start in range(0, len(rows), _SLICE):
-            await asyncio.gather(*map(self._open, rows[start : start + _SLICE]))
-
-    async def _open(self, row: int) -> None:
-        columns = self._columns
-        try:
-            opening = self._find_or_open(columns.session_ids[row])
-            self.replies.opened[row] = await within(columns.deadline, opening, "its session")
-        except Exception as error:
-            self._refuse(row, error)
-
-    async def _find_or_open(self, session_id: str) -> bool:
-        """Whether it was opened; another request may have been quicker, and then both step it."""
-        try:
-            await self._sessions.find(self._tenant, session_id)
-        except (SessionNotFound, SessionExpired) as error:
-            forget_frames(error)
-        else:
-            return False
-        model = self._columns.model
-        try:
-            await self._sessions.open(
-                self._tenant,
-                model=model.name,
-                version=model.version,
-                session_id=session_id,
-                ttl_s=self._columns.ttl_s,
-            )
-        except SessionExists as error:
-            forget_frames(error)
-            return False
-        return True
-
     async def step_all(self) -> None:
         """Begin the rows in order, and come back when the last has ended."""
         num_rows = self._columns.num_rows
@@ -132,7 +91,7 @@ class _ColumnRun:
             for start in range(0, num_rows, _SLICE):
                 await self._until(lambda: self._num_block_rows <= _BLOCK_ROWS - _SLICE)
                 part = range(start, min(start + _SLICE, num_rows))
-                await self._begin_slice([row for row in part if row not in self.replies.errors])
+                await self._begin_slice([row for row in part if row not in self._replies.errors])
                 await asyncio.sleep(0)  # others have requests too
             await self._until(lambda: not self._blocks)
             await self._begin_each(self._lost)
@@ -157,7 +116,7 @@ class _ColumnRun:
         sorted_rows = self._sort(rows)
         if sorted_rows.cold:
             await self._fetch(sorted_rows.cold)
-            sorted_rows = self._sort([row for row in rows if row not in self.replies.errors])
+            sorted_rows = self._sort([row for row in rows if row not in self._replies.errors])
         rest = sorted_rows.rest + sorted_rows.cold
         for num_steps, ready in sorted_rows.ready.items():
             rest += self._begin_blocks(ready, num_steps)
@@ -196,7 +155,7 @@ class _ColumnRun:
             if row in cold:
                 cold.remove(row)
                 if isinstance(outcome, Exception):
-                    self._refuse(row, outcome)
+                    self._replies.refuse(row, outcome)
                 self._changed.set()
 
         for row in sorted(cold):
@@ -239,7 +198,7 @@ class _ColumnRun:
         except CarouselError as error:
             del self._blocks[run]
             for row in rows:
-                self._refuse(row, error)
+                self._replies.refuse(row, error)
         return rest
 
     def _take_block(self, run: BlockRun, block: Block) -> None:
@@ -251,43 +210,20 @@ class _ColumnRun:
         if not good:
             return
         places = [rows[place] for place in good]
-        self.replies.positions[places] = [run.positions[place] for place in good]
+        self._replies.positions[places] = [run.positions[place] for place in good]
         for each in self._columns.model.spec.outputs:
             values = block.outputs[each.name]  # (R, T, O...) or (R, O...)
             if len(good) < len(rows):
                 values = values[good]
-            self.replies.outputs[each.name][self._columns.places(each, places)] = values
+            self._replies.outputs[each.name][self._columns.places(each, places)] = values
 
     def _is_good(self, row: int, block: Block, place: int) -> bool:
         error = block.faults.get(place, block.error)
         if isinstance(error, WriteLost):
             self._lost.append(row)
         elif error is not None:
-            self._refuse(row, error)
+            self._replies.refuse(row, error)
         return error is None
-
-    async def find_positions(self) -> None:
-        """Where the sessions of rows at fault stand. Those of rows that were refused before
-        anybody looked for them may have to be looked up.
-        """
-        columns, positions = self._columns, self.replies.positions
-        unknown = [row for row in self.replies.errors if positions[row] == NO_POSITION]
-        for row in unknown:
-            session = self._sessions.peek(self._tenant, columns.session_ids[row])
-            if session is not None:
-                positions[row] = session.position
-        cold = [each for each in unknown if each in columns.faults and positions[each] < 0]
-        for start in range(0, len(cold), _SLICE):
-            await asyncio.gather(*map(self._find_position, cold[start : start + _SLICE]))
-
-    async def _find_position(self, row: int) -> None:
-        finding = self._sessions.find(self._tenant, self._columns.session_ids[row])
-        try:
-            found = await within(self._columns.deadline, finding, "its session")
-        except CarouselError as error:
-            forget_frames(error)
-        else:
-            self.replies.positions[row] = found.position
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds that changes with what is under way."""
@@ -309,7 +245,7 @@ class _ColumnRun:
             if isinstance(outcome, StepReply):
                 self._take(row, outcome)
             else:
-                self._refuse(row, outcome)
+                self._replies.refuse(row, outcome)
 
         self._running[row] = self._sessions.begin(key, read, columns.deadline, done)
 
@@ -323,15 +259,9 @@ class _ColumnRun:
     def _take(self, row: int, reply: StepReply) -> None:
         columns = self._columns
         for each in columns.model.spec.outputs:
-            self.replies.outputs[each.name][columns.place(each, row)] = reply.outputs[each.name]
-        self.replies.positions[row] = reply.position
-        self.replies.replayed[row] = reply.replayed
-
-    def _refuse(self, row: int, error: Exception) -> None:
-        if isinstance(error, CarouselError):
-            # Until the answer is told, thousands of errors would hold what they came through.
-            forget_frames(error)
-        self.replies.refuse(row, error)
+            self._replies.outputs[each.name][columns.place(each, row)] = reply.outputs[each.name]
+        self._replies.positions[row] = reply.position
+        self._replies.replayed[row] = reply.replayed
 
 
 def _check_same(asked: LoadedModel, loaded: LoadedModel) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from carousel.models.row import Array
 from carousel.models.spec import TIME, ModelSpec, TensorSpec
 from carousel.service.engine.loaded_model import LoadedModel
-from carousel.service.errors import CarouselError
+from carousel.service.errors import CarouselError, forget_frames
 
 Int64s = npt.NDArray[np.int64]
 Int16s = npt.NDArray[np.int16]
@@ -126,9 +126,9 @@ class ColumnReplies:
 
     @classmethod
     def of(cls, columns: Columns) -> "ColumnReplies":
-        """Before anything has run: zeros."""
+        """Before anything has run: zeros, and the faults that are known."""
         rows = columns.num_rows
-        return cls(
+        found = cls(
             outputs=_zeros(columns, columns.model.spec),
             positions=np.full(rows, NO_POSITION, np.int64),
             status=np.full(rows, 200, np.int16),
@@ -136,9 +136,15 @@ class ColumnReplies:
             opened=np.zeros(rows, np.bool_),
             errors={},
         )
+        for row, fault in columns.faults.items():
+            found.refuse(row, fault)
+        return found
 
     def refuse(self, row: int, error: Exception) -> None:
         """The row is at fault. The error of a conflict says where the session stands."""
+        if isinstance(error, CarouselError):
+            # Until the answer is told, thousands of errors would hold what they came through.
+            forget_frames(error)
         self.errors[row] = error
         self.status[row] = error.status if isinstance(error, CarouselError) else 500
         position = error.fields.get("position") if isinstance(error, CarouselError) else None

@@ -36,11 +36,11 @@ WHERE = {
         "service/__main__.py",
     ),
     "threading": (
-        "service/engine/engine.py",
         "service/engine/lanes.py",
+        "service/engine/runner.py",
         "service/sessions/stores/",
     ),
-    "concurrent": ("service/engine/engine.py", "service/sessions/stores/"),
+    "concurrent": ("service/sessions/stores/",),
     "multiprocessing": (),
     # Loaded by `choose.py` for a program that needs it.
     "torch": tuple(
