@@ -238,6 +238,7 @@ def create_app(settings: Settings) -> App:
         resident_sessions=settings.resident_sessions,
         queue_requests=settings.queue_requests,
         queue_bytes=settings.queue_bytes,
+        max_wait_s=settings.max_wait_ms / 1000,
         chunk_s=settings.chunk_ms / 1000,
         max_run_bytes=settings.max_run_bytes,
     )

@@ -181,6 +181,12 @@ class Settings:
     )
     queue_requests: int = _setting(4096, "requests that may wait, a model", bounds=_ABOVE_ZERO)
     queue_bytes: int = _setting(64 * 10**6, "bytes of input that may wait, a model", bounds=_BYTES)
+    max_wait_ms: float = _setting(
+        75.0,
+        "a step of a session that would wait for its model for longer is refused (503), by how "
+        "fast steps are answered; 0: bounded by number alone",
+        bounds=Bounds(high=3_600_000),
+    )
     max_run_bytes: int = _setting(
         10**9,
         "most memory that one run of a model may take, by the model's shapes: fewer rows share it, "

@@ -8,6 +8,7 @@ and a loop callback back.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from carousel.service.engine.core import Core
 from carousel.service.engine.request import NO_SLOT, Request
 from carousel.service.engine.runner import Runner
 from carousel.service.engine.slots import Slots
+from carousel.service.engine.step_wait import StepWait
 from carousel.service.errors import ModelUnavailable, QueueFull, SequenceTooLong, StoreUnavailable
 from carousel.service.event_loop import call_loop
 
@@ -44,8 +46,16 @@ class Engine:
     """
 
     def __init__(
-        self, name: str, core: Core, slots: Slots, *, max_requests: int, max_bytes: int
+        self,
+        name: str,
+        core: Core,
+        slots: Slots,
+        *,
+        max_requests: int,
+        max_bytes: int,
+        max_wait_s: float = 0.0,
     ) -> None:
+        """`max_wait_s`: steps of sessions that would wait for longer are refused, 0: none is."""
         self.name = name
         self.core = core
         self.slots = slots
@@ -55,6 +65,7 @@ class Engine:
         self.commit: Commit = lambda requests, deliver: deliver(requests)
         self._max_requests = max_requests
         self._max_bytes = max_bytes
+        self._step_wait = StepWait(max_wait_s, 2 * core.scheduler.limits.max_rows)
         self._max_whole_steps = core.scheduler.limits.max_whole_steps
         self._pending: set[Request] = set()
         self._pending_bytes = 0
@@ -144,12 +155,20 @@ class Engine:
             )
         if len(self._pending) >= self._max_requests:
             raise QueueFull(f"{self._max_requests} requests are waiting for {self.name} already")
+        is_step = _is_step(request)
+        if is_step and self._step_wait.is_too_long:
+            raise QueueFull(
+                f"a step of {self.name} would wait for {self._step_wait.seconds * 1000:.0f} ms",
+                hint="the service's CAROUSEL_MAX_WAIT_MS bounds it",
+            )
         for array in request.inputs.values():
             request.nbytes += array.nbytes
         if self._pending and self._pending_bytes + request.nbytes > self._max_bytes:
             raise QueueFull(f"{self._max_bytes} bytes are waiting for {self.name} already")
         self._pending.add(request)
         self._pending_bytes += request.nbytes
+        if is_step:
+            self._step_wait.came(time.monotonic())
         if isinstance(request, Block):
             self._hand_over(request)
         else:
@@ -226,6 +245,8 @@ class Engine:
 
     def _resolve(self, requests: list[Request]) -> None:
         """On the loop: settle each request alone, so that one that fails or left harms no other."""
+        known = [request for request in requests if request in self._pending]
+        self._step_wait.answered(sum(map(_is_step, known)), time.monotonic())
         for request in requests:
             if request in self._pending:
                 try:
@@ -272,3 +293,8 @@ class Engine:
         for request in lost:
             request.error = ModelUnavailable(f"the model {self.name} is not available")
         self._resolve(lost)
+
+
+def _is_step(request: Request) -> bool:
+    """Whether it is a single step of a session, which somebody waits for just now."""
+    return request.num_steps == 1 and request.ticket is not None and request.num_rows == 1

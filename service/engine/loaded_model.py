@@ -49,6 +49,7 @@ class LoadOptions:
     resident_sessions: int = 16_384
     queue_requests: int = 4096
     queue_bytes: int = 64 << 20
+    max_wait_s: float = 0.0
     chunk_s: float = 0.005
     max_run_bytes: int = 1 << 30
 
@@ -154,6 +155,7 @@ def load_model(
         Slots(num_slots),
         max_requests=options.queue_requests,
         max_bytes=options.queue_bytes,
+        max_wait_s=options.max_wait_s,
     )
     if not spec.has_batch:
         log.info("%s: a tensor of it has no batch axis, so its rows run one by one", label)

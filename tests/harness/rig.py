@@ -45,6 +45,7 @@ def witness_engine(
     budget_s: float = 0.005,
     spec: ModelSpec = WITNESS,
     lanes: int = 2,
+    max_wait_s: float = 0.0,
 ) -> Engine:
     """An engine of the witness, not yet started, whose freed slots hold NaN. Each of its runs takes
     so long, by what is said of it, that it is for a lane.
@@ -62,7 +63,14 @@ def witness_engine(
         cost=CostCurve([CostPoint(1, 1.0)]),
     )
     slots = NanSlots(pool, LAYOUT.nbytes)
-    return Engine("witness/1", core, slots, max_requests=max_requests, max_bytes=max_bytes)
+    return Engine(
+        "witness/1",
+        core,
+        slots,
+        max_requests=max_requests,
+        max_bytes=max_bytes,
+        max_wait_s=max_wait_s,
+    )
 
 
 def witness_model(
