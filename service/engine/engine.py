@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from carousel.models.row import Array
@@ -20,6 +20,7 @@ from carousel.service.engine.request import NO_SLOT, Request
 from carousel.service.engine.runner import Runner
 from carousel.service.engine.slots import Slots
 from carousel.service.engine.step_wait import StepWait
+from carousel.service.engine.turned_away import TurnedAway
 from carousel.service.errors import ModelUnavailable, QueueFull, SequenceTooLong, StoreUnavailable
 from carousel.service.event_loop import call_loop
 
@@ -65,6 +66,7 @@ class Engine:
         self.commit: Commit = lambda requests, deliver: deliver(requests)
         self._max_requests = max_requests
         self._max_bytes = max_bytes
+        self.turned_away = TurnedAway()
         self._step_wait = StepWait(max_wait_s, 2 * core.scheduler.limits.max_rows)
         self._max_whole_steps = core.scheduler.limits.max_whole_steps
         self._pending: set[Request] = set()
@@ -191,11 +193,6 @@ class Engine:
         if self._without_slot:
             self._admit(self._without_slot.popleft())
 
-    def release_all(self, slots: Iterable[int]) -> None:
-        """The same for several."""
-        for slot in slots:
-            self.release(slot)
-
     def _admit(self, request: Request) -> None:
         """Give a request its fresh slot and pass it on, or let it wait for one."""
         slot = self._take_slot()
@@ -247,12 +244,12 @@ class Engine:
         """On the loop: settle each request alone, so that one that fails or left harms no other."""
         known = [request for request in requests if request in self._pending]
         self._step_wait.answered(sum(map(_is_step, known)), time.monotonic())
-        for request in requests:
-            if request in self._pending:
-                try:
-                    self._settle(request)
-                except Exception:
-                    log.exception("a request of %s could not be settled", self.name)
+        for request in known:
+            try:
+                self._settle(request)
+            except Exception:
+                log.exception("a request of %s could not be settled", self.name)
+        self.turned_away.answered(len(known))
 
     def _settle(self, request: Request) -> None:
         self._pending.remove(request)

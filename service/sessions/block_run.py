@@ -11,8 +11,7 @@ from carousel.models.row import Array
 from carousel.service.engine.block import Block
 from carousel.service.engine.engine import Engine
 from carousel.service.engine.request import Request
-from carousel.service.errors import StateCorrupt, StoreUnavailable
-from carousel.service.sessions.committer import BlockTicket, WriteLost
+from carousel.service.sessions.committer import UNKNOWN, BlockTicket, WriteLost
 from carousel.service.sessions.session import Session
 from carousel.service.sessions.session_cache import SessionCache
 from carousel.service.sessions.session_record import SessionRecord
@@ -114,5 +113,5 @@ class BlockRun(BlockTicket):
                 resident.move_all([session], [slot], [record])
                 continue
             self._engine.release(slot)
-            if isinstance(fault, StoreUnavailable | StateCorrupt | WriteLost):
+            if isinstance(fault, (*UNKNOWN, WriteLost)):
                 resident.drop(session)

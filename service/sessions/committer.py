@@ -14,6 +14,8 @@ from carousel.service.sessions.session_record import SessionMeta, SessionRecord
 from carousel.service.sessions.stores.base import Outcome, Store, Write
 
 _REVISION_BYTES = 16
+# After these nobody knows what the store holds of a session.
+UNKNOWN = (StoreUnavailable, StateCorrupt)
 
 
 class WriteLost(Exception):

@@ -120,7 +120,8 @@ class ResidentSessions:
             else:
                 left.append(session.slot)
                 session.slot = slot
-        engine.release_all(left)
+        for slot in left:
+            engine.release(slot)
 
     def free_slot(self, session: Session) -> None:
         """Take the slot away from a session that has one."""

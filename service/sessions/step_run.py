@@ -23,10 +23,11 @@ By what a step is judged (positions.py): memory, or the store's record, read on 
 
 import asyncio
 import time
+from functools import partial
 
 from carousel.service.engine.request import NO_SLOT, Abandoned, Request
-from carousel.service.errors import CarouselError, DeadlineExceeded, StateCorrupt, StoreUnavailable
-from carousel.service.sessions.committer import Ticket, WriteLost
+from carousel.service.errors import CarouselError, DeadlineExceeded, QueueFull, StoreUnavailable
+from carousel.service.sessions.committer import UNKNOWN, Ticket, WriteLost
 from carousel.service.sessions.positions import find_repeat, position_after
 from carousel.service.sessions.recorded_reply import digest
 from carousel.service.sessions.results import StepReply
@@ -218,7 +219,10 @@ class StepRun(Ticket):
         except Exception as error:
             # What the store holds makes no difference to that.
             self._cache.leave(session)
-            self._end(error)
+            if isinstance(error, QueueFull):
+                session.loaded.engine.turned_away.add(partial(self._done, error))
+            else:
+                self._end(error)
         else:
             self._waits_for = request
 
@@ -278,7 +282,7 @@ class StepRun(Ticket):
                 return
             error = Abandoned()
             self._cache.resident.drop(session)
-        elif isinstance(error, StoreUnavailable | StateCorrupt):
+        elif isinstance(error, UNKNOWN):
             self._cache.resident.drop(session)
         self._cache.leave(session)
         self._done(error or self._reply(session, request))
