@@ -3,7 +3,6 @@
 import asyncio
 from types import EllipsisType
 
-from carousel.models.row import Array
 from carousel.models.spec import ModelSpec
 from carousel.service.engine.loaded_model import LoadedModel
 from carousel.service.errors import (
@@ -54,6 +53,10 @@ class _ColumnRun:
         self._max_at_once = max_at_once
         self._running: dict[int, StepRun] = {}
         self._changed = asyncio.Event()
+        # By name, and whether it has a value for every time step.
+        spec = columns.model.spec
+        self._inputs = [(each.name, columns.is_timed(each)) for each in spec.sent_inputs]
+        self._outputs = [(each.name, columns.is_timed(each)) for each in spec.outputs]
         self._ends = None if columns.lengths is None else columns.ends()
 
     async def open_missing(self) -> None:
@@ -162,18 +165,16 @@ class _ColumnRun:
 
     def _step(self, row: int) -> Step:
         columns = self._columns
-        inputs: dict[str, Array] = {}
-        for each in columns.model.spec.sent_inputs:
-            place = self._place(row, timed=columns.is_timed(each))
-            inputs[each.name] = columns.inputs[each.name][place]
+        inputs = {
+            name: columns.inputs[name][self._place(row, timed=timed)]
+            for name, timed in self._inputs
+        }
         num_steps = columns.num_steps if columns.lengths is None else int(columns.lengths[row])
         return Step(inputs, num_steps, columns.deadline, self._position(row))
 
     def _take(self, row: int, reply: StepReply) -> None:
-        columns = self._columns
-        for each in columns.model.spec.outputs:
-            place = self._place(row, timed=columns.is_timed(each))
-            self.replies.outputs[each.name][place] = reply.outputs[each.name]
+        for name, timed in self._outputs:
+            self.replies.outputs[name][self._place(row, timed=timed)] = reply.outputs[name]
         self.replies.positions[row] = reply.position
         self.replies.replayed[row] = reply.replayed
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -301,6 +302,32 @@ def test_a_row_that_the_program_fails_on_costs_its_neighbours_nothing() -> None:
         assert (told.codes, sums(told)) == ({1: "backend_failed"}, [1, None, 1])
 
     ask_witness(scenario, JSON)
+
+
+@each_encoding
+def test_a_client_that_leaves_takes_its_rows_along(encoding: str) -> None:
+    """What waits is not run, what runs is committed, and nothing is held."""
+
+    async def scenario(asking: Asking) -> None:
+        rig = asking.rig
+        ids = [f"s{number}" for number in range(40)]
+        await _open(asking.service, *ids)
+        rig.backend.hold()
+        asked = asyncio.ensure_future(asking.ask(ids, [1] * 40))
+        await rig.backend.entered()
+        asked.cancel()
+        with suppress(asyncio.CancelledError):
+            await asked
+        rig.backend.go()
+        # The session of each row that did run stands behind it: a second step says so.
+        told = await asking.ask(ids, [1] * 40)
+        assert told.errors == {}
+        assert sums(told) == told.positions
+        assert 1 in told.positions
+        assert asking.service.app.budget.held_bytes == 0
+
+    # Four rows a run: most of them wait.
+    ask_witness(scenario, encoding, Rig(num_slots=64, max_rows=4))
 
 
 def test_encodings_both_ways() -> None:
