@@ -87,6 +87,9 @@ def test_a_position_or_id_at_fault_is_its_rows(encoding: str) -> None:
         assert (await asking.ask(ids[:6], [1] * 6)).codes == dict.fromkeys(
             range(6), "session_not_found"
         )
+        # Either half might be opened.
+        two = await asking.ask(["x\ny", "z"], [1, 1], open=True)
+        assert two.codes == {0: "invalid_request"}
         zero = await asking.ask(["a", "b"], [1], lengths=[0, 1])
         assert (zero.codes, sums(zero)) == ({0: "shape_mismatch"}, [2])
 

@@ -8,7 +8,8 @@ import pytest
 
 from carousel.service.sessions.stores.memory import MemoryStore
 from tests.harness.fakes import FaultyStore
-from tests.harness.rig import Rig, witness_engine, witness_model
+from tests.harness.inside import SETTINGS
+from tests.harness.rig import Rig, settle, until, witness_engine, witness_model
 from tests.service.api.v1.columnar.asking import (
     ENCODINGS,
     JSON,
@@ -82,16 +83,27 @@ def test_the_deadline_covers_the_looking_up(encoding: str) -> None:
 
 
 @each_encoding
-def test_more_rows_than_the_queue_holds(encoding: str) -> None:
-    """A request waits for room in the model's queue rather than be refused by its own rows."""
+def test_rows_leave_room_in_the_queue(encoding: str) -> None:
+    """A request has no more in it than its part, so that none is refused for its own others, and
+    neither is another client's step.
+    """
 
     async def scenario(asking: Asking) -> None:
+        engine, backend = asking.rig.engine, asking.rig.backend
         ids = [f"s{number}" for number in range(3000)]
-        told = await asking.ask(ids, [[1, 1]] * 3000, open=True)
+        await asking.ask(ids, [1] * 3000, open=True)
+        backend.hold()
+        asked = asyncio.ensure_future(asking.ask(ids, [[1, 1]] * 3000))
+        await backend.entered()
+        await until(lambda: engine.num_pending >= SETTINGS.queue_requests // 4)
+        await settle()
+        assert engine.num_pending == SETTINGS.queue_requests // 4
+        backend.go()
+        told = await asked
         assert told.errors == {}
-        assert told.positions == [2] * 3000
+        assert told.positions == [3] * 3000
 
-    ask_witness(scenario, encoding, Rig(max_requests=2048, num_slots=4096))
+    ask_witness(scenario, encoding, Rig(max_requests=SETTINGS.queue_requests, num_slots=8192))
 
 
 def test_a_lost_answer_of_the_store_is_said_of_each_row() -> None:
