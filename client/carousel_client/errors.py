@@ -284,14 +284,11 @@ class DeadlineExceeded(CarouselError):
 
 
 class ConnectionLost(CarouselError):
-    """No answer came: no connection (`unreached`: nothing was sent), or one that broke or,
-    `timed_out`, was silent for too long.
-    """
+    """No answer came. `unreached`: there was no connection; `timed_out`: it was silent too long."""
 
     code = "connection_lost"
     is_passing = True
-    timed_out = False
-    unreached = False
+    timed_out = unreached = False
 
 
 class TakenOver(CarouselError):

@@ -1,5 +1,6 @@
 """Asks `/v1/steps` with columns, in either encoding, and reads what it answers alike."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,3 +181,22 @@ def rig_on(store: Store, **more: Any) -> Rig:
 def sqlite_in(folder: Path) -> Store:
     """A store in a file."""
     return SqliteStore(folder / "sessions.sqlite")
+
+
+async def post_body(
+    service: Service, body: bytes, media: str = JSON, **headers: str
+) -> httpx.Response:
+    """The answer to a body."""
+    return await service.http.post(PATH, content=body, headers={"content-type": media, **headers})
+
+
+async def open_all(service: Service, *ids: str) -> None:
+    """Open sessions."""
+    for each in ids:
+        await service.open(each)
+
+
+def plain_body(**more: Any) -> bytes:
+    """A body in JSON for three sessions of the witness; what is None is left out."""
+    document = {"model": "witness", "session_ids": ["a", "b", "c"], "inputs": [[1, 1]] * 3} | more
+    return json.dumps({name: each for name, each in document.items() if each is not None}).encode()

@@ -121,6 +121,24 @@ def test_headers_that_lie(number: int) -> None:
     serve(scenario)
 
 
+@pytest.mark.parametrize(
+    ("count", "code", "said"),
+    [(257, "invalid_request", "tensors given"), (0, "sequence_too_long", "session_ids: ")],
+)
+def test_headers_are_counted_before_they_are_taken_apart(count: int, code: str, said: str) -> None:
+    """Tensors, of which no model has so many, and ids; what is wrong besides is not reached."""
+
+    async def scenario(service: Service) -> None:
+        none = b'"t%d":{"dtype":"none","shape":[],"data_offsets":[0,0]}'
+        ids = b",".join([b'\\"a\\"'] * (3 if count else MANY + 1))
+        members = [b'"__metadata__":{"model":"witness","session_ids":"[%b"}' % ids]
+        body = _header(b"{%b}" % b",".join(members + [none % number for number in range(count)]))
+        answer = await service.http.post(PATH, content=body, headers={"content-type": TENSORS})
+        assert said in refused(answer, 422, code)["detail"]
+
+    serve(scenario)
+
+
 def test_nested_lists_are_refused() -> None:
     """As deep as JSON may be, and as many as there may be."""
 
