@@ -24,10 +24,13 @@ class Plan:
     say: Callable[[str], None]
 
     @contextlib.contextmanager
-    def running(self, name: str, store: str, *more: str) -> Iterator[Server]:
+    def running(
+        self, name: str, store: str, *more: str, is_pinned: bool = True
+    ) -> Iterator[Server]:
         """A service on a store, for the length of the body; `more`: further arguments."""
         arguments = (*serve_arguments(self.repository, store), *more)
-        server = Server(name, arguments, "/readyz", self.logs / f"sessions-{name}.log")
+        log = self.logs / f"sessions-{name}.log"
+        server = Server(name, arguments, "/readyz", log, is_pinned=is_pinned)
         try:
             server.start()
             yield server

@@ -37,8 +37,17 @@ def pinned(core: int) -> Iterator[None]:
 class Server:
     """A process that listens on a port of 127.0.0.1 and answers `ready` with 200 when it is up."""
 
-    def __init__(self, name: str, arguments: Sequence[str], ready: str, log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        ready: str,
+        log: Path,
+        *,
+        is_pinned: bool = True,
+    ) -> None:
         self.name = name
+        self._is_pinned = is_pinned
         self.port = free_port()
         self.log = log
         self._ready = ready
@@ -55,10 +64,10 @@ class Server:
         return self._process.pid
 
     def start(self, deadline_s: float = 60.0) -> float:
-        """Start it on the server's core; returns the seconds until it was ready."""
+        """Start it, on the server's core if it is pinned; returns the seconds until it is ready."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
-        with pinned(SERVER_CORE):
+        with pinned(SERVER_CORE) if self._is_pinned else contextlib.nullcontext():
             process = Process(self._arguments, {"OMP_NUM_THREADS": "1"}, log=self.log)
         self._process = process
         while not self._is_ready():

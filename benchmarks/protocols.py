@@ -1,5 +1,6 @@
-"""The same model by every way: WebSocket and `/v2` beside `/v1` over HTTP, Silero VAD beside its
-package's own loops, and the Python client beside a bare HTTP call.
+"""The same model by every way: WebSocket, `/v2` and columns of many sessions beside `/v1` over
+HTTP, Silero VAD beside its package's own loops, the Python client beside a bare HTTP call; and what
+two cores are good for.
 
 Starts the service with the memory store on 127.0.0.1, checks its answers against eager PyTorch and
 against the package, and writes the figures to bench-results/protocols.md and to the screen.
@@ -8,6 +9,8 @@ against the package, and writes the figures to bench-results/protocols.md and to
 import sys
 
 from benchmarks.client import measure_client
+from benchmarks.columns import measure_columns
+from benchmarks.cores import measure_cores
 from benchmarks.oip import measure_oip
 from benchmarks.protocols_report import render
 from benchmarks.silero import measure_silero
@@ -20,6 +23,8 @@ SUITE = Suite(
     parts={
         "streams": measure_streams,
         "oip": measure_oip,
+        "columns": measure_columns,
+        "cores": measure_cores,
         "silero": measure_silero,
         "client": measure_client,
     },

@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# How much dearer a row may be than in the best run there is, so that runs stay small. What a run
-# costs beside the program is the same for few rows and for many; smaller runs are what lets it go
-# on beside another one, and beside the event loop.
-_WORTH = 1.25
 _WEIGHT = 0.1
 
 
@@ -31,23 +27,25 @@ class CostCurve:
     def __repr__(self) -> str:
         return f"<CostCurve {len(self.points)} points scale={self.scale:.2f}>"
 
-    @property
-    def best_rows(self) -> int:
-        """The fewest rows of a run whose cost for a row is near the best."""
-        best = min(each.seconds / each.rows for each in self.points)
-        return next(each.rows for each in self.points if each.seconds / each.rows <= _WORTH * best)
+    def described(self) -> str:
+        """What was measured, for a person who reads the log."""
+        ends = dict.fromkeys((self.points[0], self.points[-1]))
+        texts = (f"{each.seconds * 1e3:.2g} ms at {each.rows}" for each in ends)
+        return f"a run's step takes {' and '.join(texts)} rows"
 
     def seconds(self, num_rows: int) -> float:
         """What a run takes for each of its time steps, as the machine is now."""
-        return self.scale * self._measured(num_rows)
+        return self.scale * self.shape(num_rows)
 
     def ran(self, num_rows: int, num_steps: int, seconds: float) -> None:
         """Learn from a run."""
-        now = seconds / num_steps / self._measured(num_rows)
+        now = seconds / num_steps / self.shape(num_rows)
         self.scale += _WEIGHT * (now - self.scale)
 
-    def _measured(self, num_rows: int) -> float:
-        """Between two points on the line between them; beyond the last by its cost for a row."""
+    def shape(self, num_rows: int) -> float:
+        """The seconds as they were at load: between two points on the line between them, beyond the
+        last by its cost for a row.
+        """
         below = self.points[0]
         for point in self.points:
             if point.rows >= num_rows:

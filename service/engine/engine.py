@@ -215,10 +215,14 @@ class Engine:
             assert self._loop is not None
             self._loop.call_soon(self._pass_on)
         self._admitted.append(request)
+        if self.core.scheduler.pace.is_run(len(self._admitted), len(self._pending)):
+            # But a run is a run: it begins while the loop reads the next requests.
+            self._pass_on()
 
     def _pass_on(self) -> None:
-        self._runner.put(self._admitted)
-        self._admitted = []
+        if self._admitted:
+            self._runner.put(self._admitted)
+            self._admitted = []
 
     def _finish(self, finished: list[Request]) -> None:
         commits = [each for each in finished if each.commits and each.error is None]

@@ -77,8 +77,8 @@ class LoadedModel:
         """What it is, for a person who reads the log."""
         kinds = {"step": "streams step by step", "last": "streams, one answer a request"}
         kind = kinds.get(self.spec.streaming, "takes whole sequences")
-        pace = self.engine.core.scheduler.pace
-        runs = f"; runs of {pace.rows} rows on {pace.lanes} lanes" if pace.lanes else ""
+        pace, cost = self.engine.core.scheduler.pace, self.engine.core.cost
+        runs = f"; {pace.lanes} lanes, {cost.described()}" if pace.lanes and cost else ""
         return (
             f"{self.name}/{self.version} by its {self.program} program on {self.device}; "
             f"{kind}{runs}"

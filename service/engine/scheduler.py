@@ -19,7 +19,7 @@ _MIN_FILL = 0.75
 # A short run of chunks is for the single steps that may come meanwhile. Where none has come for so
 # long it serves nobody, and chunks may take as many budgets as this.
 _NO_SINGLES_S = 1.0
-_PATIENT_BUDGETS = 4
+_PATIENT_BUDGETS = 8
 
 
 @dataclass(slots=True)
@@ -61,16 +61,15 @@ class Limits:
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """Requests of one kind, in the order they came, and how many runs of them are under way."""
+    """Requests of one kind, in the order they came, and how many rows of them are under way."""
 
     requests: deque[Request] = field(default_factory=deque)
     num_running: int = 0
 
-    def may_begin(self, pace: Pace) -> bool:
-        """Whether a run of what waits begins now. Of blocks, which run alone, the head counts."""
-        if not self.requests:
-            return False
-        return pace.may_begin(max(len(self.requests), self.requests[0].num_rows), self.num_running)
+    @property
+    def num_waiting(self) -> int:
+        """Rows that wait. Of blocks, which run alone, the head counts."""
+        return max(len(self.requests), self.requests[0].num_rows) if self.requests else 0
 
 
 class Scheduler:
@@ -82,11 +81,10 @@ class Scheduler:
     runs may be under way at once: `schedule` begins one, `update` ends it.
     """
 
-    def __init__(self, limits: Limits, budget: ChunkBudget, pace: Pace = Pace()) -> None:  # noqa: B008, frozen
+    def __init__(self, limits: Limits, budget: ChunkBudget, pace: Pace | None = None) -> None:
         self.limits = limits
         self.budget = budget
-        self.pace = pace
-        self._max_rows = min(limits.max_rows, pace.rows)
+        self.pace = pace if pace is not None else Pace()
         self._singles, self._chunks, self._blocks = _Line(), _Line(), _Line()
         # Whose turn is next, first.
         self._turns = [self._singles, self._chunks, self._blocks]
@@ -108,7 +106,8 @@ class Scheduler:
         longest = num_steps
         if self.limits.max_run_steps is not None:
             longest = min(longest, self.limits.max_run_steps)
-        return min(self._max_rows, self.limits.memory.most_rows(longest))
+        most = min(self.limits.max_rows, self.limits.memory.most_rows(longest))
+        return self.pace.rows(most)
 
     def add(self, requests: Iterable[Request]) -> None:
         """Queue requests in the order they came; also those that have run in part."""
@@ -127,12 +126,11 @@ class Scheduler:
         """
         schedule = Schedule()
         for line in self._turns:
-            if line.may_begin(self.pace):
+            if self.pace.may_begin(line.num_waiting, line.num_running):
                 self._take(line, schedule, now)
                 self._turns.remove(line)
                 self._turns.append(line)
-                if schedule.rows:
-                    line.num_running += 1
+                line.num_running += _count(schedule.rows)
                 break
         return schedule
 
@@ -141,12 +139,11 @@ class Scheduler:
         rest.
         """
         if rows:
-            self._line_of(rows[0].request).num_running -= 1
+            self._line_of(rows[0].request).num_running -= _count(rows)
         longest = max((row.length for row in rows), default=0)
         if longest > 1:
             # A single step is mostly overhead and says little about the steps of a chunk.
-            num_rows = sum(row.request.num_rows for row in rows)
-            self.budget.measured(num_rows, longest, elapsed_s)
+            self.budget.measured(_count(rows), longest, elapsed_s)
         finished: list[Request] = []
         for row in rows:
             row.request.done_steps = row.start + row.length
@@ -166,12 +163,13 @@ class Scheduler:
 
     def _take_singles(self, schedule: Schedule, now: float) -> None:
         queue = self._singles.requests
-        self._single_at = now
-        most = self.block_rows(1)
+        most = min(self._most_rows(self._singles), self.limits.memory.most_rows(1))
         while queue and len(schedule.rows) < most:
             request = queue.popleft()
             if _may_run(request, now, schedule):
                 schedule.rows.append(Row(request, request.done_steps, 1))
+                if request.num_steps == 1:  # not the end of a longer one
+                    self._single_at = now
 
     def _take_block(self, schedule: Schedule, now: float) -> None:
         """The next block, or a piece of it: its rows are as long as each other."""
@@ -185,10 +183,11 @@ class Scheduler:
 
     def _take_chunks(self, schedule: Schedule, now: float) -> None:
         queue = self._chunks.requests
-        most = self._most_steps(min(len(queue), self._max_rows), now)
+        most_rows = self._most_rows(self._chunks)
+        most = self._most_steps(min(len(queue), most_rows), now)
         left: list[Request] = []
         shortest = longest = 0
-        while queue and len(schedule.rows) < self._max_rows:
+        while queue and len(schedule.rows) < most_rows:
             request = queue.popleft()
             if not _may_run(request, now, schedule):
                 continue
@@ -202,6 +201,10 @@ class Scheduler:
             longest = max(longest, length)
             schedule.rows.append(Row(request, request.done_steps, length))
         queue.extendleft(reversed(left))
+
+    def _most_rows(self, line: _Line) -> int:
+        """The most rows of a run of single steps or chunks, by how many there are."""
+        return min(self.limits.max_rows, self.pace.rows(line.num_waiting + line.num_running))
 
     def _most_steps(self, num_rows: int, now: float) -> int | None:
         if not self.limits.chunked:
@@ -217,6 +220,10 @@ class Scheduler:
         if shortest == longest:
             return True
         return self.limits.mixed_lengths and shortest >= _MIN_FILL * longest
+
+
+def _count(rows: Sequence[Row]) -> int:
+    return sum(row.request.num_rows for row in rows)
 
 
 def _may_run(request: Request, now: float, schedule: Schedule) -> bool:

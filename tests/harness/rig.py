@@ -48,19 +48,20 @@ def witness_engine(
     max_wait_s: float = 0.0,
 ) -> Engine:
     """An engine of the witness, not yet started, whose freed slots hold NaN. Each of its runs takes
-    so long, by what is said of it, that it is for a lane.
+    so long, by what is said of it, that it is for a lane, and as long for many rows as for one.
     """
     backend = backend if backend is not None else WitnessBackend()
     pool = WitnessBackend().make_pool(num_slots)
     limits = Limits(max_rows=max_rows, max_run_steps=None, chunked=True, mixed_lengths=True)
+    cost = CostCurve([CostPoint(1, 1.0), CostPoint(1 << 20, 1.0)])
     core = Core(
         spec,
         backend,
         pool,
-        Scheduler(limits, ChunkBudget(budget_s), Pace(lanes, max_rows)),
+        Scheduler(limits, ChunkBudget(budget_s), Pace(lanes, cost)),
         initial_row=bytes(LAYOUT.nbytes),
         clock=time.monotonic,
-        cost=CostCurve([CostPoint(1, 1.0)]),
+        cost=cost,
     )
     slots = NanSlots(pool, LAYOUT.nbytes)
     return Engine(

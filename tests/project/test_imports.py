@@ -32,6 +32,7 @@ WHERE = {
         "service/api/",
         "service/sessions/",
         "service/engine/engine.py",
+        "service/engine/turned_away.py",
         "service/event_loop.py",
         "service/__main__.py",
     ),

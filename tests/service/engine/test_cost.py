@@ -10,7 +10,7 @@ from carousel.service.engine.cost_curve import CostCurve, CostPoint
 from carousel.service.engine.cost_file import CostFile, cost_key
 from carousel.service.engine.cost_meter import measure_cost
 from carousel.service.engine.loaded_model import LoadOptions, load_model
-from carousel.service.engine.pace import Pace, choose_pace
+from carousel.service.engine.pace import Pace, choose_pace, count_cores
 from carousel.service.engine.run_memory import UNBOUNDED, RunMemory
 from tests.harness.layouts import lstm
 from tests.harness.wound import WoundBackend
@@ -19,17 +19,31 @@ from tests.harness.wound import WoundBackend
 AFFINE = CostCurve([CostPoint(1 << n, 100e-6 + 10e-6 * (1 << n)) for n in range(9)])
 
 
-def test_rows_are_as_few_as_cost_hardly_more() -> None:
-    """Where a row costs 10 us and a run 100, forty rows cost a quarter more than the best."""
-    best = 10e-6 + 100e-6 / 256
-    assert AFFINE.best_rows == 64
-    assert AFFINE.seconds(32) / 32 > 1.25 * best >= AFFINE.seconds(64) / 64
+def test_what_waits_is_split_while_a_row_costs_hardly_more() -> None:
+    """Where a row costs 10 us and a run 100: 256 rows are worth splitting for two lanes, of twenty
+    each half would cost a third more.
+    """
+    pace = Pace(2, AFFINE)
+    assert [pace.rows(count) for count in (0, 1, 2, 20, 64, 256)] == [0, 1, 2, 20, 32, 64]
+    for count in range(2, 257):
+        rows = pace.rows(count)
+        assert rows >= count / 4
+        assert AFFINE.shape(rows) / rows <= 1.15 * AFFINE.shape(count) / count + 1e-12
 
 
 def test_what_costs_the_same_together_is_never_split() -> None:
-    """A run that takes as long for many rows as for one has as many as there may be."""
+    """A run that takes as long for many rows as for one has all there are; so without lanes."""
     flat = CostCurve([CostPoint(rows, 50e-6) for rows in (1, 16, 256)])
-    assert flat.best_rows == 256
+    assert [Pace(4, flat).rows(count) for count in (2, 100, 256)] == [2, 100, 256]
+    assert [Pace(0, AFFINE).rows(count) for count in (2, 100, 256)] == [2, 100, 256]
+
+
+def test_a_run_begins_while_the_rest_is_read() -> None:
+    """As soon as a run's worth has come of what is split, and never of what is not."""
+    pace = Pace(2, AFFINE)
+    assert [pace.is_run(come, 256) for come in (63, 64, 65)] == [False, True, True]
+    assert not any(pace.is_run(come, 20) for come in range(21))
+    assert not any(Pace(0, AFFINE).is_run(come, 256) for come in range(257))
 
 
 def test_between_and_beyond_what_was_measured() -> None:
@@ -48,9 +62,10 @@ def test_a_machine_that_slows_down_is_noticed() -> None:
 
 def test_pace_follows_cores_and_wishes() -> None:
     """Lanes that are asked for are given on any machine, none means runs one by one."""
-    assert choose_pace(AFFINE, 3) == Pace(3, 64)
-    assert choose_pace(AFFINE, 0) == Pace()
-    assert Pace().num_runs == 1
+    assert (choose_pace(AFFINE, 3).lanes, choose_pace(AFFINE, 3).num_runs) == (3, 3)
+    assert (choose_pace(AFFINE, 0).lanes, choose_pace(AFFINE, 0).num_runs) == (0, 1)
+    cores = count_cores()
+    assert choose_pace(AFFINE, None).lanes == (cores if cores > 1 else 0)
 
 
 def test_the_meter_finds_what_a_program_takes(tmp_path: Path) -> None:
@@ -102,7 +117,8 @@ def test_what_was_measured_is_remembered(tmp_path: Path) -> None:
     # Something that no measurement gives, and that is found again.
     file.keep(cost_key(artifact, "onnx", 1), CostCurve([CostPoint(7, 1.0)]))
     again = load_model(artifact, LoadOptions(lanes=2, cost_file=file))
-    assert again.engine.core.scheduler.pace == Pace(2, 7)
+    assert again.engine.core.cost is not None
+    assert again.engine.core.cost.points == (CostPoint(7, 1.0),)
 
 
 @pytest.mark.parametrize(

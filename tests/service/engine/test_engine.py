@@ -136,7 +136,7 @@ def test_a_client_that_left_costs_no_run() -> None:
 
     async def scenario() -> None:
         backend = WitnessBackend()
-        engine = witness_engine(backend)
+        engine = witness_engine(backend, lanes=0)
         engine.start()
         backend.hold()
         running = _infer(engine, 1)

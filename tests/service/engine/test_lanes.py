@@ -98,22 +98,22 @@ def test_a_later_run_may_end_first() -> None:
 
 
 def test_a_few_rows_wait_for_the_run_of_their_kind() -> None:
-    """Beside a run of sequences a second begins for half a run of them, and not for fewer."""
+    """Beside a run of four sequences a second begins for as many, and not for fewer."""
 
     async def scenario() -> None:
         gate = _Gate()
         engine = witness_engine(gate, lanes=2, max_rows=8)
         engine.start()
-        held = _infer(engine, HELD, 1)
+        held = [_infer(engine, HELD, 1) for _ in range(4)]
         await gate.holds()
         few = [_infer(engine, 1, 1) for _ in range(3)]
         assert _sums(await _infer(engine, 2)) == [2]
         assert not any(each.done() for each in few)
         await asyncio.gather(*few, _infer(engine, 1, 1))
-        assert not held.done()
+        assert not any(each.done() for each in held)
         gate.open.set()
-        await held
-        assert sorted(gate.batches) == [(1, 1), (1, 2), (4, 2)]
+        await asyncio.gather(*held)
+        assert sorted(gate.batches) == [(1, 1), (4, 2), (4, 2)]
         await engine.stop()
 
     play(scenario)

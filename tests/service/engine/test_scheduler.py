@@ -8,12 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.service.engine.chunk_budget import ChunkBudget
+from carousel.service.engine.cost_curve import CostCurve, CostPoint
 from carousel.service.engine.pace import Pace
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.engine.scheduler import Limits, Row, Scheduler
 from carousel.service.errors import DeadlineExceeded
 
 SOON = 100.0
+# Models whose runs take as long as they have rows, and as long whatever they have.
+BY_ROWS = CostCurve([CostPoint(1, 1e-3)])
+FLAT = CostCurve([CostPoint(1, 1e-3), CostPoint(1 << 20, 1e-3)])
 
 
 def _request(num_steps: int, deadline: float = SOON) -> Request:
@@ -26,7 +30,7 @@ def _scheduler(
     max_run_steps: int | None = None,
     chunked: bool = True,
     mixed_lengths: bool = True,
-    pace: Pace = Pace(),  # noqa: B008, frozen
+    pace: Pace | None = None,
 ) -> Scheduler:
     limits = Limits(
         max_rows=max_rows,
@@ -224,40 +228,45 @@ def test_a_failed_row_leaves_the_queue() -> None:
 
 
 def test_runs_are_small_where_others_may_go_on_beside_them() -> None:
-    """With lanes a run has the pace's rows at most, single steps and chunks alike."""
-    scheduler = _scheduler(max_rows=8, pace=Pace(2, 3))
-    scheduler.add([_request(1) for _ in range(4)] + [_request(9) for _ in range(4)])
+    """With two lanes a run has a quarter of what there is, single steps and chunks alike, where
+    rows cost the same alone.
+    """
+    scheduler = _scheduler(max_rows=8, pace=Pace(2, BY_ROWS))
+    scheduler.add([_request(1) for _ in range(12)] + [_request(9) for _ in range(12)])
 
-    assert [len(scheduler.schedule(0.0).rows) for _ in range(2)] == [3, 3]
+    assert [len(scheduler.schedule(0.0).rows) for _ in range(4)] == [3, 3, 3, 3]
 
 
 def test_beside_a_run_of_its_kind_a_second_begins_for_half_a_run() -> None:
-    """Two that wait beside a run of four begin at once, one alone when the run has ended."""
-    scheduler = _scheduler(pace=Pace(2, 4))
-    scheduler.add([_request(1)])
+    """Where a run costs the same however many rows it has: beside four rows four more begin, and
+    three when those have ended.
+    """
+    scheduler = _scheduler(pace=Pace(2, FLAT))
+    scheduler.add([_request(1) for _ in range(4)])
     first = scheduler.schedule(0.0).rows
-    scheduler.add([_request(1)])
+    assert len(first) == 4
+    scheduler.add([_request(1) for _ in range(3)])
     assert scheduler.schedule(0.0).rows == []
     scheduler.add([_request(1)])
     second = scheduler.schedule(0.0).rows
-    assert len(second) == 2
-    scheduler.add([_request(1)])
+    assert len(second) == 4
+    scheduler.add([_request(1) for _ in range(3)])
     scheduler.update(second, 0.001)
     assert scheduler.schedule(0.0).rows == []
     scheduler.update(first, 0.001)
-    assert len(scheduler.schedule(0.0).rows) == 1
+    assert len(scheduler.schedule(0.0).rows) == 3
 
 
 def test_a_sequence_begins_beside_single_steps() -> None:
     """A run of the one kind holds up none of the other, however few wait."""
-    scheduler = _scheduler(pace=Pace(2, 8))
+    scheduler = _scheduler(pace=Pace(2, FLAT))
     scheduler.add([_request(1), _request(5)])
 
     assert [len(scheduler.schedule(0.0).rows) for _ in range(3)] == [1, 1, 0]
 
 
 def test_chunks_are_long_where_no_single_step_comes() -> None:
-    """Four budgets where nobody is served by one; one again as soon as a step has come."""
+    """Eight budgets where nobody is served by one; one again as soon as a step has come."""
     scheduler = _scheduler()
     long, step = _request(100_000), _request(1)
     scheduler.add([long])
@@ -266,7 +275,7 @@ def test_chunks_are_long_where_no_single_step_comes() -> None:
         rows = scheduler.schedule(10.0).rows
         lengths.append(rows[0].length)
         scheduler.update(rows, rows[0].length * 10e-6)
-    assert lengths[-1] == pytest.approx(4 * 0.005 / 10e-6, abs=1)
+    assert lengths[-1] == pytest.approx(8 * 0.005 / 10e-6, abs=1)
 
     scheduler.add([step])
     while step.remaining:
@@ -274,7 +283,7 @@ def test_chunks_are_long_where_no_single_step_comes() -> None:
     rows = scheduler.schedule(10.9).rows
     assert rows[0].length == pytest.approx(0.005 / 10e-6, abs=1)
     scheduler.update(rows, rows[0].length * 10e-6)
-    assert scheduler.schedule(11.1).rows[0].length == pytest.approx(4 * 0.005 / 10e-6, abs=1)
+    assert scheduler.schedule(11.1).rows[0].length == pytest.approx(8 * 0.005 / 10e-6, abs=1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -287,7 +296,7 @@ def test_runs_that_end_in_any_order_lose_nothing(
     arrivals: list[list[int]], rows: int, order: Random
 ) -> None:
     """Three at once, ended as it happens: no request is in two, and each runs once, in order."""
-    scheduler = _scheduler(pace=Pace(3, rows))
+    scheduler = _scheduler(max_rows=rows, pace=Pace(3, BY_ROWS))
     requests: list[Request] = []
     finished: list[Request] = []
     under_way: list[list[Row]] = []
