@@ -58,8 +58,9 @@ models: setup  ## train and export the reference models that the model repositor
 serve: models  ## set up, train and export the reference models, serve them on 127.0.0.1 (PORT=8000)
 	@exec $(BIN)/carousel-serve --host $(HOST) --port $(PORT)
 
-test: setup  ## set up, run the whole test suite
-	@$(BIN)/python -m pytest
+# A file's tests share what they start, so a worker takes files; one test by hand needs no workers.
+test: setup  ## set up, run the whole test suite, a worker a core (TEST="-k lstm": a part of it)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TEST)
 
 check: setup  ## format, lint and types, changing nothing
 	@$(BIN)/ruff format --check $(CODE)

@@ -43,7 +43,9 @@ class Options:
     that clients send whatever they are called. `outputs` are those that are served (all that are no
     states, if none is named), `output_names` what they are called. `initial` holds first values of
     states, `ranges` the lowest and highest value of integer inputs. `tolerance` is the largest
-    error in proportion to the largest value, None for what the arithmetic allows.
+    error in proportion to the largest value, None for what the arithmetic allows. `loop_steps` is
+    how long a sequence the proof of a loop takes at least, if that is quick: Python code in it may
+    do something else later than a proof looks.
     """
 
     shapes: Mapping[str, Stated] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Options:
     submodule: str | None = None
     batch: bool = True
     tolerance: float | None = None
+    loop_steps: int = 4000
 
     @property
     def axes(self) -> dict[str, tuple[Axis, ...]]:

@@ -190,7 +190,7 @@ class _Work:
         check_stated(options.axes, layout, spec)
         tolerance = Tolerance.of(spec, options.tolerance)
         subject = ModuleSubject(self.module, original, layout, states, spec, outputs, tolerance)
-        reference = Reference(subject)
+        reference = Reference(subject, loop_steps=options.loop_steps)
         built = _build(self.traced, reference, subject, self.progress)
         _, measured = built.programs[0]
         subject.spec = measured.told(subject.spec)

@@ -148,13 +148,15 @@ class Reference:
     """Runs the subject; `skipped` lists the sizes that were not, and why.
 
     Every program is compared with the same runs: none is made twice. `long` is how many steps a
-    long sequence has, `pace` how many seconds of CPU time (a busy machine proves as much as an idle
-    one) a step of the longest run took, `steps` are numbers in the code, `ends` the runs at many
-    lengths, and `settings` those with other integers, once there are some.
+    long sequence has, `loop_steps` how many one of a loop has at least, `pace` how many seconds of
+    CPU time (a busy machine proves as much as an idle one) a step of the longest run took, `steps`
+    are numbers in the code, `ends` the runs at many lengths, and `settings` those with other
+    integers, once there are some.
     """
 
     subject: Subject
     long: int = LONG
+    loop_steps: int = 0
     pace: float = 0.0
     steps: Collection[int] = ()
     ends: "list[Expected] | None" = None

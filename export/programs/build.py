@@ -28,7 +28,6 @@ from carousel.export.progress import Progress
 from carousel.models.manifest import ProgramKind
 
 _TRACE_BATCH = 3
-_LOOPED = 4000  # steps of a loop, whose Python code may do something else later than a proof looks
 
 _LOOP = "forward loops over the time steps, and stepping it one at a time does not give the same: "
 _NO_LOOP = (
@@ -102,7 +101,9 @@ class Builder:
             loops = self._spec.run_steps is not None
             numbers = numbers if loops else numbers - sizes(self._original.module)
             self._reference.steps = frozenset(numbers)
-            self._reference.look_beyond(numbers | {_LOOPED} if loops else numbers)
+            if loops:
+                numbers |= {self._reference.loop_steps}
+            self._reference.look_beyond(numbers)
         self._progress.stage("proving the TorchScript program")
         self._keep(built, self._scripts(traced, built))
         self._progress.stage("making and proving the ONNX program")

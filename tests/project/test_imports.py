@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,14 @@ def _files(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def _all_imports(path: Path) -> Iterator[str]:
+@cache
+def _all_imports(path: Path) -> tuple[str, ...]:
     """Full dotted names of what a file imports, also for types alone, wherever in it."""
-    return _imported(path, ast.walk(ast.parse(path.read_text())))
+    return tuple(_imported(path, ast.walk(ast.parse(path.read_text()))))
 
 
-def _imports(path: Path) -> Iterator[str]:
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
     """Full dotted names of what a file imports when it runs, wherever in it the import stands."""
     tree = ast.parse(path.read_text())
     unused = {
@@ -72,7 +75,7 @@ def _imports(path: Path) -> Iterator[str]:
         for statement in node.body
         for each in ast.walk(statement)
     }
-    return _imported(path, (node for node in ast.walk(tree) if node not in unused))
+    return tuple(_imported(path, (node for node in ast.walk(tree) if node not in unused)))
 
 
 def _imported(path: Path, nodes: Iterable[ast.AST]) -> Iterator[str]:

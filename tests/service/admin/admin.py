@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.process import PATHS, PATIENCE_S, ROOT, Ended, run_program
+from tests.harness.process import PATHS, PATIENCE_S, ROOT, Ended, clean_env, run_program
+from tests.service.admin.warm import run_warm
 
 PROBLEM = "application/problem+json"
 
@@ -26,11 +27,11 @@ def run_tool(
     max_bytes: int | None = None,
 ) -> Ended:
     """Run the tool to its end; nobody is there to be asked. No file may grow over `max_bytes`."""
-    command = tool_command(*arguments)
-    if max_bytes is not None:
-        command = ["sh", "-c", f'ulimit -f {max_bytes // 512}; exec "$@"', "sh", *command]
-    known = PATHS | ({"CAROUSEL_URL": url} if url else {})
-    return run_program(command, known | dict(env or {}), cwd=cwd)
+    known = PATHS | ({"CAROUSEL_URL": url} if url else {}) | dict(env or {})
+    if max_bytes is None:
+        return run_warm([*map(str, arguments)], clean_env(known), cwd)
+    command = ["sh", "-c", f'ulimit -f {max_bytes // 512}; exec "$@"', "sh"]
+    return run_program([*command, *tool_command(*arguments)], known, cwd=cwd)
 
 
 def line_of(ended: Ended) -> str:
