@@ -9,8 +9,8 @@ from pathlib import Path
 
 from carousel.models.artifact import Artifact
 from carousel.models.manifest import ProgramKind
+from carousel.service.engine.cores import count_cores
 from carousel.service.engine.cost_curve import CostCurve, CostPoint
-from carousel.service.engine.pace import count_cores
 
 log = logging.getLogger("carousel.engine")
 

@@ -1,7 +1,6 @@
 """How the runs of a model share the cores: how many at once, and of how many rows."""
 
-import os
-
+from carousel.service.engine.cores import count_cores
 from carousel.service.engine.cost_curve import CostCurve
 
 # A run that takes less is executed on the engine's own thread: each change of threads may have to
@@ -71,10 +70,3 @@ def choose_pace(cost: CostCurve, lanes: int | None) -> Pace:
         cores = count_cores()
         lanes = cores if cores > 1 else 0
     return Pace(lanes, cost)
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -6,11 +6,12 @@ import pytest
 
 from carousel.models.repository import Repository
 from carousel.models.row import RowLayout
+from carousel.service.engine.cores import count_cores
 from carousel.service.engine.cost_curve import CostCurve, CostPoint
 from carousel.service.engine.cost_file import CostFile, cost_key
 from carousel.service.engine.cost_meter import measure_cost
 from carousel.service.engine.loaded_model import LoadOptions, load_model
-from carousel.service.engine.pace import Pace, choose_pace, count_cores
+from carousel.service.engine.pace import Pace, choose_pace
 from carousel.service.engine.run_memory import UNBOUNDED, RunMemory
 from tests.harness.layouts import lstm
 from tests.harness.wound import WoundBackend
