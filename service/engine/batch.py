@@ -84,12 +84,24 @@ class Packer:
         lengths = np.full(rows.stop - rows.start, length, np.int32)
         return Batch(inputs, lengths)
 
-    def unpack_block(self, outputs: Sequence[Array]) -> dict[str, Array]:
-        """Outputs of a block's rows by name: (B, T, O...) per step, (B, O...) per sequence."""
+    def unpack_block(
+        self, outputs: Sequence[Array], num_rows: int, length: int
+    ) -> dict[str, Array]:
+        """Outputs of a block's rows by name: (B, T, O...) per step, (B, O...) per sequence.
+
+        Raises ValueError where they are not of so many rows and time steps.
+        """
         found: dict[str, Array] = {}
         for (spec, axes), output in zip(self._outputs, outputs, strict=True):
             value = output.transpose(axes.to_rows)
-            found[spec.name] = value[:, np.newaxis] if self._framed else value
+            if self._framed:
+                value = value[:, np.newaxis]
+            shape: tuple[int, ...] = (num_rows,)
+            if self._framed or spec.per == "step":
+                shape += (1 if self._framed else spec.num_steps(length),)
+            if value.shape[: len(shape)] != shape:
+                raise ValueError(f"{spec.name}: {value.shape} came of a run of {shape}")
+            found[spec.name] = value
         return found
 
     def _pack_input(self, spec: InputSpec, axes: _Axes, rows: Sequence[Row]) -> Array:

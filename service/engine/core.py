@@ -149,7 +149,8 @@ class Core:
         if block is None:
             pieces = self._packer.unpack(run.rows, run.outputs)
         else:
-            pieces = [self._packer.unpack_block(run.outputs)]
+            length = run.rows[0].length
+            pieces = [self._packer.unpack_block(run.outputs, run.num_rows, length)]
         began = self._clock()
         if run.held is None:
             self._backend.wait()

@@ -39,6 +39,8 @@ class CostCurve:
 
     def ran(self, num_rows: int, num_steps: int, seconds: float) -> None:
         """Learn from a run."""
+        if seconds <= 0:
+            return  # it failed before it began
         now = seconds / num_steps / self.shape(num_rows)
         self.scale += _WEIGHT * (now - self.scale)
 

@@ -15,6 +15,8 @@ from carousel.service.engine.cost_curve import CostCurve, CostPoint
 log = logging.getLogger("carousel.engine")
 
 _MOST_MODELS = 256
+# What no run takes and no run has.
+_LEAST_S, _MOST_S, _MOST_ROWS = 1e-9, 1e6, 1 << 20
 _LIBRARIES: dict[ProgramKind, str] = {"onnx": "onnxruntime", "torchscript": "torch"}
 
 
@@ -31,11 +33,12 @@ class CostFile:
         """What is known of a model, if it is sound."""
         try:
             points = [CostPoint(int(rows), float(taken)) for rows, taken in self._read()[key]]
-        except (LookupError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, OverflowError):
             return None
         rows = [each.rows for each in points]
         ascend = all(low < high for low, high in zip([0, *rows], rows, strict=False))
-        if not points or not ascend or not all(0 < each.seconds < 1e9 for each in points):
+        sound = all(_LEAST_S <= each.seconds <= _MOST_S for each in points)
+        if not points or not ascend or not sound or rows[-1] > _MOST_ROWS:
             return None
         return CostCurve(points)
 
@@ -55,7 +58,7 @@ class CostFile:
     def _read(self) -> dict[str, list[list[float]]]:
         try:
             found = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

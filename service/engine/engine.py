@@ -88,6 +88,11 @@ class Engine:
         return len(self._pending)
 
     @property
+    def room_bytes(self) -> int:
+        """Bytes of input for which there is room in the queue."""
+        return self._max_bytes - self._pending_bytes
+
+    @property
     def is_starved(self) -> bool:
         """Whether requests wait for a free slot."""
         return bool(self._without_slot)
@@ -157,7 +162,7 @@ class Engine:
             )
         if len(self._pending) >= self._max_requests:
             raise QueueFull(f"{self._max_requests} requests are waiting for {self.name} already")
-        is_step = _is_step(request)
+        is_step = request.is_step
         if is_step and self._step_wait.is_too_long:
             raise QueueFull(
                 f"a step of {self.name} would wait for {self._step_wait.seconds * 1000:.0f} ms",
@@ -212,8 +217,7 @@ class Engine:
         if not self._admitted:
             # One wake-up for all that come in this turn of the loop: woken by the first, the
             # engine's thread would fight the loop for the interpreter and run small batches.
-            assert self._loop is not None
-            self._loop.call_soon(self._pass_on)
+            asyncio.get_running_loop().call_soon(self._pass_on)
         self._admitted.append(request)
         if self.core.scheduler.pace.is_run(len(self._admitted), len(self._pending)):
             # But a run is a run: it begins while the loop reads the next requests.
@@ -247,7 +251,7 @@ class Engine:
     def _resolve(self, requests: list[Request]) -> None:
         """On the loop: settle each request alone, so that one that fails or left harms no other."""
         known = [request for request in requests if request in self._pending]
-        self._step_wait.answered(sum(map(_is_step, known)), time.monotonic())
+        self._step_wait.answered(sum(each.is_step for each in known), time.monotonic())
         for request in known:
             try:
                 self._settle(request)
@@ -294,8 +298,3 @@ class Engine:
         for request in lost:
             request.error = ModelUnavailable(f"the model {self.name} is not available")
         self._resolve(lost)
-
-
-def _is_step(request: Request) -> bool:
-    """Whether it is a single step of a session, which somebody waits for just now."""
-    return request.num_steps == 1 and request.ticket is not None and request.num_rows == 1

@@ -55,6 +55,11 @@ class Request:
         return 1
 
     @property
+    def is_step(self) -> bool:
+        """Whether it is a single step of a session, which somebody waits for just now."""
+        return self.num_steps == 1 and self.ticket is not None and self.num_rows == 1
+
+    @property
     def remaining(self) -> int:
         """Time steps that have not run yet."""
         return self.num_steps - self.done_steps

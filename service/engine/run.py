@@ -66,4 +66,7 @@ class Run:
             )
         except Exception as error:
             self.error = error
+        except BaseException as error:
+            # It would end a lane, which nobody would notice but those that wait for the run.
+            self.error = RuntimeError(f"the program ended with {error!r}")
         self.seconds = clock() - began

@@ -49,6 +49,5 @@ class StepWait:
             return
         self.num_waiting -= count
         taken = (now - self._since) / count
-        weight = 1.0 if self._step_s == 0.0 else count / (count + _HALF)
-        self._step_s += weight * (taken - self._step_s)
+        self._step_s += count / (count + _HALF) * (taken - self._step_s)
         self._since = now

@@ -8,13 +8,16 @@ away for a while they are told at once, and where nothing is answered a few are 
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
+
+log = logging.getLogger("carousel.engine")
 
 # How many may be told at once after a while without any.
 _MOST_FREE = 256
 _ANSWERS = 4
-_FEW, _PAUSE_S = 8, 0.01
+_FEW, _PAUSE_S = 16, 0.01
 
 
 class TurnedAway:
@@ -44,13 +47,19 @@ class TurnedAway:
         """So many requests were."""
         told, self._answers = divmod(self._answers + count, _ANSWERS)
         while told and self._waiting:
-            self._waiting.popleft()()
+            self._tell_next()
             told -= 1
         self._free = min(_MOST_FREE, self._free + told)
 
     def _tell_few(self) -> None:
         self._timer = None
         for _ in range(min(_FEW, len(self._waiting))):
-            self._waiting.popleft()()
+            self._tell_next()
         if self._waiting:
             self._timer = asyncio.get_running_loop().call_later(_PAUSE_S, self._tell_few)
+
+    def _tell_next(self) -> None:
+        try:
+            self._waiting.popleft()()
+        except Exception:
+            log.exception("a refusal could not be told")

@@ -62,20 +62,20 @@ class BlockRun(BlockTicket):
         sessions and slots are free again.
         """
         sessions = self.sessions
-        self.records = [None] * len(sessions)
-        self.positions = [session.meta.position + num_steps for session in sessions]
-        self._block = Block(
-            inputs,
-            num_steps,
-            deadline,
-            commits=True,
-            ticket=self,
-            on_done=self._finished,
-            sources=[session.slot for session in sessions],
-            targets=self._slots,
-            states=[session.row for session in sessions],
-        )
         try:
+            self.records = [None] * len(sessions)
+            self.positions = [session.meta.position + num_steps for session in sessions]
+            self._block = Block(
+                inputs,
+                num_steps,
+                deadline,
+                commits=True,
+                ticket=self,
+                on_done=self._finished,
+                sources=[session.slot for session in sessions],
+                targets=self._slots,
+                states=[session.row for session in sessions],
+            )
             self._engine.enqueue(self._block)
         except Exception:
             for session, slot in zip(sessions, self._slots, strict=True):

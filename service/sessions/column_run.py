@@ -89,7 +89,7 @@ class _ColumnRun:
         num_rows = self._columns.num_rows
         try:
             for start in range(0, num_rows, _SLICE):
-                await self._until(lambda: self._num_block_rows <= _BLOCK_ROWS - _SLICE)
+                await self._until(self._has_room)
                 part = range(start, min(start + _SLICE, num_rows))
                 await self._begin_slice([row for row in part if row not in self._replies.errors])
                 await asyncio.sleep(0)  # others have requests too
@@ -108,9 +108,12 @@ class _ColumnRun:
             await self._until(lambda: len(self._running) < self._max_at_once)
             self._begin(row)
 
-    @property
-    def _num_block_rows(self) -> int:
-        return sum(map(len, self._blocks.values()))
+    def _has_room(self) -> bool:
+        """Whether the blocks under way leave room for a slice, in slots and in the queue."""
+        columns, num_rows = self._columns, sum(map(len, self._blocks.values()))
+        row_bytes = sum(each.nbytes for each in columns.inputs.values()) // columns.num_rows
+        fits = columns.model.engine.room_bytes >= row_bytes * _SLICE
+        return num_rows == 0 or (fits and num_rows <= _BLOCK_ROWS - _SLICE)
 
     async def _begin_slice(self, rows: Sequence[int]) -> None:
         sorted_rows = self._sort(rows)
@@ -170,9 +173,13 @@ class _ColumnRun:
     def _begin_blocks(self, ready: Sequence[tuple[int, Session]], num_steps: int) -> list[int]:
         """Begin rows of equal length together; returns those that cannot."""
         most = self._columns.model.engine.core.scheduler.block_rows(num_steps)
+        if most < _MIN_BLOCK:
+            return [row for row, _ in ready]
         rest: list[int] = []
-        for start in range(0, len(ready), max(1, most)):
-            part = ready[start : start + most]
+        for start in range(0, len(ready), most):
+            # For the slots of one block sessions that wait for the next may have been given up.
+            part = [each for each in ready[start : start + most] if not each[1].dropped]
+            rest += [row for row, session in ready[start : start + most] if session.dropped]
             if len(part) < _MIN_BLOCK:
                 rest += [row for row, _ in part]
             else:
@@ -183,15 +190,16 @@ class _ColumnRun:
         """Begin a block of them, or of as many as there are slots for; returns the others."""
         columns = self._columns
         rows, sessions = [row for row, _ in part], [session for _, session in part]
+        inputs = {
+            each.name: columns.inputs[each.name][columns.places(each, rows)]
+            for each in columns.model.spec.sent_inputs
+        }
         run = BlockRun(self._cache, sessions, self._take_block)
         count = run.take_slots()
         rest, rows = rows[count:], rows[:count]
         if not rows:
             return rest
-        inputs = {
-            each.name: columns.inputs[each.name][columns.places(each, rows)]
-            for each in columns.model.spec.sent_inputs
-        }
+        inputs = {name: array[:count] for name, array in inputs.items()}
         self._blocks[run] = rows
         try:
             run.begin(inputs, num_steps, columns.deadline)
@@ -210,12 +218,16 @@ class _ColumnRun:
         if not good:
             return
         places = [rows[place] for place in good]
-        self._replies.positions[places] = [run.positions[place] for place in good]
-        for each in self._columns.model.spec.outputs:
-            values = block.outputs[each.name]  # (R, T, O...) or (R, O...)
-            if len(good) < len(rows):
-                values = values[good]
-            self._replies.outputs[each.name][self._columns.places(each, places)] = values
+        try:
+            for each in self._columns.model.spec.outputs:
+                values = block.outputs[each.name]  # (R, T, O...) or (R, O...)
+                if len(good) < len(rows):
+                    values = values[good]
+                self._replies.outputs[each.name][self._columns.places(each, places)] = values
+            self._replies.positions[places] = [run.positions[place] for place in good]
+        except Exception as error:
+            for row in places:  # done, and their answers lost: they are not zeros
+                self._replies.refuse(row, error)
 
     def _is_good(self, row: int, block: Block, place: int) -> bool:
         error = block.faults.get(place, block.error)

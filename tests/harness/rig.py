@@ -115,11 +115,17 @@ class Rig:
         num_slots: int = 16,
         max_rows: int = 256,
         max_requests: int = 4096,
+        max_bytes: int = 1 << 26,
         clock: RealClock | None = None,
+        backend: WitnessBackend | None = None,
     ) -> None:
-        self.backend = WitnessBackend()
+        self.backend = backend if backend is not None else WitnessBackend()
         self.engine = witness_engine(
-            self.backend, num_slots=num_slots, max_rows=max_rows, max_requests=max_requests
+            self.backend,
+            num_slots=num_slots,
+            max_rows=max_rows,
+            max_requests=max_requests,
+            max_bytes=max_bytes,
         )
         self.model = witness_model(self.engine)
         self.clock = Clock()

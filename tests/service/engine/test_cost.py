@@ -61,6 +61,14 @@ def test_a_machine_that_slows_down_is_noticed() -> None:
     assert curve.seconds(10) == pytest.approx(3 * 200e-6, rel=1e-3)
 
 
+def test_a_run_that_never_began_says_nothing() -> None:
+    """However many fail before the program is run, what is expected stays."""
+    curve = CostCurve(AFFINE.points)
+    for _ in range(10_000):
+        curve.ran(10, 1, 0.0)
+    assert curve.seconds(10) == AFFINE.shape(10)
+
+
 def test_pace_follows_cores_and_wishes() -> None:
     """Lanes that are asked for are given on any machine, none means runs one by one."""
     assert (choose_pace(AFFINE, 3).lanes, choose_pace(AFFINE, 3).num_runs) == (3, 3)
@@ -127,7 +135,8 @@ def test_what_was_measured_is_remembered(tmp_path: Path) -> None:
     [
         "", "[", "[]", "null", "{}", '{"k": 3}', '{"k": []}', '{"k": [[1]]}', '{"k": [[0, 1.0]]}',
         '{"k": [[1, NaN]]}', '{"k": [[1, -1.0]]}', '{"k": [[2, 1.0], [1, 1.0]]}',
-        '{"k": [["a", {}]]}',
+        '{"k": [["a", {}]]}', '{"k": [[1e999, 1]]}', '{"k": [[1, 1e-320]]}', '{"k": [[1e30, 1]]}',
+        "[" * 100_000,
     ],
 )  # fmt: skip
 def test_a_file_that_says_nothing_sound_is_passed_over(text: str, tmp_path: Path) -> None:

@@ -157,6 +157,34 @@ def test_a_row_at_fault_costs_its_owner_alone() -> None:
     play(scenario)
 
 
+class _Quitting(WitnessBackend):
+    """A program that ends its thread where it sees POISON."""
+
+    def run(
+        self, inputs: Mapping[str, Array], states: Sequence[Array], lengths: npt.NDArray[np.int32]
+    ) -> tuple[list[Array], list[Array]]:
+        if (inputs["x"] == POISON).any():
+            raise SystemExit(3)
+        return super().run(inputs, states, lengths)
+
+
+def test_no_program_takes_a_lane_with_it() -> None:
+    """What would end the thread is the row's fault, as often as it comes."""
+
+    async def scenario() -> None:
+        engine = witness_engine(_Quitting(), lanes=2)
+        engine.start()
+        for _ in range(4):
+            found = await asyncio.gather(
+                _infer(engine, 1), _infer(engine, POISON), return_exceptions=True
+            )
+            assert isinstance(found[0], Result)
+            assert isinstance(found[1], CarouselError)
+        await engine.stop()
+
+    play(scenario)
+
+
 def test_a_lost_device_ends_what_is_under_way() -> None:
     """All that wait are told, also those whose run is on another lane; nothing hangs at the end."""
 

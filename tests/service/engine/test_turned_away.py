@@ -71,3 +71,21 @@ def test_after_the_storm_they_are_told_at_once_again() -> None:
         await until(lambda: told[-1] == 300)
 
     play(scenario)
+
+
+def test_one_that_cannot_be_told_strands_nobody() -> None:
+    """Those behind it are told all the same."""
+
+    async def scenario() -> None:
+        told: list[int] = []
+        away = TurnedAway()
+        for number in range(300):
+            away.add(partial(_fail if number == 270 else told.append, number))
+        async with asyncio.timeout(10):
+            await until(lambda: len(told) == 299)
+
+    play(scenario)
+
+
+def _fail(number: int) -> None:
+    raise OSError(f"{number} has gone")
