@@ -6,7 +6,6 @@ that may be replayed, when it expires. Every answer is compared with it.
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import hypothesis.strategies as st
@@ -29,50 +28,15 @@ from carousel.service.errors import (
 )
 from carousel.service.sessions.stores.base import Store
 from carousel.service.sessions.stores.memory import MemoryStore
+from tests.harness.columns import step_columns
 from tests.harness.fakes import FaultyStore
 from tests.harness.rig import LAYOUT, Rig, sums
+from tests.harness.session_model import SessionModel
 
 TTL_S = 60.0
 T = TypeVar("T")
 IDS = st.sampled_from(["a", "b", "c", "d", "e"])
 VALUES = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=40)
-
-
-@dataclass
-class _Model:
-    """One session as the contract has it; `steps`: recorded (base, inputs, answer)."""
-
-    used_at: float
-    total: float = 0.0
-    position: int = 0
-    steps: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
-
-    def take(self, values: list[float]) -> list[float]:
-        """The sums that a step gives."""
-        return [float(each) for each in self.total + np.cumsum(values)]
-
-    def advance(self, values: list[float], now: float) -> None:
-        """A step that counts."""
-        answer = self.take(values)
-        self.steps.append((self.position, values, answer))
-        self.position += len(values)
-        self.total = answer[-1]
-        self.used_at = now
-
-    def recorded(self, position: int) -> tuple[int, list[float], list[float]] | None:
-        """The step from `position`, if the contract promises that it is recorded."""
-        return next((each for each in self.steps if each[0] == position), None)
-
-    def is_kept(self, position: int) -> bool:
-        """Of the last eight, as far back as their outputs (8 bytes a value) fit in 4 KiB."""
-        nbytes = 0
-        for count, (base, values, _) in enumerate(reversed(self.steps)):
-            nbytes += 8 * len(values)
-            if count > 0 and (count >= 8 or nbytes > 4096):
-                return False
-            if base == position:
-                return True
-        return False
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -90,7 +54,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.shared = shared
         self.rig = self.make_rig()
         self.run(self.rig.__aenter__())
-        self.live: dict[str, _Model] = {}
+        self.live: dict[str, SessionModel] = {}
         self.expired: set[str] = set()
 
     def make_rig(self) -> Rig:
@@ -132,7 +96,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert self.fails(self.rig.open(session_id)) is SessionExists
             return
         self.run(self.rig.open(session_id))
-        self.live[session_id] = _Model(self.rig.clock.now)
+        self.live[session_id] = SessionModel(self.rig.clock.now)
         self.expired.discard(session_id)
 
     @rule(session_id=IDS, values=VALUES, named=st.booleans())
@@ -171,6 +135,22 @@ class SessionMachine(RuleBasedStateMachine):
             for part, answer in zip((each, each[::-1]), found, strict=True):
                 assert answer == model.take(part)
                 model.advance(part, self.rig.clock.now)
+
+    @rule(values=VALUES, named=st.booleans())
+    def step_in_columns(self, values: list[float], named: bool) -> None:
+        """All ids in one request, each with other numbers: as steps of their own."""
+        ids = ["a", "b", "c", "d", "e"]
+        sent = [[value + row for value in values] for row in range(5)]
+        at = [self.live[each].position if each in self.live else 0 for each in ids]
+        replies = self.run(step_columns(self.rig, ids, sent, at if named else None))
+        for row, session_id in enumerate(ids):
+            model = self.live.get(session_id)
+            if model is None:
+                assert type(replies.errors[row]) is self.missing(session_id)
+                continue
+            assert replies.outputs["output"][row, :, 0].tolist() == model.take(sent[row])
+            model.advance(sent[row], self.rig.clock.now)
+            assert replies.positions[row] == model.position
 
     @rule(session_id=IDS, back=st.integers(0, 11), same=st.booleans(), state=st.booleans())
     def retry(self, session_id: str, back: int, same: bool, state: bool) -> None:
@@ -214,14 +194,14 @@ class SessionMachine(RuleBasedStateMachine):
             assert self.fails(call) is self.missing(session_id)
             return
         assert self.run(call).position == position
-        self.live[session_id] = _Model(self.rig.clock.now, float(total), position)
+        self.live[session_id] = SessionModel(self.rig.clock.now, float(total), position)
 
     @rule(session_id=IDS)
     def reset(self, session_id: str) -> None:
         """Position 0, initial state."""
         if session_id in self.live:
             assert self.run(self.rig.sessions.reset("", session_id)).position == 0
-            self.live[session_id] = _Model(self.rig.clock.now)
+            self.live[session_id] = SessionModel(self.rig.clock.now)
 
     @rule(session_id=IDS, others=st.lists(IDS, min_size=1, max_size=3, unique=True))
     def fork(self, session_id: str, others: list[str]) -> None:
@@ -235,7 +215,7 @@ class SessionMachine(RuleBasedStateMachine):
         else:
             assert self.run(call).position == model.position
             for each in others:
-                self.live[each] = _Model(self.rig.clock.now, model.total, model.position)
+                self.live[each] = SessionModel(self.rig.clock.now, model.total, model.position)
                 self.expired.discard(each)
 
     @rule(session_id=IDS)

@@ -12,8 +12,8 @@ import pytest
 from carousel.models.row import Array
 from carousel.service.engine.run_memory import RunMemory
 from carousel.service.errors import QueueFull, StoreUnavailable
-from carousel.service.sessions.column_run import run_columns
-from carousel.service.sessions.columns import ColumnReplies, Columns
+from carousel.service.sessions.columns import ColumnReplies
+from tests.harness.columns import step_columns
 from tests.harness.fakes import PATIENCE_S, FaultyStore, WitnessBackend
 from tests.harness.rig import Rig, play, sequence, settle, sums
 
@@ -33,21 +33,9 @@ async def _step(
     position: int | None = None,
     deadline: float | None = None,
 ) -> ColumnReplies:
-    """Feed each session its numbers; packed where they are not as many each."""
-    lengths = {len(each) for each in values}
-    inputs = [sequence(*each) for each in values]
-    columns = Columns(
-        rig.model,
-        list(ids),
-        {"x": np.stack(inputs) if len(lengths) == 1 else np.concatenate(inputs)},
-        len(values[0]),
-        None if len(lengths) == 1 else np.array([len(each) for each in values]),
-        None if position is None else np.full(len(ids), position),
-        False,
-        None,
-        time.monotonic() + PATIENCE_S if deadline is None else deadline,
-    )
-    return await run_columns(rig.sessions, "", columns, max_at_once=100)
+    """Feed each session its numbers, all from one position."""
+    at = None if position is None else [position] * len(ids)
+    return await step_columns(rig, ids, values, at, deadline=deadline)
 
 
 def _sums(replies: ColumnReplies) -> list[float]:
