@@ -79,7 +79,7 @@ bench-sessions: setup  ## what durable, many, idle and cold sessions cost (10 mi
 bench-protocols: setup  ## WebSocket, /v2, Silero VAD and the Python client (4 minutes; BENCH=--quick: 1)
 	@$(BIN)/python -m benchmarks.protocols $(BENCH)
 
-profile: setup  ## where the microseconds of a step go, by stage (3 minutes; PROFILE=--quick: 1)
+profile: setup  ## where the microseconds of a step go, by stage (PROFILE=--quick: 2 minutes, the small model)
 	@$(BIN)/python -m benchmarks.profile $(PROFILE)
 
 gpu: setup  ## what a GPU must be shown to do, and how fast (4 minutes; GPU="--device cpu --quick": none)

@@ -34,7 +34,7 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="the small model, shorter (40 s)")
+    parser.add_argument("--quick", action="store_true", help="the small model alone, shorter")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="carousel-profile-") as scratch:

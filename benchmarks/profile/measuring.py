@@ -125,7 +125,7 @@ def _measure(
     load = _drive(server, streams, warmup_s, window_s)
     cpu_s, after = server.cpu_s() - cpu_before, ask(path) if path else None
     num_steps = sum(load.counts) * way.rows
-    wall_us = median(load.latencies_ns) / 1e3
+    wall_us = median(load.latencies_ns) / 1e3 / way.rows
     total_us = cpu_s * 1e6 / num_steps
     if before is None or after is None:
         return _Window(total_us, wall_us, {}, 0.0)
