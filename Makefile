@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constrain
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
 PROBE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help setup serve models test check format bench bench-sessions bench-protocols gpu field chaos fuzz soak pins clean
+.PHONY: help setup serve models test check format bench bench-sessions bench-protocols profile gpu field chaos fuzz soak pins clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -79,6 +79,9 @@ bench-sessions: setup  ## what durable, many, idle and cold sessions cost (10 mi
 
 bench-protocols: setup  ## WebSocket, /v2, Silero VAD and the Python client (4 minutes; BENCH=--quick: 1)
 	@$(BIN)/python -m benchmarks.protocols $(BENCH)
+
+profile: setup  ## where the microseconds of a step go, by stage (PROFILE=--quick: 2 minutes, the small model)
+	@$(BIN)/python -m benchmarks.profile $(PROFILE)
 
 gpu: setup  ## what a GPU must be shown to do, and how fast (4 minutes; GPU="--device cpu --quick": none)
 	@PYTHON=$(BIN)/python bash tests/gpu/run.sh $(GPU)
