@@ -42,7 +42,7 @@ def main() -> int:
             for each in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(each, stop)
             results = [
-                run.go(name, SUBJECTS[name], options.sample, options.seed)
+                run.go(name, SUBJECTS[name], options.match, options.sample, options.seed)
                 for name in options.only or SUBJECTS
             ]
         except (BrokenTests, ProgressError, StaleEquivalent) as error:
@@ -65,6 +65,9 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--sample", type=int, metavar="N", help="so many changes of a module (default: all)"
+    )
+    parser.add_argument(
+        "--match", default="", metavar="TEXT", help="only changes whose function or line holds TEXT"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument(

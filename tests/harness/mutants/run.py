@@ -24,7 +24,7 @@ class Run:
         self._folder = folder
         self._say = say
 
-    def go(self, name: str, subject: Subject, count: int | None, seed: int) -> Result:
+    def go(self, name: str, subject: Subject, match: str, count: int | None, seed: int) -> Result:
         """Of one module, as far as it came; raises BrokenTests and StaleEquivalent."""
         source = (self._tree.root / subject.path).read_text()
         mutants = plant(source)
@@ -32,7 +32,8 @@ class Run:
         check_equivalent(name, listed, {each.change for each in mutants})
         live = [each for each in mutants if each.change not in listed]
         result = Result(name, subject.path, source, num_equivalent=len(mutants) - len(live))
-        drawn = sample(live, count, seed)
+        matching = [each for each in live if match in each.key]
+        drawn = sample(matching, count, seed)
         tried = self._progress.of(name, digest_of(self._tree.root, subject))
         self._say(f"{name}: {len(drawn)} of {len(mutants)} changes")
         for mutant, outcome in self._outcomes(subject, tried, drawn):
