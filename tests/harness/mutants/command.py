@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.harness.mutants.equivalent import StaleEquivalent
 from tests.harness.mutants.progress import ProgressError, load_progress
-from tests.harness.mutants.report import report, share
+from tests.harness.mutants.report import Result, report, share
 from tests.harness.mutants.run import Run
 from tests.harness.mutants.subjects import SUBJECTS
 from tests.harness.mutants.tree import BrokenTests, Tree
@@ -26,7 +26,9 @@ _STOPPED = 3
 
 
 def main() -> int:
-    """0 when as many were caught as must be, 1 when not, 3 when it was stopped before."""
+    """0 when as many were caught as must be, 1 when not or where a module could not be tried, 3 when
+    it was stopped before.
+    """
     options = _parse()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-")))
@@ -34,24 +36,30 @@ def main() -> int:
         state.mkdir(parents=True, exist_ok=True)
         try:
             run = Run(Tree(_ROOT, folder), load_progress(state), state, _say)
-
-            def stop(*_: object) -> None:
-                run.stopped = True
-                _say("it stops after this change")
-
-            for each in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(each, stop)
-            results = [
-                run.go(name, SUBJECTS[name], options.match, options.sample, options.seed)
-                for name in options.only or SUBJECTS
-            ]
-        except (BrokenTests, ProgressError, StaleEquivalent) as error:
+        except ProgressError as error:
             _say(f"mutants: {error}")
             return 1
-        sys.stdout.write(f"{report(results)}\n")
+
+        def stop(*_: object) -> None:
+            run.stopped = True
+            _say("it stops after this change")
+
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, stop)
+        results: list[Result] = []
+        faults: list[str] = []
+        for name in options.only or SUBJECTS:
+            try:
+                result = run.go(name, SUBJECTS[name], options.match, options.sample, options.seed)
+            except (BrokenTests, StaleEquivalent) as error:
+                faults.append(f"{name}: {error}")
+                _say(faults[-1])
+            else:
+                results.append(result)
+        sys.stdout.write("\n".join([report(results), *faults]) + "\n")
         if run.stopped:
             return _STOPPED
-        return int(share(results) < _LEAST_SHARE)
+        return int(bool(faults) or share(results) < _LEAST_SHARE)
 
 
 def _parse() -> argparse.Namespace:

@@ -27,7 +27,7 @@ def _subject(path: str, folder: str, names: str, *further: str) -> Subject:
 
 SUBJECTS = {
     "scheduler": _subject("service/engine/scheduler.py", _ENGINE, "scheduler batch blocks"),
-    "core": _subject("service/engine/core.py", _ENGINE, "core batch blocks lying engine"),
+    "core": _subject("service/engine/core.py", _ENGINE, "core batch blocks lying"),
     "pace": _subject("service/engine/pace.py", _ENGINE, "cost scheduler lanes"),
     "step_wait": _subject("service/engine/step_wait.py", _ENGINE, "step_wait"),
     "turned_away": _subject("service/engine/turned_away.py", _ENGINE, "turned_away"),
@@ -63,7 +63,7 @@ SUBJECTS = {
     ),
     "memory": _subject("service/sessions/stores/memory.py", _STORES, "memory ended store"),
     "rows": _subject("service/sessions/stores/sqlite/rows.py", _SQLITE, "rows store names mark"),
-    "stream": _subject("service/api/streams/stream.py", _STREAMS, "ends edges bounds"),
+    "stream": _subject("service/api/streams/stream.py", _STREAMS, "edges bounds ends"),
     "decisions": _subject("export/module/decisions.py", _EXPORT, "deciding ways untouched"),
     "judge": _subject("export/module/judge.py", _EXPORT, "deciding ways untouched"),
 }
