@@ -26,8 +26,8 @@ _STOPPED = 3
 
 
 def main() -> int:
-    """0 when as many were caught as must be, 1 when not or where a module could not be tried, 3 when
-    it was stopped before.
+    """0 when as many were caught as must be, 3 when it was stopped before; 1 when not as many, or
+    where a module could not be tried.
     """
     options = _parse()
     with ExitStack() as stack:

@@ -29,12 +29,12 @@ def plant(source: str) -> list[Mutant]:
     tree = ast.parse(source)
     functions, left = list(_functions(tree)), _left_alone(tree)
     lines = source.splitlines()
-    seen = {source}
+    seen = {_meaning(source)}
     found: list[tuple[int, Change, str]] = []
     for code in _mutated(source):
-        if code in seen or not _compiles(code):
+        if not _compiles(code) or (meaning := _meaning(code)) in seen:
             continue
-        seen.add(code)
+        seen.add(meaning)
         first, before, after = _difference(lines, code.splitlines())
         if first not in left:
             change = Change(_function(functions, first), before, after)
@@ -78,6 +78,34 @@ def _compiles(code: str) -> bool:
     except SyntaxError:
         return False
     return True
+
+
+class _Negations(ast.NodeTransformer):
+    """`not a < b` becomes `a >= b`, and `not not a` `a`, as far as an `if` can tell."""
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        """See NodeTransformer, by whose rule it is named."""
+        self.generic_visit(node)
+        inner = node.operand
+        if isinstance(node.op, ast.Not):
+            if isinstance(inner, ast.UnaryOp) and isinstance(inner.op, ast.Not):
+                return inner.operand
+            if isinstance(inner, ast.Compare) and len(inner.ops) == 1:
+                inverse = _INVERSE[type(inner.ops[0])]
+                return ast.Compare(inner.left, [inverse()], inner.comparators)
+        return node
+
+
+_PAIRS: tuple[tuple[type[ast.cmpop], type[ast.cmpop]], ...] = (
+    *((ast.Is, ast.IsNot), (ast.Eq, ast.NotEq), (ast.In, ast.NotIn)),
+    *((ast.Lt, ast.GtE), (ast.LtE, ast.Gt)),
+)
+_INVERSE = {**dict(_PAIRS), **{inverse: each for each, inverse in _PAIRS}}
+
+
+def _meaning(code: str) -> str:
+    """The same text for changes that two operators make in two ways."""
+    return ast.unparse(_Negations().visit(ast.parse(code)))
 
 
 def _difference(old: list[str], new: list[str]) -> tuple[int, str, str]:
