@@ -115,11 +115,16 @@ class Rig:
         num_slots: int = 16,
         max_rows: int = 256,
         max_requests: int = 4096,
+        lanes: int = 2,
         clock: RealClock | None = None,
     ) -> None:
         self.backend = WitnessBackend()
         self.engine = witness_engine(
-            self.backend, num_slots=num_slots, max_rows=max_rows, max_requests=max_requests
+            self.backend,
+            num_slots=num_slots,
+            max_rows=max_rows,
+            max_requests=max_requests,
+            lanes=lanes,
         )
         self.model = witness_model(self.engine)
         self.clock = Clock()
