@@ -59,7 +59,8 @@ SUBJECTS = {
         "service/sessions/session_cache.py", _SESSIONS, "sessions life commits shared_models"
     ),
     "session_writer": _subject(
-        "service/sessions/session_writer.py", _SESSIONS, "session_writer life"
+        "service/sessions/session_writer.py",
+        *(_SESSIONS, "session_writer life", "tests/service/api/v2/test_sequences.py"),
     ),
     "memory": _subject("service/sessions/stores/memory.py", _STORES, "memory ended store"),
     "rows": _subject("service/sessions/stores/sqlite/rows.py", _SQLITE, "rows store names mark"),

@@ -234,6 +234,25 @@ def test_a_write_beside_an_id_that_is_opened_for_another_model_is_refused() -> N
     play(scenario)
 
 
+def test_a_delete_that_comes_second_says_which_session_there_is_none_of() -> None:
+    """Another server deletes it while the first one's delete is on its way to the store."""
+
+    async def scenario() -> None:
+        store = FaultyStore(shared=True)
+        async with Rig(store=store) as first, Rig(store=store) as second:
+            await opened(first)
+
+            async def be_first() -> None:
+                await second.sessions.delete("", "a")
+
+            store.meanwhile = be_first
+            with pytest.raises(SessionNotFound, match="no session 'a'"):
+                await first.sessions.delete("", "a")
+            assert store.meanwhile is None
+
+    play(scenario)
+
+
 def test_a_fork_that_comes_second_names_every_id_that_is_taken() -> None:
     """Also where the first was written while the second looked at one id after the other."""
 
