@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constrain
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
 PROBE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help setup serve models test check format bench bench-sessions bench-protocols profile gpu field chaos fuzz soak pins clean
+.PHONY: help setup serve models test check format bench bench-sessions bench-protocols profile gpu field chaos fuzz mutants soak pins clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -97,6 +97,13 @@ fuzz: $(VENV)/.fuzz  ## a million hostile inputs, write docs/security.md (20 min
 
 $(VENV)/.fuzz: $(STAMP)
 	@$(PIP) --no-build-isolation -e '.[fuzz]'
+	@touch $@
+
+mutants: $(VENV)/.mutants  ## plant small faults, and see that the tests notice (hours; stop it, and it goes on)
+	@$(BIN)/python -m tests.harness.mutants --state mutants-results $(MUTANTS)
+
+$(VENV)/.mutants: $(STAMP)
+	@$(PIP) --no-build-isolation -e '.[mutants]'
 	@touch $@
 
 soak: setup  ## sessions that come and go for two hours, and how memory grows (stop it, and it goes on)

@@ -116,6 +116,7 @@ class Rig:
         max_rows: int = 256,
         max_requests: int = 4096,
         max_bytes: int = 1 << 26,
+        lanes: int = 2,
         clock: RealClock | None = None,
         backend: WitnessBackend | None = None,
     ) -> None:
@@ -126,6 +127,7 @@ class Rig:
             max_rows=max_rows,
             max_requests=max_requests,
             max_bytes=max_bytes,
+            lanes=lanes,
         )
         self.model = witness_model(self.engine)
         self.clock = Clock()

@@ -86,6 +86,16 @@ def test_a_step_reads_its_slot_and_writes_a_fresh_one() -> None:
     assert (_sums(second), bench.slot(first.target), bench.slot(second.target)) == ([7], 3, 7)
 
 
+def test_each_run_is_counted_with_its_rows_and_time_steps() -> None:
+    """Two sequences of 2 steps in one run, then a single step: what /metrics tells."""
+    bench = _Bench()
+    bench.run(bench.request(1, 1), bench.request(2, 2))
+    bench.run(bench.request(3))
+
+    stats = bench.core.stats
+    assert (stats.batches, stats.rows, stats.steps, stats.failures) == (2, 3, 5, 0)
+
+
 def test_a_request_without_a_slot_starts_where_it_says() -> None:
     """From a row it brings, or from initial values; what was in its slot before is never seen."""
     bench = _Bench()

@@ -198,7 +198,8 @@ def test_a_lost_device_answers_everyone_and_takes_nothing_new() -> None:
 
     async def scenario() -> None:
         backend = WitnessBackend()
-        engine = witness_engine(backend, num_slots=2)
+        # One run at a time: on a second lane what is queued would run beside the fatal one.
+        engine = witness_engine(backend, num_slots=2, lanes=1)
         engine.start()
         backend.hold()
         tasks = [_infer(engine, FATAL)]

@@ -11,6 +11,7 @@ from carousel.service.engine.chunk_budget import ChunkBudget
 from carousel.service.engine.cost_curve import CostCurve, CostPoint
 from carousel.service.engine.pace import Pace
 from carousel.service.engine.request import Abandoned, Request
+from carousel.service.engine.run_memory import RunMemory
 from carousel.service.engine.scheduler import Limits, Row, Scheduler
 from carousel.service.errors import DeadlineExceeded
 
@@ -153,6 +154,22 @@ def test_whole_sequences_are_never_cut() -> None:
     scheduler.add([_request(5000)])
 
     assert [row.length for row in scheduler.schedule(0.0).rows] == [5000]
+
+
+def test_rows_that_would_take_too_much_memory_together_run_apart() -> None:
+    """Of three sequences of 4 steps, where a run may hold 10 steps in all, two share a run; one
+    longer than that could never run, and only one that may be cut is of any length.
+    """
+    memory = RunMemory(row_bytes=0, step_bytes=1, most=10)
+    cut, whole = (
+        Limits(max_rows=8, max_run_steps=None, chunked=each, mixed_lengths=True, memory=memory)
+        for each in (True, False)
+    )
+    scheduler = Scheduler(whole, ChunkBudget(0.005))
+    scheduler.add([_request(4) for _ in range(3)])
+
+    assert [[row.length for row in _run(scheduler)] for _ in range(2)] == [[4, 4], [4]]
+    assert (cut.max_whole_steps, whole.max_whole_steps) == (None, 10)
 
 
 def test_frames_run_one_at_a_time_and_share_runs() -> None:

@@ -9,11 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from carousel.service.errors import SessionExists, SessionNotFound
+from carousel.service.errors import PreconditionFailed, SessionExists, SessionNotFound
 from carousel.service.sessions.results import StepReply
 from carousel.service.sessions.step import Step
 from tests.harness.fakes import PATIENCE_S, FaultyStore
-from tests.harness.rig import Rig, play, sequence, settle, sums
+from tests.harness.rig import (
+    Rig,
+    play,
+    sequence,
+    settle,
+    sums,
+    witness_engine,
+    witness_model,
+)
 from tests.harness.sequences import KEY, go_on
 
 Change = Callable[[Rig], Awaitable[object]]
@@ -173,6 +181,74 @@ def test_who_asks_later_knows_of_what_was_written_meanwhile() -> None:
             with pytest.raises(SessionNotFound):
                 await early
             assert (await late).id == "a"
+
+    play(scenario)
+
+
+async def _write_beside(meanwhile: Callable[[Rig], Awaitable[object]]) -> StepReply:
+    """A session's state is set to 100 while another server does something to it; both serve two
+    models. The reply to a step after it.
+    """
+    store = FaultyStore(shared=True)
+    async with Rig(store=store) as first, Rig(store=store) as second:
+        for rig in (first, second):
+            rig.serve(rig.model, witness_model(witness_engine(), name="other", state_id="o"))
+        await opened(first)
+
+        async def other_server() -> None:
+            await meanwhile(second)
+
+        store.meanwhile = other_server
+        try:
+            await first.sessions.write_state("", "a", {"h": np.full((1, 2), 100, "f")}, 0)
+        finally:
+            assert store.meanwhile is None
+            reply = await second.step("a", 1)
+    return reply
+
+
+def test_a_write_beside_another_server_s_step_is_tried_again() -> None:
+    """The state is what was set, whatever the other server made of the old one meanwhile."""
+
+    async def scenario() -> None:
+        reply = await _write_beside(lambda second: second.step("a", 7))
+        assert (sums(reply), reply.position) == ([101], 1)
+
+    play(scenario)
+
+
+def test_a_write_beside_an_id_that_is_opened_for_another_model_is_refused() -> None:
+    """What was meant for the one model is not put into the other one's session."""
+    replies: list[StepReply] = []
+
+    async def reopen(second: Rig) -> None:
+        await second.sessions.delete("", "a")
+        await second.open("a", model="other")
+        replies.append(await second.step("a", 3, commit=False))
+
+    async def scenario() -> None:
+        with pytest.raises(PreconditionFailed):
+            await _write_beside(reopen)
+        assert sums(replies[0]) == [3]
+
+    play(scenario)
+
+
+def test_a_delete_that_comes_second_says_which_session_there_is_none_of() -> None:
+    """Another server deletes it while the first one's delete is on its way to the store."""
+
+    async def scenario() -> None:
+        store = FaultyStore(shared=True)
+        async with Rig(store=store) as first, Rig(store=store) as second:
+            await opened(first)
+
+            async def be_first() -> None:
+                await second.sessions.delete("", "a")
+
+            store.meanwhile = be_first
+            with pytest.raises(SessionNotFound, match="no session 'a'"):
+                await first.sessions.delete("", "a")
+            assert store.meanwhile is None
 
     play(scenario)
 

@@ -97,7 +97,8 @@ def test_who_leaves_is_told_once_and_moves_nothing(wait: str) -> None:
     """Wherever the step waits; the next one runs from where the session was."""
 
     async def scenario() -> None:
-        async with Rig() as rig:
+        # One run at a time: on a second lane the step would begin beside the stranger's.
+        async with Rig(lanes=1) as rig:
             await rig.open("a")
             go = await WAITS[wait](rig)
             told = Told()

@@ -9,9 +9,11 @@ from websockets.frames import Frame, Opcode
 from carousel.service.api.http.authenticator import Authenticator
 from carousel.service.api.http.memory_budget import MemoryBudget
 from carousel.service.api.streams.call import read_headers, with_key
+from carousel.service.api.streams.closing import Close
 from carousel.service.api.streams.fragments import MAX_FRAMES
+from tests.harness.fakes import PATIENCE_S
 from tests.harness.rawstream import RawStream, dial, message
-from tests.harness.rig import until
+from tests.harness.rig import settle, until
 from tests.harness.site import Site, on_a_socket, total
 
 STEP = np.ones((1, 2), "<f4").tobytes()
@@ -121,6 +123,41 @@ def test_frames_that_wait_are_counted_and_held_back() -> None:
             await writing
             assert "idle" in repr(stream)
             assert budget.held_bytes == 0
+
+    on_a_socket(scenario)
+
+
+@pytest.mark.parametrize("way", ["taken over", "ended", "lost"])
+def test_frames_that_wait_are_let_go_with_the_stream(way: str) -> None:
+    """At once, and not when the step ends that runs meanwhile; a drain waits for that one alone."""
+
+    async def scenario(site: Site) -> None:
+        budget = site.service.app.streams.services.budget
+        await site.open("s")
+        async with dial(site, "/v1/sessions/s/stream") as raw:
+            await raw.text()
+            site.rig.backend.hold()
+            for _ in range(3):
+                raw.send(steps(10_000))
+            await site.rig.backend.entered()
+            (stream,) = site.service.app.streams.streams.values()
+            await until(lambda: "waiting=2" in repr(stream))
+            held_bytes = budget.held_bytes
+            if way == "taken over":
+                leaving = asyncio.ensure_future(stream.give_up())
+            elif way == "ended":
+                stream.end(Close.GOING_AWAY, "enough")
+            else:
+                stream.lost()
+            await settle()
+            assert held_bytes - budget.held_bytes >= 2 * 80_000
+            site.rig.backend.go()
+            await until(lambda: not budget.held_bytes)
+            if way == "taken over":
+                await leaving
+            async with asyncio.timeout(PATIENCE_S):
+                await site.service.app.lifecycle.refuse()
+        assert await total(site, "s") == 10_000
 
     on_a_socket(scenario)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -104,6 +105,25 @@ def test_a_newer_stream_waits_for_the_running_step() -> None:
                 assert '"position":2' in str(await greeted)
                 await newer.send(STEP)
                 assert await sums(newer) == [2]
+
+    on_a_socket(scenario)
+
+
+def test_frames_behind_a_refused_one_are_refused_as_it_was() -> None:
+    """With its code, whatever they hold, until one names its position."""
+
+    async def scenario(site: Site) -> None:
+        await site.open("s")
+        async with stream(site, "s") as ws:
+            for frame in (b"\0\0\0", STEP, "{}"):
+                await ws.send(frame)
+            refused = [json.loads(await ws.recv())["error"]["code"] for _ in range(3)]
+            await ws.send('{"inputs": [[1, 1]], "position": 1}')
+            answered = json.loads(await ws.recv())
+            await ws.send(STEP)
+            assert refused == ["shape_mismatch"] * 3
+            assert (answered["outputs"], answered["position"]) == ([[1, 1]], 2)
+            assert await sums(ws) == [2]
 
     on_a_socket(scenario)
 
