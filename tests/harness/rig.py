@@ -44,7 +44,7 @@ def witness_engine(
     max_bytes: int = 1 << 26,
     budget_s: float = 0.005,
     spec: ModelSpec = WITNESS,
-    lanes: int = 2,
+    lanes: int = 1,
     max_wait_s: float = 0.0,
 ) -> Engine:
     """An engine of the witness, not yet started, whose freed slots hold NaN. Each of its runs takes
@@ -116,7 +116,7 @@ class Rig:
         max_rows: int = 256,
         max_requests: int = 4096,
         max_bytes: int = 1 << 26,
-        lanes: int = 2,
+        lanes: int = 1,
         clock: RealClock | None = None,
         backend: WitnessBackend | None = None,
     ) -> None:

@@ -60,7 +60,7 @@ class SessionMachine(RuleBasedStateMachine):
     def make_rig(self) -> Rig:
         """A service on the store."""
         store = FaultyStore(self.make_store(), shared=self.shared)
-        return Rig(store=store, num_slots=self.num_slots, ttl_s=TTL_S)
+        return Rig(store=store, num_slots=self.num_slots, ttl_s=TTL_S, lanes=2)
 
     def stop(self) -> None:
         """The service and its store stop, and no slot leaked."""

@@ -1,11 +1,19 @@
 """What runs cost: measured by a clock that is wound by hand, remembered, and what is made of it."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
+from carousel.models.artifact import Artifact
+from carousel.models.manifest import ProgramKind
 from carousel.models.repository import Repository
-from carousel.models.row import RowLayout
+from carousel.models.row import Array, RowLayout
+from carousel.service.backends.base import Backend
+from carousel.service.backends.choose import Place
+from carousel.service.backends.onnx import OnnxBackend
 from carousel.service.engine.cores import count_cores
 from carousel.service.engine.cost_curve import CostCurve, CostPoint
 from carousel.service.engine.cost_file import CostFile, cost_key
@@ -156,3 +164,33 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     file = CostFile(tmp_path / "nowhere" / "costs.json")
     file.keep("k", AFFINE)
     assert file.find("k") is None
+
+
+class _Picky(OnnxBackend):
+    """Runs its golden example, and nothing of any other size."""
+
+    def run(
+        self, inputs: Mapping[str, Array], states: Sequence[Array], lengths: npt.NDArray[np.int32]
+    ) -> tuple[list[Array], list[Array]]:
+        if len(lengths) != len(self.rows):
+            raise ValueError("not so many rows")
+        return super().run(inputs, states, lengths)
+
+    rows = range(2)
+
+
+def test_a_model_that_cannot_be_measured_is_served(tmp_path: Path) -> None:
+    """It answers its golden example; it runs without lanes."""
+    manifest, files = lstm().artifact()
+    artifact = Repository(tmp_path).add(manifest, files)
+    axis = manifest.spec.inputs[0].batch_axis
+    assert axis is not None
+    _Picky.rows = range(artifact.golden()["input.x"].shape[axis])
+    assert len(_Picky.rows) > 1
+
+    def make(artifact: Artifact, kind: ProgramKind, layout: RowLayout, place: Place) -> Backend:
+        return _Picky(artifact, layout, threads=1)
+
+    loaded = load_model(artifact, LoadOptions(lanes=2), make)
+    assert loaded.engine.core.cost is None
+    assert loaded.engine.core.scheduler.pace.num_runs == 1

@@ -47,7 +47,7 @@ def test_rows_of_many_sessions_make_one_run_and_one_commit() -> None:
     """Also a second time, when they have slots, and of several time steps."""
 
     async def scenario() -> None:
-        async with Rig(num_slots=32) as rig:
+        async with Rig(num_slots=32, lanes=2) as rig:
             await _open(rig)
             first = await _step(rig, [[n] for n in range(10)])
             second = await _step(rig, [[n, 1] for n in range(10)])
@@ -67,7 +67,7 @@ def test_a_row_is_recorded_as_a_step_of_its_own() -> None:
     """A retry by itself is answered from the record; a retry of a step by itself, in columns."""
 
     async def scenario() -> None:
-        async with Rig(num_slots=32) as rig:
+        async with Rig(num_slots=32, lanes=2) as rig:
             await _open(rig)
             await _step(rig, [[n, 7] for n in range(10)])
             reply = await rig.step("s4", 4, 7, position=0)
@@ -89,7 +89,7 @@ def test_eight_replies_are_kept_and_the_ninth_pushes_out_the_first() -> None:
     """As of single steps: of nine steps in columns the last eight are answered again."""
 
     async def scenario() -> None:
-        async with Rig(num_slots=32) as rig:
+        async with Rig(num_slots=32, lanes=2) as rig:
             await _open(rig)
             for _ in range(9):
                 await _step(rig, [[1]] * 10)
@@ -106,7 +106,7 @@ def test_rows_of_other_lengths_are_packed() -> None:
     """Those of one length go together; each finds its place again."""
 
     async def scenario() -> None:
-        async with Rig(num_slots=32) as rig:
+        async with Rig(num_slots=32, lanes=2) as rig:
             await _open(rig)
             values = [[n] * (1 + n % 2) for n in range(10)]
             replies = await _step(rig, values)
@@ -135,7 +135,7 @@ def test_a_busy_session_holds_up_its_own_row_alone() -> None:
     """The others are answered in their run; the row runs when the step before it has ended."""
 
     async def scenario() -> None:
-        async with Rig(num_slots=32) as rig:
+        async with Rig(num_slots=32, lanes=2) as rig:
             await _open(rig)
             rig.backend.hold()
             before = asyncio.ensure_future(rig.step("s3", 100))
@@ -155,7 +155,7 @@ def test_what_comes_behind_a_block_waits_for_it() -> None:
     """A step of one of its sessions runs after the commit, from where the block left it."""
 
     async def scenario() -> None:
-        async with Rig(num_slots=32) as rig:
+        async with Rig(num_slots=32, lanes=2) as rig:
             await _open(rig)
             rig.store.hold()
             columns = asyncio.ensure_future(_step(rig, [[n] for n in range(10)]))
@@ -196,7 +196,7 @@ def test_a_commit_whose_answer_is_lost_is_told_and_retried_exactly_once(lost: st
     """Every row is told that nobody knows; sent again with its position it counts once."""
 
     async def scenario() -> None:
-        async with Rig(num_slots=32) as rig:
+        async with Rig(num_slots=32, lanes=2) as rig:
             await _open(rig)
             await _step(rig, [[1]] * 10, position=0)
             rig.store.lose = "before" if lost == "before" else "after"
@@ -214,7 +214,7 @@ def test_who_leaves_moves_nothing_that_has_not_begun() -> None:
     """A block that waits for the engine is dropped, and its sessions are free."""
 
     async def scenario() -> None:
-        async with Rig(num_slots=32) as rig:
+        async with Rig(num_slots=32, lanes=2) as rig:
             await _open(rig)
             await rig.open("other")
             rig.backend.hold()
@@ -303,7 +303,7 @@ def test_blocks_of_one_request_take_no_slot_from_one_another() -> None:
 
     async def scenario() -> None:
         ids = [f"s{n}" for n in range(16)]
-        async with Rig(num_slots=16, max_rows=4) as rig:
+        async with Rig(num_slots=16, max_rows=4, lanes=2) as rig:
             for each in ids:
                 await rig.open(each)
                 await rig.step(each, 100)
@@ -319,7 +319,7 @@ def test_rows_too_long_for_a_run_together_run_alone(room: int) -> None:
     """What a run may take in memory bounds blocks too, and no row goes unanswered."""
 
     async def scenario() -> None:
-        async with Rig(num_slots=32) as rig:
+        async with Rig(num_slots=32, lanes=2) as rig:
             await _open(rig)
             scheduler = rig.engine.core.scheduler
             memory = RunMemory.of(rig.model.spec, room)
