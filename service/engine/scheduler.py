@@ -121,8 +121,8 @@ class Scheduler:
         return self._singles if single else self._chunks
 
     def schedule(self, now: float) -> Schedule:
-        """The next batch; its rows leave the queue until `update` puts the unfinished back. None
-        where nothing waits that may begin beside what is under way.
+        """The next batch; its rows leave the queue until `update` puts the unfinished back. It
+        has none where nothing waits that may begin beside what is under way.
         """
         schedule = Schedule()
         for line in self._turns:

@@ -10,6 +10,8 @@ from carousel.service.sessions.columns import ColumnReplies, Columns
 from tests.harness.fakes import PATIENCE_S
 from tests.harness.rig import Rig, sequence
 
+IDS = [f"s{n}" for n in range(10)]
+
 
 async def step_columns(
     rig: Rig,
@@ -35,3 +37,27 @@ async def step_columns(
         time.monotonic() + PATIENCE_S if deadline is None else deadline,
     )
     return await run_columns(rig.sessions, "", columns, max_at_once=100)
+
+
+async def open_ten(rig: Rig) -> None:
+    """Open the sessions of IDS."""
+    for each in IDS:
+        await rig.open(each)
+
+
+async def step_ten(
+    rig: Rig,
+    values: Sequence[Sequence[float]],
+    *,
+    ids: Sequence[str] = IDS,
+    position: int | None = None,
+    deadline: float | None = None,
+) -> ColumnReplies:
+    """Feed each session its numbers, all from one position."""
+    at = None if position is None else [position] * len(ids)
+    return await step_columns(rig, ids, values, at, deadline=deadline)
+
+
+def last_sums(replies: ColumnReplies) -> list[float]:
+    """The last output of each row of equal length."""
+    return [float(each) for each in replies.outputs["output"][:, -1, 0]]

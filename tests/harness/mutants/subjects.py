@@ -26,9 +26,11 @@ def _subject(path: str, folder: str, names: str, *further: str) -> Subject:
 
 
 SUBJECTS = {
-    "scheduler": _subject("service/engine/scheduler.py", _ENGINE, "scheduler batch blocks"),
+    "scheduler": _subject(
+        "service/engine/scheduler.py", _ENGINE, "scheduler scheduler_pace blocks"
+    ),
     "core": _subject("service/engine/core.py", _ENGINE, "core batch blocks lying"),
-    "pace": _subject("service/engine/pace.py", _ENGINE, "cost scheduler lanes"),
+    "pace": _subject("service/engine/pace.py", _ENGINE, "cost scheduler_pace lanes"),
     "step_wait": _subject("service/engine/step_wait.py", _ENGINE, "step_wait"),
     "turned_away": _subject("service/engine/turned_away.py", _ENGINE, "turned_away"),
     "block": _subject(
@@ -38,11 +40,11 @@ SUBJECTS = {
         "service/sessions/step_run.py", _SESSIONS, "step_run positions recorded_replies sessions"
     ),
     "block_run": _subject(
-        "service/sessions/block_run.py", _SESSIONS, "block_run", f"{_COLUMNS}rules.py"
+        "service/sessions/block_run.py", _SESSIONS, "block_run block_bounds", f"{_COLUMNS}rules.py"
     ),
     "column_run": _subject(
         "service/sessions/column_run.py",
-        *(_SESSIONS, "block_run", f"{_COLUMNS}rules.py", f"{_COLUMNS}bounds.py"),
+        *(_SESSIONS, "block_run block_bounds", f"{_COLUMNS}rules.py", f"{_COLUMNS}bounds.py"),
     ),
     "positions": _subject("service/sessions/positions.py", _SESSIONS, "positions step_run"),
     "recorded_reply": _subject(

@@ -1,45 +1,15 @@
 """The scheduler decides which rows run together; no engine, no clock, no arrays that matter."""
 
-from random import Random
-
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.service.engine.chunk_budget import ChunkBudget
-from carousel.service.engine.cost_curve import CostCurve, CostPoint
-from carousel.service.engine.pace import Pace
 from carousel.service.engine.request import Abandoned, Request
 from carousel.service.engine.run_memory import RunMemory
 from carousel.service.engine.scheduler import Limits, Row, Scheduler
 from carousel.service.errors import DeadlineExceeded
-
-SOON = 100.0
-# Models whose runs take as long as they have rows, and as long whatever they have.
-BY_ROWS = CostCurve([CostPoint(1, 1e-3)])
-FLAT = CostCurve([CostPoint(1, 1e-3), CostPoint(1 << 20, 1e-3)])
-
-
-def _request(num_steps: int, deadline: float = SOON) -> Request:
-    return Request({"x": np.zeros((num_steps, 1), np.float32)}, num_steps, deadline)
-
-
-def _scheduler(
-    *,
-    max_rows: int = 8,
-    max_run_steps: int | None = None,
-    chunked: bool = True,
-    mixed_lengths: bool = True,
-    pace: Pace | None = None,
-) -> Scheduler:
-    limits = Limits(
-        max_rows=max_rows,
-        max_run_steps=max_run_steps,
-        chunked=chunked,
-        mixed_lengths=mixed_lengths,
-    )
-    return Scheduler(limits, ChunkBudget(0.005), pace)
+from tests.harness.scheduling import make_request, make_scheduler
 
 
 def _run(scheduler: Scheduler, now: float = 0.0) -> list[Row]:
@@ -51,8 +21,8 @@ def _run(scheduler: Scheduler, now: float = 0.0) -> list[Row]:
 
 def test_single_steps_never_share_a_run_with_chunks() -> None:
     """A batch holds single steps alone or chunks alone."""
-    scheduler = _scheduler()
-    scheduler.add([_request(n) for n in (1, 40, 1, 30, 1)])
+    scheduler = make_scheduler()
+    scheduler.add([make_request(n) for n in (1, 40, 1, 30, 1)])
 
     kinds = []
     while not scheduler.is_idle:
@@ -63,11 +33,11 @@ def test_single_steps_never_share_a_run_with_chunks() -> None:
 
 def test_a_thousand_steps_do_not_hold_up_a_single_one() -> None:
     """A single step that comes while a long sequence runs is in the very next batch."""
-    scheduler = _scheduler()
-    long = _request(1000)
+    scheduler = make_scheduler()
+    long = make_request(1000)
     scheduler.add([long])
     _run(scheduler)
-    single = _request(1)
+    single = make_request(1)
     scheduler.add([single])
 
     batches = [_run(scheduler), _run(scheduler)]
@@ -78,12 +48,12 @@ def test_a_thousand_steps_do_not_hold_up_a_single_one() -> None:
 
 def test_single_steps_do_not_starve_long_sequences() -> None:
     """A long sequence ends although every batch finds new single steps waiting."""
-    scheduler = _scheduler(max_rows=2)
-    long = _request(64)
+    scheduler = make_scheduler(max_rows=2)
+    long = make_request(64)
     scheduler.add([long])
 
     for _ in range(40):
-        scheduler.add([_request(1) for _ in range(4)])
+        scheduler.add([make_request(1) for _ in range(4)])
         _run(scheduler)
 
     assert long.remaining == 0
@@ -91,12 +61,12 @@ def test_single_steps_do_not_starve_long_sequences() -> None:
 
 def test_long_sequences_do_not_starve_single_steps() -> None:
     """Single steps are served although every batch finds new long sequences waiting."""
-    scheduler = _scheduler(max_rows=2)
-    singles = [_request(1) for _ in range(8)]
+    scheduler = make_scheduler(max_rows=2)
+    singles = [make_request(1) for _ in range(8)]
     scheduler.add(singles)
 
     for _ in range(20):
-        scheduler.add([_request(50) for _ in range(4)])
+        scheduler.add([make_request(50) for _ in range(4)])
         _run(scheduler)
 
     assert all(single.remaining == 0 for single in singles)
@@ -104,12 +74,12 @@ def test_long_sequences_do_not_starve_single_steps() -> None:
 
 def test_a_sequence_that_fits_no_neighbour_is_not_passed_over() -> None:
     """The head of a line always runs, however many newcomers would fit each other better."""
-    scheduler = _scheduler(mixed_lengths=False)
-    odd = _request(7)
-    scheduler.add([_request(5), odd])
+    scheduler = make_scheduler(mixed_lengths=False)
+    odd = make_request(7)
+    scheduler.add([make_request(5), odd])
 
     for _ in range(3):
-        scheduler.add([_request(5) for _ in range(8)])
+        scheduler.add([make_request(5) for _ in range(8)])
         _run(scheduler)
 
     assert odd.done_steps > 0
@@ -117,8 +87,8 @@ def test_a_sequence_that_fits_no_neighbour_is_not_passed_over() -> None:
 
 def test_padding_stays_under_a_quarter() -> None:
     """Rows of mixed lengths share a run only where the shortest fills three quarters of it."""
-    scheduler = _scheduler()
-    scheduler.add([_request(n) for n in (16, 15, 12, 11, 2)])
+    scheduler = make_scheduler()
+    scheduler.add([make_request(n) for n in (16, 15, 12, 11, 2)])
 
     rows = scheduler.schedule(0.0).rows
 
@@ -127,8 +97,8 @@ def test_padding_stays_under_a_quarter() -> None:
 
 def test_programs_of_equal_length_get_equal_lengths() -> None:
     """A program that is not exact on padded rows never sees one."""
-    scheduler = _scheduler(mixed_lengths=False)
-    scheduler.add([_request(n) for n in (5, 6, 5, 6, 9, 5)])
+    scheduler = make_scheduler(mixed_lengths=False)
+    scheduler.add([make_request(n) for n in (5, 6, 5, 6, 9, 5)])
 
     batches = []
     while not scheduler.is_idle:
@@ -139,8 +109,8 @@ def test_programs_of_equal_length_get_equal_lengths() -> None:
 
 def test_a_run_never_has_more_rows_than_the_program_takes() -> None:
     """A model without a batch axis runs its requests one by one, in the order they came."""
-    scheduler = _scheduler(max_rows=1)
-    requests = [_request(n) for n in (1, 1, 1)]
+    scheduler = make_scheduler(max_rows=1)
+    requests = [make_request(n) for n in (1, 1, 1)]
     scheduler.add(requests)
 
     ran = [_run(scheduler) for _ in range(3)]
@@ -150,8 +120,8 @@ def test_a_run_never_has_more_rows_than_the_program_takes() -> None:
 
 def test_whole_sequences_are_never_cut() -> None:
     """A model that cannot be streamed gets its sequences in one piece, however long."""
-    scheduler = _scheduler(chunked=False)
-    scheduler.add([_request(5000)])
+    scheduler = make_scheduler(chunked=False)
+    scheduler.add([make_request(5000)])
 
     assert [row.length for row in scheduler.schedule(0.0).rows] == [5000]
 
@@ -166,7 +136,7 @@ def test_rows_that_would_take_too_much_memory_together_run_apart() -> None:
         for each in (True, False)
     )
     scheduler = Scheduler(whole, ChunkBudget(0.005))
-    scheduler.add([_request(4) for _ in range(3)])
+    scheduler.add([make_request(4) for _ in range(3)])
 
     assert [[row.length for row in _run(scheduler)] for _ in range(2)] == [[4, 4], [4]]
     assert (cut.max_whole_steps, whole.max_whole_steps) == (None, 10)
@@ -174,16 +144,16 @@ def test_rows_that_would_take_too_much_memory_together_run_apart() -> None:
 
 def test_frames_run_one_at_a_time_and_share_runs() -> None:
     """A model of single frames runs sequences of any length side by side, a frame a run."""
-    scheduler = _scheduler(max_run_steps=1)
-    scheduler.add([_request(n) for n in (3, 1, 2)])
+    scheduler = make_scheduler(max_run_steps=1)
+    scheduler.add([make_request(n) for n in (3, 1, 2)])
 
     assert [[row.length for row in _run(scheduler)] for _ in range(3)] == [[1, 1, 1], [1, 1], [1]]
 
 
 def test_a_program_of_fixed_steps_gets_no_longer_run() -> None:
     """No run is longer than the program's own limit."""
-    scheduler = _scheduler(max_run_steps=4)
-    scheduler.add([_request(10)])
+    scheduler = make_scheduler(max_run_steps=4)
+    scheduler.add([make_request(10)])
 
     assert [_run(scheduler)[0].length for _ in range(3)] == [4, 4, 2]
 
@@ -191,8 +161,8 @@ def test_a_program_of_fixed_steps_gets_no_longer_run() -> None:
 @pytest.mark.parametrize("num_steps", [1, 30])
 def test_a_deadline_that_passed_before_the_start_drops_the_request(num_steps: int) -> None:
     """A late request is answered DeadlineExceeded and no step of it runs; its neighbour runs."""
-    scheduler = _scheduler()
-    late, well = _request(num_steps, deadline=5.0), _request(num_steps)
+    scheduler = make_scheduler()
+    late, well = make_request(num_steps, deadline=5.0), make_request(num_steps)
     scheduler.add([late, well])
 
     schedule = scheduler.schedule(5.1)
@@ -205,8 +175,8 @@ def test_a_deadline_that_passed_before_the_start_drops_the_request(num_steps: in
 
 def test_a_request_that_has_begun_outlives_its_deadline_and_its_client() -> None:
     """What has started is finished: neither its deadline nor its client's leaving stops it."""
-    scheduler = _scheduler()
-    request = _request(40, deadline=5.0)
+    scheduler = make_scheduler()
+    request = make_request(40, deadline=5.0)
     scheduler.add([request])
     _run(scheduler, now=4.0)
     request.abandoned = True
@@ -220,8 +190,8 @@ def test_a_request_that_has_begun_outlives_its_deadline_and_its_client() -> None
 
 def test_an_abandoned_request_is_dropped_before_it_runs() -> None:
     """A client that left before its request ran costs no run."""
-    scheduler = _scheduler()
-    request = _request(1)
+    scheduler = make_scheduler()
+    request = make_request(1)
     request.abandoned = True
     scheduler.add([request])
 
@@ -234,106 +204,14 @@ def test_an_abandoned_request_is_dropped_before_it_runs() -> None:
 
 def test_a_failed_row_leaves_the_queue() -> None:
     """A sequence that failed in a chunk is finished; the rest of it does not run."""
-    scheduler = _scheduler()
-    request = _request(100)
+    scheduler = make_scheduler()
+    request = make_request(100)
     scheduler.add([request])
     rows = scheduler.schedule(0.0).rows
     request.error = RuntimeError("this chunk failed")
 
     assert scheduler.update(rows, 0.001) == [request]
     assert scheduler.is_idle
-
-
-def test_runs_are_small_where_others_may_go_on_beside_them() -> None:
-    """With two lanes a run has a quarter of what there is, single steps and chunks alike, where
-    rows cost the same alone.
-    """
-    scheduler = _scheduler(max_rows=8, pace=Pace(2, BY_ROWS))
-    scheduler.add([_request(1) for _ in range(12)] + [_request(9) for _ in range(12)])
-
-    assert [len(scheduler.schedule(0.0).rows) for _ in range(4)] == [3, 3, 3, 3]
-
-
-def test_beside_a_run_of_its_kind_a_second_begins_for_half_a_run() -> None:
-    """Where a run costs the same however many rows it has: beside four rows four more begin, and
-    three when those have ended.
-    """
-    scheduler = _scheduler(pace=Pace(2, FLAT))
-    scheduler.add([_request(1) for _ in range(4)])
-    first = scheduler.schedule(0.0).rows
-    assert len(first) == 4
-    scheduler.add([_request(1) for _ in range(3)])
-    assert scheduler.schedule(0.0).rows == []
-    scheduler.add([_request(1)])
-    second = scheduler.schedule(0.0).rows
-    assert len(second) == 4
-    scheduler.add([_request(1) for _ in range(3)])
-    scheduler.update(second, 0.001)
-    assert scheduler.schedule(0.0).rows == []
-    scheduler.update(first, 0.001)
-    assert len(scheduler.schedule(0.0).rows) == 3
-
-
-def test_a_sequence_begins_beside_single_steps() -> None:
-    """A run of the one kind holds up none of the other, however few wait."""
-    scheduler = _scheduler(pace=Pace(2, FLAT))
-    scheduler.add([_request(1), _request(5)])
-
-    assert [len(scheduler.schedule(0.0).rows) for _ in range(3)] == [1, 1, 0]
-
-
-def test_chunks_are_long_where_no_single_step_comes() -> None:
-    """Eight budgets where nobody is served by one; one again as soon as a step has come."""
-    scheduler = _scheduler()
-    long, step = _request(100_000), _request(1)
-    scheduler.add([long])
-    lengths = []
-    for _ in range(12):
-        rows = scheduler.schedule(10.0).rows
-        lengths.append(rows[0].length)
-        scheduler.update(rows, rows[0].length * 10e-6)
-    assert lengths[-1] == pytest.approx(8 * 0.005 / 10e-6, abs=1)
-
-    scheduler.add([step])
-    while step.remaining:
-        scheduler.update(scheduler.schedule(10.0).rows, 0.001)
-    rows = scheduler.schedule(10.9).rows
-    assert rows[0].length == pytest.approx(0.005 / 10e-6, abs=1)
-    scheduler.update(rows, rows[0].length * 10e-6)
-    assert scheduler.schedule(11.1).rows[0].length == pytest.approx(8 * 0.005 / 10e-6, abs=1)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    arrivals=st.lists(st.lists(st.integers(1, 60), max_size=5), max_size=12),
-    rows=st.integers(1, 5),
-    order=st.randoms(use_true_random=False),
-)
-def test_runs_that_end_in_any_order_lose_nothing(
-    arrivals: list[list[int]], rows: int, order: Random
-) -> None:
-    """Three at once, ended as it happens: no request is in two, and each runs once, in order."""
-    scheduler = _scheduler(max_rows=rows, pace=Pace(3, BY_ROWS))
-    requests: list[Request] = []
-    finished: list[Request] = []
-    under_way: list[list[Row]] = []
-    pending = list(arrivals)
-    while pending or under_way or not scheduler.is_idle:
-        if pending:
-            fresh = [_request(num_steps) for num_steps in pending.pop()]
-            requests += fresh
-            scheduler.add(fresh)
-        while len(under_way) < 3 and (begun := scheduler.schedule(0.0).rows):
-            under_way.append(begun)
-        running = [row.request for each in under_way for row in each]
-        assert len(set(running)) == len(running)
-        if under_way:
-            ended = under_way.pop(order.randrange(len(under_way)))
-            assert all(row.start == row.request.done_steps for row in ended)
-            finished += scheduler.update(ended, 0.001)
-
-    assert set(finished) == set(requests)
-    assert all(request.remaining == 0 for request in requests)
 
 
 @settings(max_examples=60, deadline=None)
@@ -347,7 +225,7 @@ def test_every_time_step_runs_once_and_in_order(
     arrivals: list[list[int]], max_rows: int, max_run_steps: int | None, mixed_lengths: bool
 ) -> None:
     """Whatever comes and when: each request's steps run once, in order, one row of it a batch."""
-    scheduler = _scheduler(
+    scheduler = make_scheduler(
         max_rows=max_rows, max_run_steps=max_run_steps, mixed_lengths=mixed_lengths
     )
     reached: dict[Request, int] = {}
@@ -355,7 +233,7 @@ def test_every_time_step_runs_once_and_in_order(
     pending = list(arrivals)
     while pending or not scheduler.is_idle:
         for num_steps in pending.pop() if pending else ():
-            request = _request(num_steps)
+            request = make_request(num_steps)
             reached[request] = 0
             scheduler.add([request])
         rows = scheduler.schedule(0.0).rows

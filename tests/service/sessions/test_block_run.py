@@ -2,45 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from carousel.models.row import Array
-from carousel.service.engine.run_memory import RunMemory
 from carousel.service.errors import QueueFull, StoreUnavailable
-from carousel.service.sessions.columns import ColumnReplies
-from tests.harness.columns import step_columns
-from tests.harness.fakes import PATIENCE_S, FaultyStore, WitnessBackend
+from tests.harness.columns import IDS, last_sums, open_ten, step_ten
+from tests.harness.fakes import PATIENCE_S, FaultyStore
 from tests.harness.rig import Rig, play, sequence, settle, sums
-
-IDS = [f"s{n}" for n in range(10)]
-
-
-async def _open(rig: Rig) -> None:
-    for each in IDS:
-        await rig.open(each)
-
-
-async def _step(
-    rig: Rig,
-    values: Sequence[Sequence[float]],
-    *,
-    ids: Sequence[str] = IDS,
-    position: int | None = None,
-    deadline: float | None = None,
-) -> ColumnReplies:
-    """Feed each session its numbers, all from one position."""
-    at = None if position is None else [position] * len(ids)
-    return await step_columns(rig, ids, values, at, deadline=deadline)
-
-
-def _sums(replies: ColumnReplies) -> list[float]:
-    """The last output of each row of equal length."""
-    return [float(each) for each in replies.outputs["output"][:, -1, 0]]
 
 
 def test_rows_of_many_sessions_make_one_run_and_one_commit() -> None:
@@ -48,11 +17,11 @@ def test_rows_of_many_sessions_make_one_run_and_one_commit() -> None:
 
     async def scenario() -> None:
         async with Rig(num_slots=32, lanes=2) as rig:
-            await _open(rig)
-            first = await _step(rig, [[n] for n in range(10)])
-            second = await _step(rig, [[n, 1] for n in range(10)])
-            assert _sums(first) == list(range(10))
-            assert _sums(second) == [2 * n + 1 for n in range(10)]
+            await open_ten(rig)
+            first = await step_ten(rig, [[n] for n in range(10)])
+            second = await step_ten(rig, [[n, 1] for n in range(10)])
+            assert last_sums(first) == list(range(10))
+            assert last_sums(second) == [2 * n + 1 for n in range(10)]
             assert second.positions.tolist() == [3] * 10
             assert rig.backend.batches == [(10, 1), (10, 2)]
             assert rig.store.commits == [IDS, IDS]
@@ -68,17 +37,17 @@ def test_a_row_is_recorded_as_a_step_of_its_own() -> None:
 
     async def scenario() -> None:
         async with Rig(num_slots=32, lanes=2) as rig:
-            await _open(rig)
-            await _step(rig, [[n, 7] for n in range(10)])
+            await open_ten(rig)
+            await step_ten(rig, [[n, 7] for n in range(10)])
             reply = await rig.step("s4", 4, 7, position=0)
             assert (reply.replayed, sums(reply)) == (True, [4, 11])
             for each in IDS:
                 await rig.step(each, 1, 2, position=2)
-            again = await _step(rig, [[1, 2]] * 10, position=2)
+            again = await step_ten(rig, [[1, 2]] * 10, position=2)
             assert again.replayed.all()
-            assert _sums(again) == [n + 10 for n in range(10)]
+            assert last_sums(again) == [n + 10 for n in range(10)]
             assert again.positions.tolist() == [4] * 10
-            other = await _step(rig, [[1, 3]] * 10, position=2)
+            other = await step_ten(rig, [[1, 3]] * 10, position=2)
             assert other.status.tolist() == [409] * 10
             assert other.positions.tolist() == [4] * 10
 
@@ -90,14 +59,14 @@ def test_eight_replies_are_kept_and_the_ninth_pushes_out_the_first() -> None:
 
     async def scenario() -> None:
         async with Rig(num_slots=32, lanes=2) as rig:
-            await _open(rig)
+            await open_ten(rig)
             for _ in range(9):
-                await _step(rig, [[1]] * 10)
+                await step_ten(rig, [[1]] * 10)
             for position in range(1, 9):
-                again = await _step(rig, [[1]] * 10, position=position)
+                again = await step_ten(rig, [[1]] * 10, position=position)
                 assert again.replayed.all()
-                assert _sums(again) == [position + 1] * 10
-            assert (await _step(rig, [[1]] * 10, position=0)).status.tolist() == [409] * 10
+                assert last_sums(again) == [position + 1] * 10
+            assert (await step_ten(rig, [[1]] * 10, position=0)).status.tolist() == [409] * 10
 
     play(scenario)
 
@@ -107,9 +76,9 @@ def test_rows_of_other_lengths_are_packed() -> None:
 
     async def scenario() -> None:
         async with Rig(num_slots=32, lanes=2) as rig:
-            await _open(rig)
+            await open_ten(rig)
             values = [[n] * (1 + n % 2) for n in range(10)]
-            replies = await _step(rig, values)
+            replies = await step_ten(rig, values)
             wanted = [total for each in values for total in np.cumsum(each)]
             assert replies.outputs["output"][:, 0].tolist() == wanted
             assert sorted(rig.backend.batches) == [(5, 1), (5, 2)]
@@ -122,9 +91,9 @@ def test_a_pool_of_few_slots_serves_many_rows() -> None:
 
     async def scenario() -> None:
         async with Rig(num_slots=6) as rig:
-            await _open(rig)
+            await open_ten(rig)
             for turn in range(1, 4):
-                assert _sums(await _step(rig, [[n] for n in range(10)])) == [
+                assert last_sums(await step_ten(rig, [[n] for n in range(10)])) == [
                     turn * n for n in range(10)
                 ]
 
@@ -136,16 +105,16 @@ def test_a_busy_session_holds_up_its_own_row_alone() -> None:
 
     async def scenario() -> None:
         async with Rig(num_slots=32, lanes=2) as rig:
-            await _open(rig)
+            await open_ten(rig)
             rig.backend.hold()
             before = asyncio.ensure_future(rig.step("s3", 100))
             await rig.backend.entered()
-            columns = asyncio.ensure_future(_step(rig, [[n] for n in range(10)]))
+            columns = asyncio.ensure_future(step_ten(rig, [[n] for n in range(10)]))
             await settle()
             behind = asyncio.ensure_future(rig.step("s3", 1000))
             await settle()
             rig.backend.go()
-            assert _sums(await columns) == [103 if n == 3 else n for n in range(10)]
+            assert last_sums(await columns) == [103 if n == 3 else n for n in range(10)]
             assert (sums(await before), sums(await behind)) == ([100], [1103])
 
     play(scenario)
@@ -156,9 +125,9 @@ def test_what_comes_behind_a_block_waits_for_it() -> None:
 
     async def scenario() -> None:
         async with Rig(num_slots=32, lanes=2) as rig:
-            await _open(rig)
+            await open_ten(rig)
             rig.store.hold()
-            columns = asyncio.ensure_future(_step(rig, [[n] for n in range(10)]))
+            columns = asyncio.ensure_future(step_ten(rig, [[n] for n in range(10)]))
             await rig.store.held()
             behind = asyncio.ensure_future(rig.step("s5", 100))
             await settle()
@@ -175,18 +144,18 @@ def test_a_row_that_another_server_has_moved_is_judged_anew() -> None:
 
     async def scenario() -> None:
         async with Rig(shared=True, num_slots=32) as rig:
-            await _open(rig)
-            await _step(rig, [[1]] * 10)
+            await open_ten(rig)
+            await step_ten(rig, [[1]] * 10)
             await rig.store.elsewhere("s2", 50.0, 7)
-            replies = await _step(rig, [[1]] * 10)
-            assert _sums(replies) == [51 if n == 2 else 2 for n in range(10)]
+            replies = await step_ten(rig, [[1]] * 10)
+            assert last_sums(replies) == [51 if n == 2 else 2 for n in range(10)]
             assert replies.positions.tolist() == [8 if n == 2 else 2 for n in range(10)]
             await rig.store.elsewhere("s2", 60.0, 2)
             await rig.store.elsewhere("s6", 60.0, 9)
-            named = await _step(rig, [[1]] * 10, position=2)
+            named = await step_ten(rig, [[1]] * 10, position=2)
             assert named.status.tolist() == [409 if n == 6 else 200 for n in range(10)]
             assert named.positions.tolist() == [9 if n == 6 else 3 for n in range(10)]
-            assert _sums(named)[2] == 61
+            assert last_sums(named)[2] == 61
 
     play(scenario)
 
@@ -197,14 +166,14 @@ def test_a_commit_whose_answer_is_lost_is_told_and_retried_exactly_once(lost: st
 
     async def scenario() -> None:
         async with Rig(num_slots=32, lanes=2) as rig:
-            await _open(rig)
-            await _step(rig, [[1]] * 10, position=0)
+            await open_ten(rig)
+            await step_ten(rig, [[1]] * 10, position=0)
             rig.store.lose = "before" if lost == "before" else "after"
-            replies = await _step(rig, [[5]] * 10, position=1)
+            replies = await step_ten(rig, [[5]] * 10, position=1)
             assert all(isinstance(each, StoreUnavailable) for each in replies.errors.values())
             assert len(replies.errors) == 10
-            again = await _step(rig, [[5]] * 10, position=1)
-            assert (_sums(again), again.positions.tolist()) == ([6] * 10, [2] * 10)
+            again = await step_ten(rig, [[5]] * 10, position=1)
+            assert (last_sums(again), again.positions.tolist()) == ([6] * 10, [2] * 10)
             assert again.replayed.tolist() == [lost == "after"] * 10
 
     play(scenario)
@@ -215,7 +184,7 @@ def test_who_leaves_moves_nothing_that_has_not_begun() -> None:
 
     async def scenario() -> None:
         async with Rig(num_slots=32, lanes=2) as rig:
-            await _open(rig)
+            await open_ten(rig)
             await rig.open("other")
             rig.backend.hold()
             running: list[asyncio.Future[object]] = [asyncio.ensure_future(rig.step("other", 1))]
@@ -223,14 +192,14 @@ def test_who_leaves_moves_nothing_that_has_not_begun() -> None:
             # The other lane.
             running.append(asyncio.ensure_future(_infer(rig)))
             await rig.backend.entered()
-            columns = asyncio.ensure_future(_step(rig, [[1]] * 10))
+            columns = asyncio.ensure_future(step_ten(rig, [[1]] * 10))
             await settle()
             columns.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await columns
             rig.backend.go()
             await asyncio.gather(*running)
-            assert _sums(await _step(rig, [[5]] * 10, position=0)) == [5] * 10
+            assert last_sums(await step_ten(rig, [[5]] * 10, position=0)) == [5] * 10
 
     async def _infer(rig: Rig) -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -244,17 +213,17 @@ def test_a_queue_without_room_refuses_the_rows_and_holds_no_session() -> None:
 
     async def scenario() -> None:
         async with Rig(max_requests=1, num_slots=32) as rig:
-            await _open(rig)
+            await open_ten(rig)
             await rig.open("other")
             rig.backend.hold()
             running = asyncio.ensure_future(rig.step("other", 1))
             await rig.backend.entered()
-            replies = await _step(rig, [[1]] * 10)
+            replies = await step_ten(rig, [[1]] * 10)
             assert all(isinstance(each, QueueFull) for each in replies.errors.values())
             assert len(replies.errors) == 10
             rig.backend.go()
             await running
-            assert _sums(await _step(rig, [[5]] * 10, position=0)) == [5] * 10
+            assert last_sums(await step_ten(rig, [[5]] * 10, position=0)) == [5] * 10
 
     play(scenario)
 
@@ -265,11 +234,11 @@ def test_sessions_that_are_not_in_memory_come_in_and_go_together() -> None:
     async def scenario() -> None:
         store = FaultyStore()
         async with Rig(store=store, num_slots=32) as rig:
-            await _open(rig)
-            await _step(rig, [[n] for n in range(10)])
+            await open_ten(rig)
+            await step_ten(rig, [[n] for n in range(10)])
         async with Rig(store=FaultyStore(store.inner), num_slots=32) as rig:
-            replies = await _step(rig, [[1]] * 10, ids=[*IDS[:9], "nobody"])
-            assert _sums(replies) == [*(n + 1 for n in range(9)), 0]
+            replies = await step_ten(rig, [[1]] * 10, ids=[*IDS[:9], "nobody"])
+            assert last_sums(replies) == [*(n + 1 for n in range(9)), 0]
             assert replies.status.tolist() == [200] * 9 + [404]
             assert replies.positions.tolist() == [2] * 9 + [-1]
             assert rig.backend.batches == [(9, 1)]
@@ -284,99 +253,13 @@ def test_the_store_may_take_no_longer_than_the_deadline() -> None:
     async def scenario() -> None:
         store = FaultyStore()
         async with Rig(store=store, num_slots=32) as rig:
-            await _open(rig)
+            await open_ten(rig)
         async with Rig(store=FaultyStore(store.inner), num_slots=32) as rig:
             rig.store.answers = answers = asyncio.Event()
-            replies = await _step(rig, [[1]] * 10, deadline=time.monotonic() + 0.05)
+            replies = await step_ten(rig, [[1]] * 10, deadline=time.monotonic() + 0.05)
             assert replies.status.tolist() == [504] * 10
             answers.set()
             rig.store.answers = None
-            assert _sums(await _step(rig, [[5]] * 10, position=0)) == [5] * 10
-
-    play(scenario)
-
-
-def test_blocks_of_one_request_take_no_slot_from_one_another() -> None:
-    """More sessions than there are slots for, in several blocks: each goes on from where it was,
-    also one that was given up for the slots of a block before its own.
-    """
-
-    async def scenario() -> None:
-        ids = [f"s{n}" for n in range(16)]
-        async with Rig(num_slots=16, max_rows=4, lanes=2) as rig:
-            for each in ids:
-                await rig.open(each)
-                await rig.step(each, 100)
-            replies = await _step(rig, [[1]] * 16, ids=ids)
-            assert _sums(replies) == [101] * 16
-            assert [await rig.total(each) for each in ids] == [101] * 16
-
-    play(scenario)
-
-
-@pytest.mark.parametrize("room", [5000, 20_000])
-def test_rows_too_long_for_a_run_together_run_alone(room: int) -> None:
-    """What a run may take in memory bounds blocks too, and no row goes unanswered."""
-
-    async def scenario() -> None:
-        async with Rig(num_slots=32, lanes=2) as rig:
-            await _open(rig)
-            scheduler = rig.engine.core.scheduler
-            memory = RunMemory.of(rig.model.spec, room)
-            scheduler.limits = replace(scheduler.limits, memory=memory)
-            replies = await _step(rig, [[1] * 50] * 10)
-            assert _sums(replies) == [50] * 10
-            assert replies.positions.tolist() == [50] * 10
-            assert all(memory.fits(rows, steps) for rows, steps in rig.backend.batches)
-
-    play(scenario)
-
-
-def test_rows_of_one_request_do_not_fill_the_queue_for_each_other() -> None:
-    """A thousand rows whose inputs are more bytes than may wait: they come one after another."""
-
-    async def scenario() -> None:
-        ids = [f"s{n}" for n in range(1000)]
-        async with Rig(num_slots=4096, max_bytes=64_000) as rig:
-            for each in ids:
-                await rig.open(each)
-            replies = await _step(rig, [[1] * 20] * 1000, ids=ids)
-            assert replies.status.tolist() == [200] * 1000
-            assert _sums(replies) == [20] * 1000
-
-    play(scenario)
-
-
-class _Lying(WitnessBackend):
-    """Once `lie` says so, its outputs lack the last row, or the last time step."""
-
-    lie: slice | tuple[slice, slice] | None = None
-
-    def run(
-        self,
-        inputs: Mapping[str, Array],
-        states: Sequence[Array],
-        lengths: npt.NDArray[np.int32],
-    ) -> tuple[list[Array], list[Array]]:
-        outputs, after = super().run(inputs, states, lengths)
-        if self.lie is not None:
-            outputs = [outputs[0][self.lie]]
-        return outputs, after
-
-
-@pytest.mark.parametrize("lie", [slice(-1), (slice(None), slice(-1))])
-def test_outputs_of_another_shape_are_never_answered(lie: slice | tuple[slice, slice]) -> None:
-    """A program that gives a row or a step too few fails its rows, and no session moves."""
-
-    async def scenario() -> None:
-        backend = _Lying()
-        async with Rig(num_slots=32, backend=backend) as rig:
-            await _open(rig)
-            await _step(rig, [[1]] * 10)
-            backend.lie = lie
-            replies = await _step(rig, [[1, 1, 1]] * 10)
-            assert replies.status.tolist() == [500] * 10
-            backend.lie = None
-            assert _sums(await _step(rig, [[1]] * 10, position=1)) == [2] * 10
+            assert last_sums(await step_ten(rig, [[5]] * 10, position=0)) == [5] * 10
 
     play(scenario)
